@@ -1,0 +1,82 @@
+# Everything a developer types. Needs make and Python 3.11 or newer; the rest comes by itself.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+unexport PYTHONDONTWRITEBYTECODE PYTHONPATH
+
+# The interpreter that makes the environment: the first that is new enough; `make PYTHON=...` picks another.
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+BIN := .venv/bin
+ENVIRONMENT := .venv/installed
+
+# Two at a time on two cores; a file's tests stay together where they share a shop.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadscope
+
+export PORT FILE
+
+help:  ## what can be done here
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(ENVIRONMENT)  ## the shop on http://127.0.0.1:8080 (PORT=n changes it); Ctrl-C stops everything
+	@exec $(BIN)/python -m local
+
+demo: $(ENVIRONMENT)  ## one purchase against the running shop, step by step, from a search to the mail
+	@exec $(BIN)/python -m local.demo
+
+import: $(ENVIRONMENT)  ## a catalogue into the running shop: make import FILE=products.jsonl (or .csv, also .gz)
+	@test -n "$(FILE)" || { echo "make import FILE=products.jsonl"; exit 2; }
+	@exec $(BIN)/python -m local.catalogue_import "$(FILE)"
+
+quick: $(ENVIRONMENT)  ## the fast tests, in less than a minute (ARGS="-k word" narrows)
+	$(PYTEST) -q -m "not slow" $(ARGS)
+
+test: $(ENVIRONMENT)  ## every test with small numbers, in less than eight minutes
+	$(PYTEST) $(ARGS)
+
+prove: $(ENVIRONMENT)  ## the same tests with large numbers (40 minutes), before an issue is called resolved
+	PROVE=1 $(PYTEST) --timeout=1800 $(ARGS)
+
+check: check-code check-layers check-schema check-openapi check-terraform  ## ruff, mypy, layers, drift, Terraform: no tests
+
+bench: $(ENVIRONMENT)  ## the figures of docs/architecture.md as ratios to their floors
+	@exec $(BIN)/python -m benchmarks
+
+bundle: $(ENVIRONMENT)  ## build/<deployment>.zip, what a deployment uploads: the same bytes every time
+	@exec $(BIN)/python -m tools.bundle
+
+schema: $(ENVIRONMENT)  ## writes docs/schema.sql from the migrations
+	@exec $(BIN)/python -m tools.schema --write
+
+lock: $(ENVIRONMENT)  ## locks all requirements anew, with hashes (UPGRADE=1 takes newer versions)
+	@exec $(BIN)/python -m tools.lock $(if $(UPGRADE),--upgrade)
+
+clean:  ## removes the shop's data and all that was built; the environment stays
+	rm -rf .local build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+check-code: $(ENVIRONMENT)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy .
+
+check-layers: $(ENVIRONMENT)
+	$(BIN)/lint-imports --no-cache --no-logo
+
+check-schema: $(ENVIRONMENT)
+	$(BIN)/python -m tools.schema
+
+check-openapi: $(ENVIRONMENT)
+	$(BIN)/python -m tools.openapi
+
+check-terraform: $(ENVIRONMENT)
+	$(BIN)/python -m tools.terraform
+
+# A hash of the lock, written last: an interrupted installation is taken up again, a changed lock installed anew.
+$(ENVIRONMENT): requirements/dev.txt tools/environment.py
+	@test -n "$(PYTHON)" || { echo "Vitrine needs Python 3.11 or newer, and found none."; exit 1; }
+	@$(PYTHON) tools/environment.py
+
+.PHONY: help run demo import quick test prove check bench bundle schema lock clean \
+	check-code check-layers check-schema check-openapi check-terraform

@@ -1,0 +1,1 @@
+"""Carts, checkout, capture, a buyer's orders; payment jobs."""

@@ -1,0 +1,1 @@
+"""Staff: catalogue, stock, fulfilment, shop settings; stock and shipping jobs."""

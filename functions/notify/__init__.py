@@ -1,0 +1,1 @@
+"""Events become e-mail; the outbox relay."""

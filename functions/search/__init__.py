@@ -1,0 +1,1 @@
+"""Product search, suggestions, facets, product and category pages."""

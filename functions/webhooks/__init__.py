@@ -1,0 +1,1 @@
+"""PayPal, Shippo, SendGrid: verify, record once, hand over."""

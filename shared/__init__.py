@@ -1,0 +1,1 @@
+"""The domain package: what the functions share; the layers are drawn in pyproject.toml."""

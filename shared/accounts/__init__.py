@@ -1,0 +1,1 @@
+"""Customers, staff, guests: who calls and what they may do."""

@@ -1,0 +1,1 @@
+"""Products, variants, brands, categories and what an import makes of a file."""

@@ -1,0 +1,1 @@
+"""The HTTP and push edge: parsing, problems, tokens, idempotency."""

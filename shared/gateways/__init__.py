@@ -1,0 +1,1 @@
+"""Vendors and Google, one module each."""

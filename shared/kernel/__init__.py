@@ -1,0 +1,1 @@
+"""Money, ids, clock, errors, messages: the standard library only."""

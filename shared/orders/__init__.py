@@ -1,0 +1,1 @@
+"""Orders: placing, capturing, settling, expiring; one flow a module."""

@@ -1,0 +1,1 @@
+"""Events that leave a transaction, and the record of those that came in."""

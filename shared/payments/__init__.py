@@ -1,0 +1,1 @@
+"""Payments: attempts, facts, the ledger and its sums."""

@@ -1,0 +1,1 @@
+"""SQL: what features need of the database, as their protocols say."""

@@ -1,0 +1,1 @@
+"""Shipping methods, labels and tracking."""

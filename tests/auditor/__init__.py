@@ -1,0 +1,1 @@
+"""Checks the shop from outside: database, PayPal's ledger and inbox, sharing no code with the functions."""

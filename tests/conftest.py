@@ -1,0 +1,49 @@
+"""Fixtures for every area: data beside the project, and what CI makes of a skip. An area's own are in its folder."""
+
+import os
+from collections.abc import Generator
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of data beside the project, or a skip where it is missing."""
+    folder = ROOT.parent / "shared"
+    if not (folder / "README.md").is_file():
+        pytest.skip("../shared is not beside this checkout")
+    return folder
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    return _refuse_unlisted_skip(report)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    return _refuse_unlisted_skip(report)
+
+
+def _refuse_unlisted_skip(report: Report) -> Report:
+    if report.outcome == "skipped" and os.environ.get("CI") == "true" and not hasattr(report, "wasxfail"):
+        reason = str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr)
+        if not any(fnmatch(report.nodeid, pattern) and part in reason for pattern, part in _listed_skips()):
+            report.outcome = "failed"
+            report.longrepr = f"{report.nodeid} was skipped, and tests/skips.txt does not list it: {reason}"
+    return report
+
+
+def _listed_skips() -> list[tuple[str, str]]:
+    lines = (ROOT / "tests" / "skips.txt").read_text().splitlines()
+    listed = [line.split(maxsplit=1) for line in lines if line and not line.startswith("#")]
+    return [(pattern, part) for pattern, part in listed]

@@ -1,0 +1,12 @@
+"""How much is tried: small numbers in `make test`, large ones in `make prove`."""
+
+import os
+
+PROVE = os.environ.get("PROVE") == "1"
+
+KILLS = 50 if PROVE else 5
+HISTORIES = 25 if PROVE else 5
+SCHEMATHESIS_EXAMPLES = 100 if PROVE else 10
+PROPERTY_EXAMPLES = 500 if PROVE else 50
+DEADLOCK_ROUNDS = 200
+ALL_ARCHIVES = PROVE
