@@ -1,4 +1,4 @@
-"""Locks the requirements: requirements/dev.txt for a developer's machine, functions/*/requirements.txt for the archives.
+"""Locks the requirements: requirements/dev.txt for a developer's machine, functions/*/requirements.txt for archives.
 
 Universal (every platform, Python 3.11 and newer), with hashes, naming no package index. A function's set is held to the
 versions of dev.txt, so the tests run what is deployed.
