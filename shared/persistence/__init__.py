@@ -1,1 +1,1 @@
-"""SQL: what features need of the database, as their protocols say."""
+"""SQL: one small pool of prepared connections, and a module of statements per subject."""

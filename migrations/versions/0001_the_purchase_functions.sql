@@ -1,0 +1,256 @@
+-- Steps that must be one round trip. A guard that fails raises VT001 with the error's name as message and its data as detail.
+
+create function refuse_v1(name text, data jsonb default '{}') returns void language plpgsql as $$
+begin
+    raise exception using errcode = 'VT001', message = name, detail = data::text;
+end $$;
+
+-- Idempotency keys: insert, take over an expired lease, or say what is there (DESIGN.md rule 10).
+create function claim_key_v1(
+    p_scope text, p_route text, p_key text, p_hash bytea, p_token uuid, p_now timestamptz, p_until timestamptz,
+    out state text, out answer_status integer, out answer_body text
+) language plpgsql as $$
+declare
+    found_key idempotency_keys;
+begin
+    insert into idempotency_keys as k (scope, route, key, request_hash, lease_token, leased_until, created_at)
+    values (p_scope, p_route, p_key, p_hash, p_token, p_until, p_now)
+    on conflict (scope, route, key) do update
+        set lease_token = p_token, leased_until = p_until, request_hash = p_hash,
+            answer_status = null, answer_body = null,
+            created_at = case when k.created_at <= p_now - interval '48 hours' then p_now else k.created_at end
+        where k.created_at <= p_now - interval '48 hours'
+            or (k.request_hash = p_hash and k.answer_status is null and (k.leased_until is null or k.leased_until <= p_now
+                    or k.lease_token = p_token));
+    if found then
+        state := 'mine';
+        return;
+    end if;
+    select * into found_key from idempotency_keys where scope = p_scope and route = p_route and key = p_key;
+    if found_key.request_hash is distinct from p_hash then
+        state := 'reused';
+    elsif found_key.answer_status is not null then
+        state := 'answered';
+        answer_status := found_key.answer_status;
+        answer_body := found_key.answer_body;
+    else
+        state := 'in_flight';
+    end if;
+end $$;
+
+-- The answer is stored by the transaction that has the effect, and only by the lease's owner.
+create function store_answer_v1(p_scope text, p_route text, p_key text, p_token uuid, p_status integer, p_body text)
+returns void language plpgsql as $$
+begin
+    update idempotency_keys
+        set answer_status = p_status, answer_body = p_body, lease_token = null, leased_until = null
+        where scope = p_scope and route = p_route and key = p_key and lease_token = p_token;
+    if not found then
+        perform refuse_v1('LeaseLost');
+    end if;
+end $$;
+
+-- An order with its lines and refunds, as events freeze it and as the code reads it.
+create function order_json_v1(p_id uuid) returns jsonb language sql stable as $$
+    select to_jsonb(o) || jsonb_build_object(
+        'lines', (select coalesce(jsonb_agg(to_jsonb(l) - 'order_id' order by l.position), '[]')
+                  from order_lines l where l.order_id = o.id),
+        'refunds', (select coalesce(jsonb_agg(to_jsonb(r) - 'order_id' order by r.requested_at, r.id), '[]')
+                    from refunds r where r.order_id = o.id),
+        'attempt', (select to_jsonb(a) - 'order_id' from capture_attempts a
+                    where a.order_id = o.id order by a.requested_at desc, a.id limit 1))
+    from orders o where o.id = p_id
+$$;
+
+-- A cart as it stands against today's catalogue and stock; what its own open order holds counts as available to it.
+create function cart_json_v1(p_id text) returns jsonb language sql stable as $$
+    select to_jsonb(c) || jsonb_build_object('lines', coalesce((
+        select jsonb_agg(jsonb_build_object(
+            'sku', l.sku, 'quantity', l.quantity, 'seen_price_minor', l.seen_price_minor, 'name', l.name,
+            'product_name', p.name, 'slug', p.slug, 'options', coalesce(v.options, '{}'), 'price_minor', v.price_minor,
+            'currency', v.currency, 'weight_g', v.weight_g, 'tax_class', v.tax_class,
+            'sellable', coalesce(v.active and p.published_at is not null, false),
+            'available', coalesce(s.on_hand - s.held, 0) + coalesce(own.held, 0)) order by l.added_at, l.sku)
+        from cart_lines l
+        left join variants v on v.sku = l.sku
+        left join products p on p.id = v.product_id
+        left join stock_levels s on s.sku = l.sku and s.location = 'main'
+        left join orders o on o.cart_id = c.id and o.status = 'pending_payment'
+        left join order_lines own on own.order_id = o.id and own.sku = l.sku
+        where l.cart_id = c.id), '[]'))
+    from carts c where c.id = p_id
+$$;
+
+-- First round trip of a checkout: the key is claimed, the cart quoted, an order of this cart version found.
+create function quote_checkout_v1(
+    p_scope text, p_route text, p_key text, p_hash bytea, p_token uuid, p_now timestamptz, p_until timestamptz,
+    p_cart_id text, p_cart_version integer
+) returns jsonb language plpgsql as $$
+declare
+    claim record;
+begin
+    select * into claim from claim_key_v1(p_scope, p_route, p_key, p_hash, p_token, p_now, p_until);
+    if claim.state <> 'mine' then
+        return jsonb_build_object('claim', to_jsonb(claim));
+    end if;
+    return jsonb_build_object(
+        'claim', to_jsonb(claim),
+        'cart', cart_json_v1(p_cart_id),
+        'settings', (select value from shop_settings where id = 'shop'),
+        'order', (select order_json_v1(o.id) from orders o
+                  where o.cart_id = p_cart_id and o.cart_version = p_cart_version and o.status not in ('expired', 'cancelled')
+                  order by o.placed_at desc limit 1));
+end $$;
+
+-- Give back what the lines of an order hold or have allocated; `p_kind` is release, expire or cancel. The caller holds the
+-- order's lock and, where it locks more stock, has taken all of it in (sku, location) order before.
+create function release_stock_v1(p_order_id uuid, p_number text, p_kind text, p_actor text, p_reason text, p_now timestamptz)
+returns void language plpgsql as $$
+declare
+    line record;
+begin
+    for line in
+        select sku, location, held + allocated as units from order_lines
+        where order_id = p_order_id and held + allocated > 0 order by sku, location
+    loop
+        update stock_levels set held = held - line.units where sku = line.sku and location = line.location;
+        insert into stock_movements (at, sku, location, kind, delta_on_hand, delta_held, order_id, order_number, actor, reason)
+        values (p_now, line.sku, line.location, p_kind, 0, -line.units, p_order_id, p_number, p_actor, p_reason);
+    end loop;
+    update order_lines set
+        expired = expired + case when p_kind = 'expire' then held + allocated else 0 end,
+        released = released + case when p_kind = 'expire' then 0 else held + allocated end,
+        held = 0, allocated = 0
+    where order_id = p_order_id and held + allocated > 0;
+end $$;
+
+-- Hold every line of an order, in (sku, location) order; all or OutOfStock naming every short line. `p_lines` is
+-- [{"sku", "location", "quantity"}]. The contended rows are taken last in the transaction.
+create function hold_stock_v1(p_order_id uuid, p_number text, p_lines jsonb, p_actor text, p_reason text, p_now timestamptz)
+returns void language plpgsql as $$
+declare
+    line record;
+    short jsonb;
+begin
+    for line in
+        select l.sku, l.location, l.quantity from jsonb_to_recordset(p_lines) as l (sku text collate "C", location text collate "C", quantity integer)
+        order by l.sku, l.location
+    loop
+        update stock_levels set held = held + line.quantity
+            where sku = line.sku and location = line.location and on_hand - held >= line.quantity;
+        if not found then
+            select jsonb_agg(jsonb_build_object('sku', l.sku, 'wanted', l.quantity,
+                    'available', coalesce(s.on_hand - s.held, 0)) order by l.sku)
+            into short
+            from jsonb_to_recordset(p_lines) as l (sku text collate "C", location text collate "C", quantity integer)
+            left join stock_levels s on s.sku = l.sku and s.location = l.location
+            where l.sku >= line.sku and (l.sku = line.sku or coalesce(s.on_hand - s.held, 0) < l.quantity);
+            perform refuse_v1('OutOfStock', jsonb_build_object('lines', short));
+        end if;
+    end loop;
+    insert into stock_movements (at, sku, location, kind, delta_on_hand, delta_held, order_id, order_number, actor, reason)
+    select p_now, l.sku, l.location, 'hold', 0, l.quantity, p_order_id, p_number, p_actor, p_reason
+    from jsonb_to_recordset(p_lines) as l (sku text collate "C", location text collate "C", quantity integer) order by l.sku, l.location;
+end $$;
+
+-- Second round trip of a checkout: cart, prices and stock are guarded, an open order of the cart is replaced, and the order
+-- stands with its holds and its event. Locks: key, cart, open order, stock. Returns {"order", "placed"}: placed is false
+-- where another request has placed this cart version already.
+create function place_order_v1(
+    p_scope text, p_route text, p_key text, p_token uuid,
+    p_order jsonb, p_lines jsonb, p_event_id uuid, p_cancel_event_id uuid, p_now timestamptz
+) returns jsonb language plpgsql as $$
+declare
+    fresh orders;
+    open_order orders;
+    cart carts;
+    changed jsonb;
+    short jsonb;
+begin
+    perform 1 from idempotency_keys where scope = p_scope and route = p_route and key = p_key and lease_token = p_token for update;
+    if not found then
+        perform refuse_v1('LeaseLost');
+    end if;
+    fresh := jsonb_populate_record(null::orders, p_order);
+    select * into cart from carts where id = fresh.cart_id for update;
+    if not found or cart.version <> fresh.cart_version then
+        perform refuse_v1('CartChanged', jsonb_build_object('version', cart.version));
+    end if;
+
+    select * into open_order from orders
+        where cart_id = fresh.cart_id and cart_version = fresh.cart_version and status not in ('expired', 'cancelled');
+    if found then
+        return jsonb_build_object('order', order_json_v1(open_order.id), 'placed', false);
+    end if;
+
+    select jsonb_agg(jsonb_build_object('sku', l.sku, 'was', l.unit_price_minor, 'now', v.price_minor) order by l.sku) into changed
+        from jsonb_to_recordset(p_lines) as l (sku text collate "C", unit_price_minor bigint)
+        left join variants v on v.sku = l.sku and v.active
+        where v.price_minor is distinct from l.unit_price_minor or v.currency <> fresh.currency;
+    if changed is not null then
+        perform refuse_v1('PriceChanged', jsonb_build_object('lines', changed));
+    end if;
+
+    -- Unlocked and cheap: a sold-out flash sale is refused before anything is written.
+    select jsonb_agg(jsonb_build_object('sku', l.sku, 'wanted', l.quantity, 'available', coalesce(s.on_hand - s.held, 0))
+            order by l.sku) into short
+        from jsonb_to_recordset(p_lines) as l (sku text collate "C", location text collate "C", quantity integer)
+        left join stock_levels s on s.sku = l.sku and s.location = l.location
+        left join order_lines own on own.sku = l.sku and own.location = l.location and own.order_id = (
+            select o.id from orders o where o.cart_id = fresh.cart_id and o.status = 'pending_payment')
+        where coalesce(s.on_hand - s.held, 0) + coalesce(own.held, 0) < l.quantity;
+    if short is not null then
+        perform refuse_v1('OutOfStock', jsonb_build_object('lines', short));
+    end if;
+
+    select * into open_order from orders
+        where cart_id = fresh.cart_id
+            and (status = 'pending_payment' or (status = 'on_hold' and status_reason = 'capture_pending'))
+        for update;
+    if found then
+        if open_order.status = 'on_hold' or exists (
+            select 1 from capture_attempts where order_id = open_order.id and state in ('requested', 'pending', 'completed')) then
+            perform refuse_v1('PaymentInProgress', jsonb_build_object('order_id', open_order.id));
+        end if;
+        -- One pass over both orders' stock in lock order, before either is touched.
+        perform 1 from stock_levels s
+            where (s.sku, s.location) in (
+                select sku, location from order_lines where order_id = open_order.id
+                union select l.sku, l.location from jsonb_to_recordset(p_lines) as l (sku text collate "C", location text collate "C"))
+            order by s.sku, s.location for update;
+        perform release_stock_v1(open_order.id, open_order.number, 'cancel', 'shop', 'cart placed again', p_now);
+        update orders set status = 'cancelled', status_reason = 'replaced', updated_at = p_now where id = open_order.id;
+        insert into outbox (id, destination, name, payload, created_at)
+        values (p_cancel_event_id, 'topic:orders', 'order.cancelled',
+            jsonb_build_object('order', order_json_v1(open_order.id)), p_now);
+    end if;
+
+    insert into orders select fresh.*;
+    insert into order_lines (order_id, sku, location, position, name, options, quantity, unit_price_minor, total_minor,
+            tax_minor, tax_class, held)
+        select fresh.id, l.sku, l.location, l.position, l.name, l.options, l.quantity, l.unit_price_minor, l.total_minor,
+            l.tax_minor, l.tax_class, l.quantity
+        from jsonb_to_recordset(p_lines) as l (sku text collate "C", location text collate "C", position integer, name text, options jsonb,
+            quantity integer, unit_price_minor bigint, total_minor bigint, tax_minor bigint, tax_class text);
+    insert into outbox (id, destination, name, payload, created_at)
+        values (p_event_id, 'topic:orders', 'order.placed', jsonb_build_object('order', order_json_v1(fresh.id)), p_now);
+    perform hold_stock_v1(fresh.id, fresh.number, p_lines, 'buyer', 'checkout', p_now);
+    return jsonb_build_object('order', order_json_v1(fresh.id), 'placed', true);
+end $$;
+
+-- Third round trip of a checkout: PayPal's order is written down and the answer stored; events that this request has
+-- published meanwhile are marked in passing. Returns the order.
+create function await_approval_v1(
+    p_scope text, p_route text, p_key text, p_token uuid, p_status integer, p_body text,
+    p_order_id uuid, p_paypal_order_id text, p_approve_url text, p_published uuid[], p_now timestamptz
+) returns jsonb language plpgsql as $$
+begin
+    perform store_answer_v1(p_scope, p_route, p_key, p_token, p_status, p_body);
+    update orders set paypal_order_id = p_paypal_order_id, approve_url = p_approve_url, updated_at = p_now
+        where id = p_order_id and (paypal_order_id is null or paypal_order_id = p_paypal_order_id);
+    if not found then
+        perform refuse_v1('CartChanged', jsonb_build_object('order_id', p_order_id));
+    end if;
+    update outbox set published_at = p_now where id = any (p_published) and published_at is null;
+    return order_json_v1(p_order_id);
+end $$;

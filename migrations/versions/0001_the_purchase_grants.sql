@@ -1,0 +1,28 @@
+-- Grants belong to NOLOGIN roles; every deployment's login is a member of one (functions/deployments.yaml says the same).
+-- Roles are the cluster's: a second database, or a second migration at the same moment, finds them made.
+
+do $$
+declare
+    role text;
+begin
+    foreach role in array array['search', 'checkout', 'payment_jobs', 'webhooks', 'inventory', 'notify'] loop
+        begin
+            execute format('create role vitrine_%s nologin', role);
+        exception when duplicate_object or unique_violation then null;
+        end;
+    end loop;
+end $$;
+
+do $$
+declare
+    f record;
+begin
+    -- Extensions keep theirs: pg_trgm's operators must stay usable in queries.
+    for f in select p.oid::regprocedure as name from pg_proc p
+        where p.pronamespace = 'public'::regnamespace
+            and not exists (select 1 from pg_depend d where d.objid = p.oid and d.deptype = 'e')
+    loop
+        execute format('revoke execute on function %s from public', f.name);
+    end loop;
+end $$;
+alter default privileges revoke execute on functions from public;

@@ -1,0 +1,127 @@
+"""Three ways to the database behind one function (DESIGN.md section 2): a URL, the Cloud SQL connector, a private address.
+
+Every connection carries its limits as startup parameters, because members of a role do not inherit ALTER ROLE settings:
+no statement, lock or forgotten transaction outlives its request (DESIGN.md rule 4).
+"""
+
+import json
+import socket
+import ssl
+import urllib.request
+from collections.abc import Callable
+from typing import Any, Protocol
+from urllib.parse import unquote, urlsplit
+
+import pg8000.native
+from pg8000.core import CoreConnection
+
+# Cloud Run's metadata server: https://cloud.google.com/compute/docs/access/authenticate-workloads
+_TOKEN_URL = "http://metadata.google.internal/computeMetadata/v1/instance/service-accounts/default/token"
+_CONNECT_TIMEOUT_S = 5
+
+
+class Settings(Protocol):
+    """What connecting needs of shared.settings.DatabaseSettings."""
+
+    @property
+    def access(self) -> str: ...
+    @property
+    def url(self) -> str: ...
+    @property
+    def instance(self) -> str: ...
+    @property
+    def host(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def user(self) -> str: ...
+    @property
+    def ca_pem(self) -> str: ...
+
+
+def session_limits(statement_timeout_ms: int) -> dict[str, str]:
+    """Startup parameters of every connection; search passes 300 ms, everything else 5,000 ms."""
+    return {
+        "statement_timeout": str(statement_timeout_ms),
+        "lock_timeout": "2000",
+        "idle_in_transaction_session_timeout": "5000",
+        "timezone": "UTC",
+        "jit": "off",
+    }
+
+
+def connector(settings: Settings, *, application: str, statement_timeout_ms: int = 5000) -> Callable[[], CoreConnection]:
+    """A function that opens one connection; nothing is opened or imported before it is called."""
+    limits = session_limits(statement_timeout_ms)
+    if settings.access == "url":
+        return lambda: _by_url(settings.url, application, limits)
+    if settings.access == "private":
+        return lambda: _by_private_address(settings, application, limits)
+    return _ByConnector(settings, application, limits)
+
+
+def _by_url(url: str, application: str, limits: dict[str, str]) -> CoreConnection:
+    parts = urlsplit(url)
+    return pg8000.native.Connection(
+        unquote(parts.username or ""),
+        password=unquote(parts.password or ""),
+        database=parts.path.lstrip("/"),
+        sock=_open_socket(parts.hostname or "127.0.0.1", parts.port or 5432),
+        application_name=application,
+        startup_params=limits,
+    )
+
+
+def _by_private_address(settings: Settings, application: str, limits: dict[str, str]) -> CoreConnection:
+    """Over TLS, with the service account's access token as password (Cloud SQL IAM database authentication)."""
+    request = urllib.request.Request(_TOKEN_URL, headers={"Metadata-Flavor": "Google"})
+    with urllib.request.urlopen(request, timeout=_CONNECT_TIMEOUT_S) as answer:
+        token = json.load(answer)["access_token"]
+    # Cloud SQL's server certificate names the instance, not its address; its authority is the instance's own.
+    context = ssl.create_default_context(cadata=settings.ca_pem)
+    context.check_hostname = False
+    return pg8000.native.Connection(
+        settings.user,
+        password=token,
+        database=settings.name,
+        host=settings.host,
+        sock=_open_socket(settings.host, 5432),
+        ssl_context=context,
+        application_name=application,
+        startup_params=limits,
+    )
+
+
+class _ByConnector:
+    """cloud-sql-python-connector with IAM authentication: imported and made at the first connection."""
+
+    def __init__(self, settings: Settings, application: str, limits: dict[str, str]) -> None:
+        self._settings = settings
+        self._application = application
+        self._limits = limits
+        self._connector: Any = None
+
+    def __call__(self) -> CoreConnection:
+        if self._connector is None:
+            from google.cloud.sql.connector import Connector  # noqa: TID251 - the connector is a way to the database
+
+            self._connector = Connector(refresh_strategy="lazy")
+        connection: CoreConnection = self._connector.connect(
+            self._settings.instance,
+            "pg8000",
+            user=self._settings.user,
+            db=self._settings.name,
+            enable_iam_auth=True,
+            application_name=self._application,
+            startup_params=self._limits,
+        )
+        return connection
+
+
+def _open_socket(host: str, port: int) -> socket.socket:
+    """pg8000 sets no TCP_NODELAY, and a message over 8 KiB then waits 40 ms for an acknowledgement."""
+    opened = socket.create_connection((host, port), _CONNECT_TIMEOUT_S)
+    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    opened.settimeout(10)  # longer than statement_timeout: a server that is gone must not hold a thread for ever
+    return opened
