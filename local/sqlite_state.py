@@ -30,7 +30,7 @@ class StateFile:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """The connection inside BEGIN IMMEDIATE: one writer at a time, over all processes; commits when left cleanly."""
+        """The connection inside BEGIN IMMEDIATE: one writer at a time over all processes; commits when left cleanly."""
         with self._lock:
             self._connection.execute("begin immediate")
             try:

@@ -1,0 +1,145 @@
+"""Child processes that never outlive their supervisor: started in a group of their own, reaped, started again."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from local.forking import die_with_parent
+
+LOG_LIMIT_BYTES = 8 * 1024 * 1024
+
+
+@dataclass
+class Program:
+    """How a child is started. `before_exec` runs in the child, after it got its own session."""
+
+    name: str
+    argv: Sequence[str]
+    environment: Mapping[str, str]
+    folder: Path
+    log: Path
+    before_exec: Sequence[Callable[[], None]] = ()
+    stop_signal: signal.Signals = signal.SIGTERM
+    stop_within_s: float = 3.0
+
+
+class StartFailed(Exception):
+    """A child ended, or stayed silent, before it was ready. The message carries the end of its log."""
+
+
+@dataclass
+class Child:
+    """One child at a time of one program. All methods belong to the event loop of the main thread: the kernel's
+    promise to kill a child with its parent is bound to the thread that forked."""
+
+    program: Program
+    ready: Callable[[], Awaitable[bool]]
+    start_within_s: float = 60.0
+    pid: int | None = None
+    starts: int = 0
+    started_at: float | None = None
+    _popen: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    _ended: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
+
+    @property
+    def restarts(self) -> int:
+        return max(0, self.starts - 1)
+
+    @property
+    def running(self) -> bool:
+        return self._popen is not None
+
+    async def start(self) -> None:
+        """Start the program and wait until it is ready. Raises StartFailed."""
+        if self._popen is not None:
+            return
+        self._fork()
+        deadline = time.monotonic() + self.start_within_s
+        pause_s = 0.01
+        while not await self.ready():
+            if self._popen is None:
+                raise StartFailed(f"{self.program.name} ended while it started:\n{self.last_words()}")
+            if time.monotonic() > deadline:
+                await self.stop()
+                raise StartFailed(f"{self.program.name} was not ready in time:\n{self.last_words()}")
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 1.3, 0.1)
+
+    def _fork(self) -> None:
+        program = self.program
+        supervisor = os.getpid()
+
+        def before_exec() -> None:
+            for step in program.before_exec:
+                step()
+            die_with_parent()
+            if os.getppid() != supervisor:  # it died between fork and here, and nobody would tell us
+                os._exit(1)
+
+        program.log.parent.mkdir(parents=True, exist_ok=True)
+        if program.log.exists() and program.log.stat().st_size > LOG_LIMIT_BYTES:
+            os.replace(program.log, f"{program.log}.1")
+        with open(program.log, "ab") as log:
+            self._popen = subprocess.Popen(
+                program.argv,
+                env=dict(program.environment),
+                cwd=program.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=before_exec,
+            )
+        self.pid = self._popen.pid
+        self.starts += 1
+        self.started_at = time.time()
+        self._ended = asyncio.Event()
+
+    def reap(self) -> bool:
+        """Collect the child if it has ended; True when it just did. What is left of its group is killed."""
+        popen = self._popen
+        if popen is None or popen.poll() is None:
+            return False
+        self._kill_group(popen.pid)
+        self._popen = None
+        self.pid = None
+        self._ended.set()
+        return True
+
+    async def ended(self) -> None:
+        """Wait until the child that runs now has ended and was reaped."""
+        if self._popen is not None:
+            await self._ended.wait()
+
+    async def stop(self) -> None:
+        """Ask it to end, then make it end; its whole group goes."""
+        popen = self._popen
+        if popen is None:
+            return
+        with suppress(ProcessLookupError):
+            os.kill(popen.pid, self.program.stop_signal)
+        deadline = time.monotonic() + self.program.stop_within_s
+        while popen.poll() is None and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)  # noqa: ASYNC110 - a dead child sets no event until it is asked
+        self._kill_group(popen.pid)
+        await asyncio.to_thread(popen.wait)
+        self.reap()
+
+    def _kill_group(self, pgid: int) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(pgid, signal.SIGKILL)
+
+    def last_words(self, lines: int = 25) -> str:
+        """The end of the child's log."""
+        try:
+            with open(self.program.log, "rb") as log:
+                log.seek(max(0, log.seek(0, os.SEEK_END) - 8192))
+                return "\n".join(log.read().decode(errors="replace").splitlines()[-lines:])
+        except OSError:
+            return ""

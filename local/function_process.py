@@ -1,0 +1,43 @@
+"""One deployment as the cloud runs it: functions-framework's own gunicorn, in a process whose clock can be moved.
+
+Only this launcher shifts time; a deployed archive has no setting that could. It imports as little as it can, because
+its start is part of every local cold start.
+"""
+
+import argparse
+import os
+import time
+
+from local.clock import Clock
+from local.forking import die_with_parent
+
+
+def shift_time(clock: Clock) -> None:
+    """Make time.time() and time.time_ns() of this process, and of all it imports from now on, follow the clock file."""
+    real_ns = time.time_ns
+    time.time = clock.now
+    time.time_ns = lambda: real_ns() + int(clock.offset_s() * 1_000_000_000)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m local.function_process")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--clock", required=True, help="the file that holds the offset in seconds")
+    arguments = parser.parse_args()
+
+    shift_time(Clock(arguments.clock))
+    # gunicorn's worker serves on when its master is killed; here nothing may be left behind.
+    os.register_at_fork(after_in_child=die_with_parent)
+
+    from functions_framework import create_app
+    from functions_framework._http import create_server
+
+    app = create_app(  # type: ignore[no-untyped-call]
+        os.environ["FUNCTION_TARGET"], os.environ["FUNCTION_SOURCE"], "http"
+    )
+    create_server(app, False).run(arguments.host, arguments.port)
+
+
+if __name__ == "__main__":
+    main()
