@@ -58,7 +58,7 @@ def _install() -> int:
 
 def _install_by_uv(environment: dict[str, str]) -> bool:
     """The quick way: uv is one of the pinned packages. Where it fails (an index that only pip knows), pip does it."""
-    pinned = re.search(r"^uv==.*(?:\\\n.*)*", REQUIREMENTS.read_text(), re.MULTILINE)
+    pinned = re.search(r"^uv==(?:.*\\\n)*.*", REQUIREMENTS.read_text(), re.MULTILINE)
     if pinned is None:
         return False
     only_uv = VENV / "uv.txt"
@@ -80,7 +80,7 @@ def _install_by_uv(environment: dict[str, str]) -> bool:
 
 
 def _install_by_pip(requirements: Path, environment: dict[str, str]) -> bool:
-    install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--compile", "--require-hashes"]
+    install = ["-m", "pip", "install", "-qq", "--disable-pip-version-check", "--compile", "--require-hashes"]
     return _runs([*install, "-r", str(requirements)], environment, quiet=False)
 
 
