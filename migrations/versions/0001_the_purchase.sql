@@ -45,6 +45,17 @@ create table shop_settings (
     constraint shop_settings_single check (id = 'shop')
 );
 
+insert into shop_settings (id, value, version, updated_at, updated_by) values ('shop', '{
+    "name": "Vitrine", "currency": "USD", "locale": "en_US", "orders_open": true, "hold_minutes": 15,
+    "shipping_options": [{"id": "standard", "name": "Standard", "amount_minor": 590},
+                         {"id": "express", "name": "Express", "amount_minor": 1490}],
+    "shipping_tax_class": "standard", "prices_include_tax": false,
+    "tax_rates": [{"country": "US", "region": "CA", "tax_class": null, "rate": "0.0725"},
+                  {"country": "US", "region": "NY", "tax_class": null, "rate": "0.04"},
+                  {"country": "US", "region": "CA", "tax_class": "exempt", "rate": "0"},
+                  {"country": "US", "region": "NY", "tax_class": "exempt", "rate": "0"}]
+}', 1, '2026-01-01T00:00:00Z', 'migration');
+
 create table idempotency_keys (
     scope text not null,
     route text not null,
@@ -409,10 +420,12 @@ create table outbox (
     payload jsonb not null,
     created_at timestamptz not null,
     not_before timestamptz,
+    leased_until timestamptz,
     published_at timestamptz,
     constraint outbox_destination_named check (destination ~ '^(topic|queue):[a-z][a-z0-9-]*$')
 );
 comment on column outbox.name is 'of an event its name, of a task the path it is posted to';
+comment on column outbox.leased_until is 'a relay publishes it now; one that dies leaves it to the next relay from then on';
 create index outbox_unpublished on outbox (position) where published_at is null;
 create index outbox_published on outbox (published_at) where published_at is not null;
 
@@ -437,18 +450,28 @@ create table mails (
     updated_at timestamptz not null,
     next_attempt_at timestamptz,
     attempts integer not null default 0,
+    unanswered integer not null default 0,
     vendor_message_id text,
     failure text,
     constraint mails_once unique (event_id, template, recipient),
-    constraint mails_state_known check (state in ('queued', 'sending', 'accepted', 'delivered', 'failed'))
+    constraint mails_state_known check (state in ('queued', 'sending', 'accepted', 'delivered', 'failed')),
+    constraint mails_open_have_a_time check ((state in ('queued', 'sending')) = (next_attempt_at is not null))
 );
-create index mails_open on mails (next_attempt_at) where state in ('queued', 'sending');
+comment on column mails.state is 'sending: asked for, no answer yet; an event of the vendor settles it, or next_attempt_at passes and it is repeated';
+comment on column mails.unanswered is 'how many attempts ended without any answer';
+create index mails_open on mails (next_attempt_at, id) where state in ('queued', 'sending');
+create index mails_order on mails (order_id) where order_id is not null;
 
 create table mail_events (
     id text primary key,
     mail_id uuid not null,
     event text not null,
+    vendor_message_id text not null,
     at timestamptz not null,
-    recorded_at timestamptz not null
+    reason text,
+    recorded_at timestamptz not null,
+    constraint mail_events_mail foreign key (mail_id) references mails (id),
+    constraint mail_events_once unique (vendor_message_id, event, at)
 );
+comment on column mail_events.id is 'sg_event_id, which may change when SendGrid repeats an event: hence mail_events_once';
 create index mail_events_mail on mail_events (mail_id);
