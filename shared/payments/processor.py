@@ -1,8 +1,8 @@
 """What the shop needs of whoever moves its money, and the facts that come back. The gateway that speaks to PayPal
 provides it; nothing here knows how.
 
-Every method raises Unavailable where the outcome is not known: a time-out, a lost connection, an error of the other side,
-too many requests. The same call with the same id may then be repeated, and is done once.
+Every method raises Unavailable where the outcome is not known: a time-out, a lost connection, an error of the other
+side, too many requests. The same call with the same id may then be repeated, and is done once.
 """
 
 from collections.abc import Mapping
@@ -73,9 +73,10 @@ class CaptureFact:
 
 @dataclass(frozen=True, slots=True)
 class RefundFact:
-    """Money given back: `status` is COMPLETED, PENDING, FAILED or CANCELLED; `custom_id` is our refund's id where we asked.
+    """Money given back: `status` is COMPLETED, PENDING, FAILED or CANCELLED.
 
-    `reversal` says that the processor took the money back itself (a chargeback, a bank's return).
+    `custom_id` is our refund's id where we asked for it. `reversal` says that the processor took the money back itself: a
+    chargeback, a bank's return.
     """
 
     id: str
