@@ -1,12 +1,18 @@
-"""Fixtures for every area: data beside the project, and what CI makes of a skip. An area's own are in its folder."""
+"""For every area: a database to use, the data beside the project, and what CI makes of a skip.
+
+An area's own fixtures are in its folder.
+"""
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
+
+from local.database import Address
+from tools.scratch_database import ScratchServer, scratch_server
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -20,6 +26,37 @@ def shared_data() -> Path:
     if not (folder / "README.md").is_file():
         pytest.skip("../shared is not beside this checkout")
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScratchServer]:
+    """This test process's own server, or its own databases on the one that DATABASE_URL names."""
+    with scratch_server(tmp_path_factory.mktemp("postgres")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def database(postgres: ScratchServer) -> Address:
+    """A migrated database that all tests of this process share: each leaves it as it found it, or uses its own rows."""
+    return postgres.copy()
+
+
+@pytest.fixture
+def fresh_database(postgres: ScratchServer) -> Iterator[Address]:
+    """A migrated database for one test alone."""
+    made = postgres.copy()
+    yield made
+    postgres.drop(made)
+
+
+@pytest.fixture(scope="session")
+def database_url(database: Address) -> str:
+    return database.url
+
+
+@pytest.fixture
+def fresh_database_url(fresh_database: Address) -> str:
+    return fresh_database.url
 
 
 @pytest.hookimpl(wrapper=True)

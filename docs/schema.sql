@@ -1,0 +1,732 @@
+-- Written by `make schema` from what the migrations make; `make check` compares. Not to be edited or run.
+
+create extension pg_trgm;
+create extension unaccent;
+
+create text search configuration shop;
+alter text search configuration shop alter mapping for asciihword, asciiword, hword_asciipart with english_stem;
+alter text search configuration shop alter mapping for email, file, float, host, hword_numpart, int, numhword, numword, sfloat, uint, url, url_path, version with simple;
+alter text search configuration shop alter mapping for hword, hword_part, word with unaccent, english_stem;
+
+create table audit_log (
+    id uuid not null,
+    at timestamp with time zone not null,
+    actor text not null,
+    action text not null,
+    subject text not null,
+    detail jsonb not null default '{}'::jsonb,
+    constraint audit_log_pkey PRIMARY KEY (id)
+);
+CREATE INDEX audit_log_subject ON public.audit_log USING btree (subject, at DESC, id);
+
+create table brands (
+    id uuid not null,
+    slug text collate "C" not null,
+    name text not null,
+    constraint brands_pkey PRIMARY KEY (id),
+    constraint brands_name_unique UNIQUE (name),
+    constraint brands_slug_unique UNIQUE (slug)
+);
+
+create table capture_attempts (
+    id uuid not null,
+    order_id uuid not null,
+    state text not null,
+    requested_at timestamp with time zone not null,
+    closed_at timestamp with time zone,
+    capture_id text,
+    refusal text,
+    constraint capture_attempts_pkey PRIMARY KEY (id),
+    constraint capture_attempts_order FOREIGN KEY (order_id) REFERENCES orders(id),
+    constraint capture_attempts_state_known CHECK ((state = ANY (ARRAY['requested'::text, 'pending'::text, 'completed'::text, 'refused'::text])))
+);
+comment on column capture_attempts.id is 'also the PayPal-Request-Id of the capture call';
+CREATE UNIQUE INDEX capture_attempts_one_open ON public.capture_attempts USING btree (order_id) WHERE (state = ANY (ARRAY['requested'::text, 'pending'::text, 'completed'::text]));
+CREATE INDEX capture_attempts_order ON public.capture_attempts USING btree (order_id);
+CREATE INDEX capture_attempts_unanswered ON public.capture_attempts USING btree (requested_at) WHERE (state = 'requested'::text);
+
+create table cart_lines (
+    cart_id text not null,
+    sku text collate "C" not null,
+    quantity integer not null,
+    seen_price_minor bigint not null,
+    name text not null,
+    added_at timestamp with time zone not null,
+    constraint cart_lines_pkey PRIMARY KEY (cart_id, sku),
+    constraint cart_lines_cart FOREIGN KEY (cart_id) REFERENCES carts(id) ON DELETE CASCADE,
+    constraint cart_lines_quantity CHECK (((quantity >= 1) AND (quantity <= 999)))
+);
+comment on column cart_lines.seen_price_minor is 'the unit price when the buyer last set the line; another one now is price_changed';
+
+create table carts (
+    id text not null,
+    version integer not null default 1,
+    currency character(3) not null,
+    email text,
+    shipping_address jsonb,
+    shipping_option text,
+    customer_id uuid,
+    created_at timestamp with time zone not null,
+    updated_at timestamp with time zone not null,
+    constraint carts_pkey PRIMARY KEY (id),
+    constraint carts_id_has_128_bits CHECK ((id ~ '^[0-9a-f]{32}$'::text))
+);
+CREATE INDEX carts_updated ON public.carts USING btree (updated_at);
+
+create table categories (
+    id uuid not null,
+    parent_id uuid,
+    slug text collate "C" not null,
+    path text collate "C" not null,
+    name text not null,
+    position integer not null default 0,
+    constraint categories_pkey PRIMARY KEY (id),
+    constraint categories_path_unique UNIQUE (path),
+    constraint categories_parent FOREIGN KEY (parent_id) REFERENCES categories(id),
+    constraint categories_path_ends_in_slug CHECK (((path = slug) OR (path ~~ ('%/'::text || slug))))
+);
+CREATE INDEX categories_parent ON public.categories USING btree (parent_id, "position", path);
+CREATE INDEX categories_path_prefix ON public.categories USING btree (path text_pattern_ops);
+
+create table idempotency_keys (
+    scope text not null,
+    route text not null,
+    key text not null,
+    request_hash bytea not null,
+    lease_token uuid,
+    leased_until timestamp with time zone,
+    answer_status integer,
+    answer_body text,
+    created_at timestamp with time zone not null,
+    constraint idempotency_keys_pkey PRIMARY KEY (scope, route, key),
+    constraint idempotency_keys_answer_whole CHECK (((answer_status IS NULL) = (answer_body IS NULL))),
+    constraint idempotency_keys_leased_or_answered CHECK (((lease_token IS NULL) = (leased_until IS NULL)))
+);
+CREATE INDEX idempotency_keys_created ON public.idempotency_keys USING btree (created_at);
+
+create table inbox (
+    consumer text not null,
+    event_id uuid not null,
+    recorded_at timestamp with time zone not null,
+    constraint inbox_pkey PRIMARY KEY (consumer, event_id)
+);
+
+create table locations (
+    id text not null,
+    name text not null,
+    constraint locations_pkey PRIMARY KEY (id)
+);
+
+create table mail_events (
+    id text not null,
+    mail_id uuid not null,
+    event text not null,
+    vendor_message_id text not null,
+    at timestamp with time zone not null,
+    reason text,
+    recorded_at timestamp with time zone not null,
+    constraint mail_events_pkey PRIMARY KEY (id),
+    constraint mail_events_once UNIQUE (vendor_message_id, event, at),
+    constraint mail_events_mail FOREIGN KEY (mail_id) REFERENCES mails(id)
+);
+comment on column mail_events.id is 'sg_event_id, which may change when SendGrid repeats an event: hence mail_events_once';
+CREATE INDEX mail_events_mail ON public.mail_events USING btree (mail_id);
+
+create table mails (
+    id uuid not null,
+    event_id uuid not null,
+    template text not null,
+    recipient text not null,
+    order_id uuid,
+    subject text not null,
+    text_body text not null,
+    html_body text not null,
+    state text not null,
+    created_at timestamp with time zone not null,
+    updated_at timestamp with time zone not null,
+    next_attempt_at timestamp with time zone,
+    attempts integer not null default 0,
+    unanswered integer not null default 0,
+    vendor_message_id text,
+    failure text,
+    constraint mails_pkey PRIMARY KEY (id),
+    constraint mails_once UNIQUE (event_id, template, recipient),
+    constraint mails_open_have_a_time CHECK (((state = ANY (ARRAY['queued'::text, 'sending'::text])) = (next_attempt_at IS NOT NULL))),
+    constraint mails_state_known CHECK ((state = ANY (ARRAY['queued'::text, 'sending'::text, 'accepted'::text, 'delivered'::text, 'failed'::text])))
+);
+comment on column mails.state is 'sending: asked for, no answer yet; an event of the vendor settles it, or next_attempt_at passes and it is repeated';
+comment on column mails.unanswered is 'how many attempts ended without any answer';
+CREATE INDEX mails_open ON public.mails USING btree (next_attempt_at, id) WHERE (state = ANY (ARRAY['queued'::text, 'sending'::text]));
+CREATE INDEX mails_order ON public.mails USING btree (order_id) WHERE (order_id IS NOT NULL);
+
+create table order_lines (
+    order_id uuid not null,
+    sku text collate "C" not null,
+    location text collate "C" not null default 'main'::text,
+    position integer not null,
+    name text not null,
+    options jsonb not null default '{}'::jsonb,
+    quantity integer not null,
+    unit_price_minor bigint not null,
+    total_minor bigint not null,
+    tax_minor bigint not null,
+    tax_class text not null,
+    held integer not null default 0,
+    allocated integer not null default 0,
+    consumed integer not null default 0,
+    released integer not null default 0,
+    expired integer not null default 0,
+    returned integer not null default 0,
+    constraint order_lines_pkey PRIMARY KEY (order_id, sku),
+    constraint order_lines_order FOREIGN KEY (order_id) REFERENCES orders(id),
+    constraint order_lines_counts_not_negative CHECK (((held >= 0) AND (allocated >= 0) AND (consumed >= 0) AND (released >= 0) AND (expired >= 0) AND (returned >= 0) AND (returned <= consumed))),
+    constraint order_lines_quantity_positive CHECK ((quantity > 0)),
+    constraint order_lines_total CHECK ((total_minor = (unit_price_minor * quantity))),
+    constraint order_lines_units_are_somewhere CHECK ((((((held + allocated) + consumed) + released) + expired) = quantity))
+);
+CREATE INDEX order_lines_stock_in_use ON public.order_lines USING btree (sku, location) WHERE ((held + allocated) > 0);
+
+create table orders (
+    id uuid not null,
+    number text not null,
+    cart_id text not null,
+    cart_version integer not null,
+    status text not null,
+    status_reason text,
+    resume_status text,
+    email text not null,
+    customer_id uuid,
+    client_network text not null,
+    currency character(3) not null,
+    subtotal_minor bigint not null,
+    discount_minor bigint not null default 0,
+    shipping_minor bigint not null,
+    tax_minor bigint not null,
+    total_minor bigint not null,
+    shipping_address jsonb not null,
+    shipping_option jsonb not null,
+    prices_include_tax boolean not null,
+    placed_at timestamp with time zone not null,
+    hold_expires_at timestamp with time zone not null,
+    paid_at timestamp with time zone,
+    paypal_order_id text,
+    approve_url text,
+    bound_capture_id text,
+    late boolean not null default false,
+    disputed boolean not null default false,
+    captured_minor bigint not null default 0,
+    refunded_minor bigint not null default 0,
+    reversed_minor bigint not null default 0,
+    pending_minor bigint not null default 0,
+    updated_at timestamp with time zone not null,
+    constraint orders_pkey PRIMARY KEY (id),
+    constraint orders_number_unique UNIQUE (number),
+    constraint orders_paypal_order_unique UNIQUE (paypal_order_id),
+    constraint orders_amounts_not_negative CHECK (((subtotal_minor >= 0) AND (discount_minor >= 0) AND (shipping_minor >= 0) AND (tax_minor >= 0) AND (total_minor > 0))),
+    constraint orders_number_is_crockford CHECK ((number ~ '^[0-9A-HJKMNP-TV-Z]{10}$'::text)),
+    constraint orders_on_hold_says_why CHECK (((status <> 'on_hold'::text) OR (status_reason IS NOT NULL))),
+    constraint orders_parts_make_the_total CHECK (((((subtotal_minor - discount_minor) + shipping_minor) +
+CASE
+    WHEN prices_include_tax THEN (0)::bigint
+    ELSE tax_minor
+END) = total_minor)),
+    constraint orders_status_known CHECK ((status = ANY (ARRAY['pending_payment'::text, 'paid'::text, 'on_hold'::text, 'fulfilling'::text, 'completed'::text, 'cancelled'::text, 'expired'::text])))
+);
+CREATE INDEX orders_cart ON public.orders USING btree (cart_id, cart_version);
+CREATE INDEX orders_due ON public.orders USING btree (hold_expires_at) WHERE (status = 'pending_payment'::text);
+CREATE INDEX orders_email ON public.orders USING btree (email, placed_at DESC);
+CREATE UNIQUE INDEX orders_one_open_per_cart ON public.orders USING btree (cart_id) WHERE ((status = 'pending_payment'::text) OR ((status = 'on_hold'::text) AND (status_reason = 'capture_pending'::text)));
+CREATE INDEX orders_placed ON public.orders USING btree (placed_at DESC, id);
+CREATE INDEX orders_waiting_for_capture ON public.orders USING btree (updated_at) WHERE ((status = 'on_hold'::text) AND (status_reason = 'capture_pending'::text));
+
+create table outbox (
+    id uuid not null,
+    position bigint not null generated always as identity,
+    destination text not null,
+    name text not null,
+    payload jsonb not null,
+    created_at timestamp with time zone not null,
+    not_before timestamp with time zone,
+    leased_until timestamp with time zone,
+    published_at timestamp with time zone,
+    constraint outbox_pkey PRIMARY KEY (id),
+    constraint outbox_destination_named CHECK ((destination ~ '^(topic|queue):[a-z][a-z0-9-]*$'::text))
+);
+comment on column outbox.leased_until is 'a relay publishes it now; one that dies leaves it to the next relay from then on';
+comment on column outbox.name is 'of an event its name, of a task the path it is posted to';
+CREATE INDEX outbox_published ON public.outbox USING btree (published_at) WHERE (published_at IS NOT NULL);
+CREATE INDEX outbox_unpublished ON public.outbox USING btree ("position") WHERE (published_at IS NULL);
+
+create table payment_facts (
+    id bigint not null generated always as identity,
+    provider text not null default 'paypal'::text,
+    kind text not null,
+    object_id text not null,
+    status text not null,
+    update_time text not null default ''::text,
+    order_id uuid,
+    capture_id text,
+    amount_minor bigint,
+    currency character(3),
+    reversal boolean not null default false,
+    ours uuid,
+    occurred_at timestamp with time zone,
+    recorded_at timestamp with time zone not null,
+    source text not null,
+    constraint payment_facts_pkey PRIMARY KEY (id),
+    constraint payment_facts_unique UNIQUE (provider, kind, object_id, status, update_time),
+    constraint payment_facts_kind_known CHECK ((kind = ANY (ARRAY['order'::text, 'capture'::text, 'refund'::text, 'dispute'::text]))),
+    constraint payment_facts_source_known CHECK ((source = ANY (ARRAY['reply'::text, 'webhook'::text, 'poll'::text])))
+);
+comment on table payment_facts is 'append-only; captures and refunds leave update_time empty, orders and disputes fill it';
+comment on column payment_facts.capture_id is 'of a refund or dispute: the capture it takes money from';
+comment on column payment_facts.ours is 'of a refund: our refund row, as PayPal gives its id back in custom_id';
+CREATE INDEX payment_facts_capture ON public.payment_facts USING btree (capture_id) WHERE (capture_id IS NOT NULL);
+CREATE INDEX payment_facts_order ON public.payment_facts USING btree (order_id, id);
+
+create table products (
+    id uuid not null,
+    slug text collate "C" not null,
+    group_key text not null,
+    name text not null,
+    description text not null default ''::text,
+    brand_id uuid,
+    category_id uuid,
+    attributes jsonb not null default '{}'::jsonb,
+    image_urls text[] not null default '{}'::text[],
+    popularity integer not null default 0,
+    price_minor bigint not null,
+    currency character(3) not null,
+    published_at timestamp with time zone,
+    created_at timestamp with time zone not null,
+    updated_at timestamp with time zone not null,
+    words tsvector not null,
+    search_text text not null,
+    constraint products_pkey PRIMARY KEY (id),
+    constraint products_group_key_unique UNIQUE (group_key),
+    constraint products_slug_unique UNIQUE (slug),
+    constraint products_brand FOREIGN KEY (brand_id) REFERENCES brands(id),
+    constraint products_category FOREIGN KEY (category_id) REFERENCES categories(id),
+    constraint products_price_not_negative CHECK ((price_minor >= 0))
+);
+comment on column products.group_key is 'what groups variants in an import: its column product, else the SKU';
+comment on column products.price_minor is 'the lowest price of its variants, kept by whoever writes variants';
+comment on column products.search_text is 'folded name, brand, SKUs: what trigrams look at';
+CREATE INDEX products_brand_price ON public.products USING btree (brand_id, price_minor, id);
+CREATE INDEX products_category_newest ON public.products USING btree (category_id, created_at DESC, id);
+CREATE INDEX products_category_popular ON public.products USING btree (category_id, popularity DESC, id);
+CREATE INDEX products_category_price ON public.products USING btree (category_id, price_minor, id);
+CREATE INDEX products_newest ON public.products USING btree (created_at DESC, id);
+CREATE INDEX products_popular ON public.products USING btree (popularity DESC, id);
+CREATE INDEX products_price ON public.products USING btree (price_minor, id);
+CREATE INDEX products_search_text ON public.products USING gin (search_text gin_trgm_ops) WITH (fastupdate=off);
+CREATE INDEX products_words ON public.products USING gin (words) WITH (fastupdate=off);
+
+create table refunds (
+    id uuid not null,
+    order_id uuid not null,
+    capture_id text not null,
+    kind text not null,
+    amount_minor bigint not null,
+    currency character(3) not null,
+    reason text not null,
+    state text not null,
+    paypal_refund_id text,
+    failure text,
+    requested_at timestamp with time zone not null,
+    requested_by text not null,
+    updated_at timestamp with time zone not null,
+    constraint refunds_pkey PRIMARY KEY (id),
+    constraint refunds_order FOREIGN KEY (order_id) REFERENCES orders(id),
+    constraint refunds_amount_positive CHECK ((amount_minor > 0)),
+    constraint refunds_kind_known CHECK ((kind = ANY (ARRAY['duplicate'::text, 'late'::text, 'cancelled'::text, 'staff'::text]))),
+    constraint refunds_state_known CHECK ((state = ANY (ARRAY['requested'::text, 'pending'::text, 'completed'::text, 'failed'::text, 'cancelled'::text])))
+);
+comment on column refunds.id is 'also the PayPal-Request-Id and the custom_id of the refund call';
+CREATE UNIQUE INDEX refunds_one_for_a_whole_capture ON public.refunds USING btree (capture_id) WHERE (kind = ANY (ARRAY['duplicate'::text, 'late'::text]));
+CREATE INDEX refunds_open ON public.refunds USING btree (updated_at) WHERE (state = ANY (ARRAY['requested'::text, 'pending'::text]));
+CREATE INDEX refunds_order ON public.refunds USING btree (order_id);
+
+create table sessions (
+    id uuid not null,
+    kind text not null,
+    subject uuid not null,
+    permissions text[] not null default '{}'::text[],
+    created_at timestamp with time zone not null,
+    expires_at timestamp with time zone not null,
+    revoked_at timestamp with time zone,
+    constraint sessions_pkey PRIMARY KEY (id),
+    constraint sessions_expire_later CHECK ((expires_at > created_at)),
+    constraint sessions_kind_known CHECK ((kind = ANY (ARRAY['customer'::text, 'staff'::text])))
+);
+
+create table shop_settings (
+    id text not null,
+    value jsonb not null,
+    version integer not null,
+    updated_at timestamp with time zone not null,
+    updated_by text not null,
+    constraint shop_settings_pkey PRIMARY KEY (id),
+    constraint shop_settings_single CHECK ((id = 'shop'::text))
+);
+
+create table slug_history (
+    slug text collate "C" not null,
+    product_id uuid not null,
+    constraint slug_history_pkey PRIMARY KEY (slug),
+    constraint slug_history_product FOREIGN KEY (product_id) REFERENCES products(id) ON DELETE CASCADE
+);
+
+create table stock_levels (
+    sku text collate "C" not null,
+    location text collate "C" not null,
+    on_hand integer not null,
+    held integer not null default 0,
+    constraint stock_levels_pkey PRIMARY KEY (sku, location),
+    constraint stock_levels_location FOREIGN KEY (location) REFERENCES locations(id),
+    constraint stock_levels_held_within CHECK (((held >= 0) AND (held <= on_hand))),
+    constraint stock_levels_on_hand_not_negative CHECK ((on_hand >= 0))
+) with (fillfactor=50);
+
+create table stock_movements (
+    id bigint not null generated always as identity,
+    at timestamp with time zone not null,
+    sku text collate "C" not null,
+    location text collate "C" not null,
+    kind text not null,
+    delta_on_hand integer not null,
+    delta_held integer not null,
+    order_id uuid,
+    order_number text,
+    actor text not null,
+    reason text not null default ''::text,
+    constraint stock_movements_pkey PRIMARY KEY (id),
+    constraint stock_movements_arithmetic CHECK (
+CASE kind
+    WHEN 'hold'::text THEN ((delta_on_hand = 0) AND (delta_held > 0))
+    WHEN 'allocate'::text THEN ((delta_on_hand = 0) AND (delta_held = 0))
+    WHEN 'release'::text THEN ((delta_on_hand = 0) AND (delta_held < 0))
+    WHEN 'expire'::text THEN ((delta_on_hand = 0) AND (delta_held < 0))
+    WHEN 'cancel'::text THEN ((delta_on_hand = 0) AND (delta_held < 0))
+    WHEN 'ship'::text THEN ((delta_on_hand < 0) AND (delta_held = delta_on_hand))
+    ELSE (delta_held = 0)
+END),
+    constraint stock_movements_kind_known CHECK ((kind = ANY (ARRAY['receive'::text, 'adjust'::text, 'count'::text, 'hold'::text, 'allocate'::text, 'release'::text, 'expire'::text, 'cancel'::text, 'ship'::text, 'return'::text])))
+);
+CREATE INDEX stock_movements_order ON public.stock_movements USING btree (order_id) WHERE (order_id IS NOT NULL);
+CREATE INDEX stock_movements_sku ON public.stock_movements USING btree (sku, id DESC);
+
+create table variants (
+    sku text collate "C" not null,
+    product_id uuid not null,
+    position integer not null default 0,
+    options jsonb not null default '{}'::jsonb,
+    price_minor bigint not null,
+    currency character(3) not null,
+    weight_g integer,
+    tax_class text not null default 'standard'::text,
+    active boolean not null default true,
+    updated_at timestamp with time zone not null,
+    constraint variants_pkey PRIMARY KEY (sku),
+    constraint variants_product FOREIGN KEY (product_id) REFERENCES products(id) ON DELETE CASCADE,
+    constraint variants_price_not_negative CHECK ((price_minor >= 0)),
+    constraint variants_sku_clean CHECK (((sku <> ''::text) AND (length(sku) <= 64))),
+    constraint variants_weight_not_negative CHECK ((weight_g >= 0))
+);
+CREATE INDEX variants_product ON public.variants USING btree (product_id, "position", sku);
+
+create table webhook_events (
+    id uuid not null,
+    provider text not null,
+    transmission_id text not null,
+    event_id text not null,
+    event_type text not null,
+    body text not null,
+    received_at timestamp with time zone not null,
+    state text not null,
+    verdict text,
+    applied_at timestamp with time zone,
+    attempts integer not null default 0,
+    constraint webhook_events_pkey PRIMARY KEY (id),
+    constraint webhook_events_event_unique UNIQUE (provider, event_id),
+    constraint webhook_events_transmission_unique UNIQUE (provider, transmission_id),
+    constraint webhook_events_state_known CHECK ((state = ANY (ARRAY['received'::text, 'applied'::text, 'ignored'::text, 'waiting'::text])))
+);
+CREATE INDEX webhook_events_open ON public.webhook_events USING btree (received_at) WHERE (state = ANY (ARRAY['received'::text, 'waiting'::text]));
+CREATE INDEX webhook_events_received ON public.webhook_events USING btree (received_at DESC, id);
+
+create table webhook_refusals (
+    provider text not null,
+    reason text not null,
+    day date not null,
+    count bigint not null,
+    constraint webhook_refusals_pkey PRIMARY KEY (provider, reason, day)
+);
+
+CREATE OR REPLACE FUNCTION public.await_approval_v1(p_scope text, p_route text, p_key text, p_token uuid, p_status integer, p_body text, p_order_id uuid, p_paypal_order_id text, p_approve_url text, p_published uuid[], p_now timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+AS $function$
+begin
+    perform store_answer_v1(p_scope, p_route, p_key, p_token, p_status, p_body);
+    update orders set paypal_order_id = p_paypal_order_id, approve_url = p_approve_url, updated_at = p_now
+        where id = p_order_id and (paypal_order_id is null or paypal_order_id = p_paypal_order_id);
+    if not found then
+        perform refuse_v1('CartChanged', jsonb_build_object('order_id', p_order_id));
+    end if;
+    update outbox set published_at = p_now where id = any (p_published) and published_at is null;
+    return order_json_v1(p_order_id);
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.cart_json_v1(p_id text)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+AS $function$
+    select to_jsonb(c) || jsonb_build_object('lines', coalesce((
+        select jsonb_agg(jsonb_build_object(
+            'sku', l.sku, 'quantity', l.quantity, 'seen_price_minor', l.seen_price_minor, 'name', l.name,
+            'product_name', p.name, 'slug', p.slug, 'options', coalesce(v.options, '{}'), 'price_minor', v.price_minor,
+            'currency', v.currency, 'weight_g', v.weight_g, 'tax_class', v.tax_class,
+            'sellable', coalesce(v.active and p.published_at is not null, false),
+            'available', coalesce(s.on_hand - s.held, 0) + coalesce(own.held, 0)) order by l.added_at, l.sku)
+        from cart_lines l
+        left join variants v on v.sku = l.sku
+        left join products p on p.id = v.product_id
+        left join stock_levels s on s.sku = l.sku and s.location = 'main'
+        left join orders o on o.cart_id = c.id and o.status = 'pending_payment'
+        left join order_lines own on own.order_id = o.id and own.sku = l.sku
+        where l.cart_id = c.id), '[]'))
+    from carts c where c.id = p_id
+$function$;
+
+CREATE OR REPLACE FUNCTION public.claim_key_v1(p_scope text, p_route text, p_key text, p_hash bytea, p_token uuid, p_now timestamp with time zone, p_until timestamp with time zone, OUT state text, OUT answer_status integer, OUT answer_body text)
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+declare
+    found_key idempotency_keys;
+begin
+    insert into idempotency_keys as k (scope, route, key, request_hash, lease_token, leased_until, created_at)
+    values (p_scope, p_route, p_key, p_hash, p_token, p_until, p_now)
+    on conflict (scope, route, key) do update
+        set lease_token = p_token, leased_until = p_until, request_hash = p_hash,
+            answer_status = null, answer_body = null,
+            created_at = case when k.created_at <= p_now - interval '48 hours' then p_now else k.created_at end
+        where k.created_at <= p_now - interval '48 hours'
+            or (k.request_hash = p_hash and k.answer_status is null and (k.leased_until is null or k.leased_until <= p_now
+                    or k.lease_token = p_token));
+    if found then
+        state := 'mine';
+        return;
+    end if;
+    select * into found_key from idempotency_keys where scope = p_scope and route = p_route and key = p_key;
+    if found_key.request_hash is distinct from p_hash then
+        state := 'reused';
+    elsif found_key.answer_status is not null then
+        state := 'answered';
+        answer_status := found_key.answer_status;
+        answer_body := found_key.answer_body;
+    else
+        state := 'in_flight';
+    end if;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.fold_v1(words text)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE STRICT
+RETURN lower(unaccent('unaccent'::regdictionary, words));
+
+CREATE OR REPLACE FUNCTION public.hold_stock_v1(p_order_id uuid, p_number text, p_lines jsonb, p_actor text, p_reason text, p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+declare
+    line record;
+    short jsonb;
+begin
+    for line in
+        select l.sku, l.location, l.quantity from jsonb_to_recordset(p_lines) as l (sku text collate "C", location text collate "C", quantity integer)
+        order by l.sku, l.location
+    loop
+        update stock_levels set held = held + line.quantity
+            where sku = line.sku and location = line.location and on_hand - held >= line.quantity;
+        if not found then
+            select jsonb_agg(jsonb_build_object('sku', l.sku, 'wanted', l.quantity,
+                    'available', coalesce(s.on_hand - s.held, 0)) order by l.sku)
+            into short
+            from jsonb_to_recordset(p_lines) as l (sku text collate "C", location text collate "C", quantity integer)
+            left join stock_levels s on s.sku = l.sku and s.location = l.location
+            where l.sku >= line.sku and (l.sku = line.sku or coalesce(s.on_hand - s.held, 0) < l.quantity);
+            perform refuse_v1('OutOfStock', jsonb_build_object('lines', short));
+        end if;
+    end loop;
+    insert into stock_movements (at, sku, location, kind, delta_on_hand, delta_held, order_id, order_number, actor, reason)
+    select p_now, l.sku, l.location, 'hold', 0, l.quantity, p_order_id, p_number, p_actor, p_reason
+    from jsonb_to_recordset(p_lines) as l (sku text collate "C", location text collate "C", quantity integer) order by l.sku, l.location;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.order_json_v1(p_id uuid)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+AS $function$
+    select to_jsonb(o) || jsonb_build_object(
+        'lines', (select coalesce(jsonb_agg(to_jsonb(l) - 'order_id' order by l.position), '[]')
+                  from order_lines l where l.order_id = o.id),
+        'refunds', (select coalesce(jsonb_agg(to_jsonb(r) - 'order_id' order by r.requested_at, r.id), '[]')
+                    from refunds r where r.order_id = o.id),
+        'attempt', (select to_jsonb(a) - 'order_id' from capture_attempts a
+                    where a.order_id = o.id order by a.requested_at desc, a.id limit 1))
+    from orders o where o.id = p_id
+$function$;
+
+CREATE OR REPLACE FUNCTION public.place_order_v1(p_scope text, p_route text, p_key text, p_token uuid, p_order jsonb, p_lines jsonb, p_event_id uuid, p_cancel_event_id uuid, p_now timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+AS $function$
+declare
+    fresh orders;
+    open_order orders;
+    cart carts;
+    changed jsonb;
+    short jsonb;
+begin
+    perform 1 from idempotency_keys where scope = p_scope and route = p_route and key = p_key and lease_token = p_token for update;
+    if not found then
+        perform refuse_v1('LeaseLost');
+    end if;
+    fresh := jsonb_populate_record(null::orders, p_order);
+    select * into cart from carts where id = fresh.cart_id for update;
+    if not found or cart.version <> fresh.cart_version then
+        perform refuse_v1('CartChanged', jsonb_build_object('version', cart.version));
+    end if;
+
+    select * into open_order from orders
+        where cart_id = fresh.cart_id and cart_version = fresh.cart_version and status not in ('expired', 'cancelled');
+    if found then
+        return jsonb_build_object('order', order_json_v1(open_order.id), 'placed', false);
+    end if;
+
+    select jsonb_agg(jsonb_build_object('sku', l.sku, 'was', l.unit_price_minor, 'now', v.price_minor) order by l.sku) into changed
+        from jsonb_to_recordset(p_lines) as l (sku text collate "C", unit_price_minor bigint)
+        left join variants v on v.sku = l.sku and v.active
+        where v.price_minor is distinct from l.unit_price_minor or v.currency <> fresh.currency;
+    if changed is not null then
+        perform refuse_v1('PriceChanged', jsonb_build_object('lines', changed));
+    end if;
+
+    -- Unlocked and cheap: a sold-out flash sale is refused before anything is written.
+    select jsonb_agg(jsonb_build_object('sku', l.sku, 'wanted', l.quantity, 'available', coalesce(s.on_hand - s.held, 0))
+            order by l.sku) into short
+        from jsonb_to_recordset(p_lines) as l (sku text collate "C", location text collate "C", quantity integer)
+        left join stock_levels s on s.sku = l.sku and s.location = l.location
+        left join order_lines own on own.sku = l.sku and own.location = l.location and own.order_id = (
+            select o.id from orders o where o.cart_id = fresh.cart_id and o.status = 'pending_payment')
+        where coalesce(s.on_hand - s.held, 0) + coalesce(own.held, 0) < l.quantity;
+    if short is not null then
+        perform refuse_v1('OutOfStock', jsonb_build_object('lines', short));
+    end if;
+
+    select * into open_order from orders
+        where cart_id = fresh.cart_id
+            and (status = 'pending_payment' or (status = 'on_hold' and status_reason = 'capture_pending'))
+        for update;
+    if found then
+        if open_order.status = 'on_hold' or exists (
+            select 1 from capture_attempts where order_id = open_order.id and state in ('requested', 'pending', 'completed')) then
+            perform refuse_v1('PaymentInProgress', jsonb_build_object('order_id', open_order.id));
+        end if;
+        -- One pass over both orders' stock in lock order, before either is touched.
+        perform 1 from stock_levels s
+            where (s.sku, s.location) in (
+                select sku, location from order_lines where order_id = open_order.id
+                union select l.sku, l.location from jsonb_to_recordset(p_lines) as l (sku text collate "C", location text collate "C"))
+            order by s.sku, s.location for update;
+        perform release_stock_v1(open_order.id, open_order.number, 'cancel', 'shop', 'cart placed again', p_now);
+        update orders set status = 'cancelled', status_reason = 'replaced', updated_at = p_now where id = open_order.id;
+        insert into outbox (id, destination, name, payload, created_at)
+        values (p_cancel_event_id, 'topic:orders', 'order.cancelled',
+            jsonb_build_object('order', order_json_v1(open_order.id)), p_now);
+    end if;
+
+    insert into orders select fresh.*;
+    insert into order_lines (order_id, sku, location, position, name, options, quantity, unit_price_minor, total_minor,
+            tax_minor, tax_class, held)
+        select fresh.id, l.sku, l.location, l.position, l.name, l.options, l.quantity, l.unit_price_minor, l.total_minor,
+            l.tax_minor, l.tax_class, l.quantity
+        from jsonb_to_recordset(p_lines) as l (sku text collate "C", location text collate "C", position integer, name text, options jsonb,
+            quantity integer, unit_price_minor bigint, total_minor bigint, tax_minor bigint, tax_class text);
+    insert into outbox (id, destination, name, payload, created_at)
+        values (p_event_id, 'topic:orders', 'order.placed', jsonb_build_object('order', order_json_v1(fresh.id)), p_now);
+    perform hold_stock_v1(fresh.id, fresh.number, p_lines, 'buyer', 'checkout', p_now);
+    return jsonb_build_object('order', order_json_v1(fresh.id), 'placed', true);
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.quote_checkout_v1(p_scope text, p_route text, p_key text, p_hash bytea, p_token uuid, p_now timestamp with time zone, p_until timestamp with time zone, p_cart_id text, p_cart_version integer)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+AS $function$
+declare
+    claim record;
+begin
+    select * into claim from claim_key_v1(p_scope, p_route, p_key, p_hash, p_token, p_now, p_until);
+    if claim.state <> 'mine' then
+        return jsonb_build_object('claim', to_jsonb(claim));
+    end if;
+    return jsonb_build_object(
+        'claim', to_jsonb(claim),
+        'cart', cart_json_v1(p_cart_id),
+        'settings', (select value from shop_settings where id = 'shop'),
+        'order', (select order_json_v1(o.id) from orders o
+                  where o.cart_id = p_cart_id and o.cart_version = p_cart_version and o.status not in ('expired', 'cancelled')
+                  order by o.placed_at desc limit 1));
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.refuse_v1(name text, data jsonb DEFAULT '{}'::jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+begin
+    raise exception using errcode = 'VT001', message = name, detail = data::text;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.release_stock_v1(p_order_id uuid, p_number text, p_kind text, p_actor text, p_reason text, p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+declare
+    line record;
+begin
+    for line in
+        select sku, location, held + allocated as units from order_lines
+        where order_id = p_order_id and held + allocated > 0 order by sku, location
+    loop
+        update stock_levels set held = held - line.units where sku = line.sku and location = line.location;
+        insert into stock_movements (at, sku, location, kind, delta_on_hand, delta_held, order_id, order_number, actor, reason)
+        values (p_now, line.sku, line.location, p_kind, 0, -line.units, p_order_id, p_number, p_actor, p_reason);
+    end loop;
+    update order_lines set
+        expired = expired + case when p_kind = 'expire' then held + allocated else 0 end,
+        released = released + case when p_kind = 'expire' then 0 else held + allocated end,
+        held = 0, allocated = 0
+    where order_id = p_order_id and held + allocated > 0;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.store_answer_v1(p_scope text, p_route text, p_key text, p_token uuid, p_status integer, p_body text)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+begin
+    update idempotency_keys
+        set answer_status = p_status, answer_body = p_body, lease_token = null, leased_until = null
+        where scope = p_scope and route = p_route and key = p_key and lease_token = p_token;
+    if not found then
+        perform refuse_v1('LeaseLost');
+    end if;
+end $function$;
+
+grant usage on schema public to public;
+
+-- default for functions: the owner only
