@@ -63,7 +63,7 @@ class Child:
         deadline = time.monotonic() + self.start_within_s
         pause_s = 0.01
         while not await self.ready():
-            if self._popen is None:
+            if not self.running:
                 raise StartFailed(f"{self.program.name} ended while it started:\n{self.last_words()}")
             if time.monotonic() > deadline:
                 await self.stop()
@@ -125,8 +125,8 @@ class Child:
         with suppress(ProcessLookupError):
             os.kill(popen.pid, self.program.stop_signal)
         deadline = time.monotonic() + self.program.stop_within_s
-        while popen.poll() is None and time.monotonic() < deadline:
-            await asyncio.sleep(0.02)  # noqa: ASYNC110 - a dead child sets no event until it is asked
+        while popen.poll() is None and time.monotonic() < deadline:  # noqa: ASYNC110 - a child sets no event
+            await asyncio.sleep(0.02)
         self._kill_group(popen.pid)
         await asyncio.to_thread(popen.wait)
         self.reap()

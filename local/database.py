@@ -118,9 +118,8 @@ class ShopDatabase:
                 "Check that code out, or start over with `make clean`."
             )
         done = {"digest": digest, "revision": here, "database": self.owner.database, "port": self._admin.port}
-        if here is not None and self._migrated_file.exists():
-            if json.loads(self._migrated_file.read_text()) == done:
-                return
+        if self._migrated_file.exists() and json.loads(self._migrated_file.read_text()) == done:
+            return
         ran = subprocess.run(
             [sys.executable, "-m", "alembic", "upgrade", "head"],
             cwd=self._root,

@@ -36,7 +36,7 @@ def main() -> None:
     app = create_app(  # type: ignore[no-untyped-call]
         os.environ["FUNCTION_TARGET"], os.environ["FUNCTION_SOURCE"], "http"
     )
-    create_server(app, False).run(arguments.host, arguments.port)
+    create_server(app, False).run(arguments.host, arguments.port)  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":

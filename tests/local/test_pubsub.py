@@ -41,9 +41,11 @@ class Client:
         name = f"projects/{self.project}/subscriptions/sub-{uuid.uuid4().hex[:12]}"
         return self.subscriber.create_subscription(request={"name": name, "topic": topic, **fields}).name
 
-    def publish(self, topic: str, *texts: str, attributes: Mapping[str, str] | None = None) -> list[str]:
+    def publish(
+        self, topic: str, *texts: str, attributes: Mapping[str, str] | None = None, timeout_s: float = 5
+    ) -> list[str]:
         messages = [types.PubsubMessage(data=text.encode(), attributes=attributes) for text in texts]
-        return list(self.publisher.publish(topic=topic, messages=messages, retry=None, timeout=2).message_ids)
+        return list(self.publisher.publish(topic=topic, messages=messages, retry=None, timeout=timeout_s).message_ids)
 
     def pull(self, subscription: str, limit: int = 10) -> list[types.ReceivedMessage]:
         # Google's own emulator may answer before the message has arrived at the subscription.
@@ -143,7 +145,10 @@ def texts(requests: list[Any]) -> list[str]:
 def verified(token: str, server: Server, *, audience: str) -> dict[str, Any]:
     """The claims, if Google's own library takes the token. Raises ValueError."""
     claims: dict[str, Any] = jwt.decode(  # type: ignore[no-untyped-call] # google-auth types no arguments here
-        token, certs=public_key_pem(server.signing_key), audience=audience
+        token,
+        certs=public_key_pem(server.signing_key),
+        audience=audience,
+        clock_skew_in_seconds=server.clock.offset_s(),  # the library asks the real clock
     )
     return claims
 

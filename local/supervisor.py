@@ -1,0 +1,485 @@
+"""The local cloud as a whole: what runs, in which order it starts, how it comes back, how it ends."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from local.child import Child, Program, StartFailed
+from local.clock import Clock
+from local.control import Control
+from local.database import ShopDatabase
+from local.environment import (
+    LOCATION,
+    MEDIA_BUCKET,
+    PROJECT,
+    Addresses,
+    account,
+    function_environment,
+    platform_environment,
+    read_dotenv,
+    unknown_names,
+    vendor_values,
+)
+from local.faults import Faults
+from local.forking import child_environment, die_with_parent
+from local.front import Front
+from local.gateway import Gateway, Handler
+from local.google.identity import Issuer, Verifier
+from local.keys import Keys
+from local.ports import Ports, is_free
+from local.postgres import EmbeddedPostgres
+from local.proxy import open_session
+from local.scheduler import Scheduler
+from local.settling import Settling
+from local.table import Deployment, Table, read_table
+
+CODE = Path(__file__).resolve().parent.parent
+HOST = "127.0.0.1"
+SERVERS = ("pubsub", "tasks", "storage", "paypal", "sendgrid")
+
+# A retry policy says how long to wait; the table may say more.
+SUBSCRIPTION_DEFAULTS = {"min_backoff_s": 1, "max_backoff_s": 60, "max_delivery_attempts": 10}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a start may choose."""
+
+    root: Path
+    state: Path
+    port: int | None  # None: 8080, or another where that is taken; 0: any
+    catalog: str
+    ready_file: Path | None
+    database_url: str | None
+
+
+class CannotStart(Exception):
+    """The local cloud cannot start here; the message says why."""
+
+
+class FunctionProcess:
+    """A deployment's process, which is started when it is called."""
+
+    def __init__(self, deployment: Deployment, child: Child, url: str) -> None:
+        self.deployment = deployment
+        self.timeout_s = float(deployment.timeout_s)
+        self.child = child
+        self.url = url
+        self._start = asyncio.Lock()
+
+    async def running_url(self) -> str:
+        """Raises StartFailed."""
+        async with self._start:
+            await self.child.start()
+        return self.url
+
+    def notice_death(self) -> None:
+        self.child.reap()
+
+
+class LocalCloud:
+    """Owns every process and every listener of one state folder. Made and used in the main thread's event loop."""
+
+    def __init__(self, options: Options, *, say: Callable[[str], None]) -> None:
+        self.options = options
+        self._say = say
+        self._state = options.state
+        self._logs = self._state / "logs"
+        self._table: Table = read_table(options.root / "functions" / "deployments.yaml")
+        self._ports = Ports(self._state / "ports.json")
+        self._keys = Keys(self._state / "keys")
+        self._clock = Clock(self._state / "clock")
+        self._faults = Faults(self._state / "faults.db")
+        self._servers: dict[str, Child] = {}
+        self._server_urls: dict[str, str] = {}
+        self._functions: dict[str, FunctionProcess] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._sites: list[web.ServerRunner] = []
+        self._stopping = False
+        self._session = open_session()
+        self.url = ""
+
+    # Starting ---------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Bring everything up; functions wait for their first call. Raises CannotStart, StartFailed."""
+        asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, self._reap)
+        port = self._choose_gateway_port()
+        self.url = f"http://{HOST}:{port}"
+        self._addresses = self._plan_addresses()
+        self._values = vendor_values(
+            self._addresses, self._keys, paypal_roots=self._state / "paypal" / "root.pem"
+        ) | read_dotenv(self.options.root / ".env")
+        for name, missing in unknown_names(self._table, self._values).items():
+            self._say(f"{name} asks for {', '.join(missing)}: not known here, put a value into .env")
+        servers = asyncio.gather(*(self._start_server(name) for name in SERVERS if _exists(name)))
+        try:
+            self._database = await self._start_database()
+        except BaseException:
+            servers.cancel()
+            with suppress(BaseException):
+                await servers
+            raise
+        await servers
+        self._plan_functions()
+        await self._listen(port)
+        await self._load_catalogue()
+
+    def _choose_gateway_port(self) -> int:
+        wanted = self.options.port
+        if wanted:
+            if not is_free(wanted):
+                raise CannotStart(f"port {wanted} is taken; PORT=n picks another")
+            return wanted
+        if wanted is None and is_free(8080):
+            return 8080
+        port = self._ports.port_of("gateway")
+        if wanted is None:
+            self._say(f"Port 8080 is taken, so the shop is on {port}; PORT=n picks another.")
+        return port
+
+    def _plan_addresses(self) -> Addresses:
+        fronts = {
+            deployment.name: f"http://{HOST}:{self._ports.port_of('front ' + deployment.name)}"
+            for deployment in self._table.deployments
+            if deployment.called_by_jobs
+        }
+        port_of = self._ports.port_of
+        return Addresses(
+            public_url=self.url,
+            pubsub_host=f"{HOST}:{port_of('pubsub')}",
+            tasks_host=f"{HOST}:{port_of('tasks')}",
+            storage_url=f"http://{HOST}:{port_of('storage')}",
+            paypal_url=f"http://{HOST}:{port_of('paypal')}",
+            sendgrid_url=f"http://{HOST}:{port_of('sendgrid')}",
+            fronts=fronts,
+        )
+
+    async def _start_database(self) -> ShopDatabase:
+        url = self.options.database_url
+        if url is None:
+            server = EmbeddedPostgres(self._state / "postgres", port=self._ports.port_of("postgres"))
+            await asyncio.to_thread(server.prepare)
+            program = Program(
+                name="postgres",
+                argv=server.argv,
+                environment=child_environment(),
+                folder=self._state,
+                log=self._logs / "postgres.log",
+                before_exec=server.before_exec,
+                stop_signal=signal.SIGINT,  # "fast shutdown"
+                stop_within_s=20,
+            )
+
+            async def answers() -> bool:
+                return await asyncio.to_thread(server.answers)
+
+            child = Child(program, answers)
+            self._servers["postgres"] = child
+            self._server_urls["postgres"] = f"postgresql://{HOST}:{server.port}"
+            await self._start_stubbornly(child, tries=50)
+            self._watch(child)
+            url = server.admin_url
+        database = ShopDatabase(
+            url, keys=self._keys, root=self.options.root, state=self._state, embedded=self.options.database_url is None
+        )
+        roles = [deployment.database_role for deployment in self._table.deployments]
+        await asyncio.to_thread(database.prepare, roles)
+        return database
+
+    async def _start_server(self, name: str) -> None:
+        health = self._health_url(name)
+        program = Program(
+            name=name,
+            argv=self._server_argv(name),
+            environment=child_environment(PYTHONPATH=str(CODE)),
+            folder=self._state,
+            log=self._logs / f"{name}.log",
+        )
+        child = Child(program, lambda: self._is_healthy(health))
+        self._servers[name] = child
+        self._server_urls[name] = health.removesuffix("/_local/health")
+        await self._start_stubbornly(child, tries=3)
+        self._watch(child)
+
+    def _health_url(self, name: str) -> str:
+        # The gRPC servers answer HTTP on a port of its own.
+        port = self._ports.port_of(f"{name} control") if name in ("pubsub", "tasks") else self._ports.recall(name)
+        return f"http://{HOST}:{port}/_local/health"
+
+    def _server_argv(self, name: str) -> Sequence[str]:
+        package = name if name in ("paypal", "sendgrid") else f"google.{name}"
+        folder = self._state / name
+        folder.mkdir(exist_ok=True)
+        common: dict[str, str] = {
+            "--host": HOST,
+            "--port": str(self._ports.recall(name)),
+            "--state": str(folder),
+            "--clock": str(self._clock.path),
+            "--faults": str(self._state / "faults.db"),
+        }
+        values, hooks = self._values, f"{self.url}/v1/webhooks"
+        more: Mapping[str, Mapping[str, str]] = {
+            "pubsub": {"--control-port": self._control_port(name), "--config": self._write_config(name)},
+            "tasks": {"--control-port": self._control_port(name), "--config": self._write_config(name)},
+            "storage": {},
+            "paypal": {
+                "--webhook-url": f"{hooks}/paypal",
+                "--public-url": self._addresses.paypal_url,
+                "--client-id": values["PAYPAL_CLIENT_ID"],
+                "--client-secret": values["PAYPAL_CLIENT_SECRET"],
+                "--webhook-id": values["PAYPAL_WEBHOOK_ID"],
+            },
+            "sendgrid": {"--event-url": f"{hooks}/sendgrid", "--signing-key": str(self._keys.sendgrid_key)},
+        }
+        flags = [part for pair in (common | dict(more[name])).items() for part in pair]
+        return [sys.executable, "-m", f"local.{package}", *flags]
+
+    def _control_port(self, name: str) -> str:
+        return str(self._ports.recall(f"{name} control"))
+
+    def _write_config(self, name: str) -> str:
+        config: dict[str, Any] = {
+            "project": PROJECT,
+            "location": LOCATION,
+            "signing_key_file": str(self._keys.oidc_key),
+        }
+        if name == "pubsub":
+            config |= {"topics": list(self._table.topics), "subscriptions": self._subscriptions()}
+        else:
+            config |= {"queues": [{"name": queue.name, **queue.limits} for queue in self._table.queues]}
+        file = self._state / name / "config.json"
+        file.write_text(json.dumps(config, indent=1))
+        return str(file)
+
+    def _subscriptions(self) -> list[dict[str, Any]]:
+        return [
+            {
+                **SUBSCRIPTION_DEFAULTS,
+                "name": subscription.name,
+                "topic": subscription.topic,
+                "push_endpoint": self._addresses.fronts[subscription.deployment] + subscription.path,
+                "dead_letter_topic": f"{subscription.name}-dead-letters",
+                "oidc": {"email": account("pubsub"), "audience": self._addresses.fronts[subscription.deployment]},
+                **subscription.limits,
+            }
+            for subscription in self._table.subscriptions
+        ]
+
+    async def _is_healthy(self, url: str) -> bool:
+        try:
+            async with self._session.get(url, timeout=aiohttp.ClientTimeout(total=2)) as answer:
+                return answer.status == 200
+        except (aiohttp.ClientError, TimeoutError):
+            return False
+
+    def _plan_functions(self) -> None:
+        platform = platform_environment(self._table, self._addresses)
+        for deployment in self._table.deployments:
+            port = self._ports.port_of(f"function {deployment.name}")
+            program = Program(
+                name=deployment.name,
+                argv=[
+                    *(sys.executable, "-m", "local.function_process", "--host", HOST, "--port", str(port)),
+                    *("--clock", str(self._clock.path)),
+                ],
+                environment=function_environment(
+                    deployment,
+                    platform=platform,
+                    values=self._values,
+                    database=self._database.login_of(deployment.database_role),
+                    root=self.options.root,
+                    code=CODE,
+                ),
+                folder=self.options.root,
+                log=self._logs / f"{deployment.name}.log",
+                stop_within_s=1.0,
+            )
+            child = Child(program, lambda port=port: _accepts(port))  # type: ignore[misc]
+            self._functions[deployment.name] = FunctionProcess(deployment, child, f"http://{HOST}:{port}")
+
+    async def _listen(self, port: int) -> None:
+        verifier, issuer = Verifier(self._keys.oidc_key), Issuer(self._keys.oidc_key)
+        for name, url in self._addresses.fronts.items():
+            function = self._functions[name]
+            front = Front(
+                function,
+                audience=url,
+                invokers=[account(invoker) for invoker in function.deployment.invokers],
+                verifier=verifier,
+                clock=self._clock,
+                session=self._session,
+            )
+            await self._serve(front.handle, int(url.rpartition(":")[2]))
+        scheduler = Scheduler(
+            self._table.schedules,
+            base_urls=self._addresses.fronts,
+            timeouts_s={name: function.timeout_s for name, function in self._functions.items()},
+            account=account("scheduler"),
+            issuer=issuer,
+            clock=self._clock,
+            session=self._session,
+            on_failure=self._log_schedule,
+        )
+        control = Control(
+            self,
+            clock=self._clock,
+            faults=self._faults,
+            scheduler=scheduler,
+            settling=Settling(
+                scheduler=scheduler,
+                servers={name: self._server_urls[name] for name in ("pubsub", "tasks", "paypal", "sendgrid") if name in self._servers},
+                database=self._database.owner,
+                clock=self._clock,
+                session=self._session,
+            ),
+            token_keys=self._keys.token_keys,
+            database=self._database.owner,
+            paypal_url=self._addresses.paypal_url,
+            sendgrid_url=self._addresses.sendgrid_url,
+            session=self._session,
+        )
+        routes = {route: function for function in self._functions.values() for route in function.deployment.routes}
+        gateway = Gateway(routes, local=control.handle, session=self._session)
+        await self._serve(gateway.handle, port)
+        self._tasks.append(asyncio.create_task(scheduler.run_forever()))
+
+    async def _serve(self, handler: Handler, port: int) -> None:
+        server = web.Server(
+            handler, access_log=None, keepalive_timeout=75, max_line_size=32768, max_field_size=65536, max_headers=1024
+        )
+        runner = web.ServerRunner(server, shutdown_timeout=0.5)
+        await runner.setup()
+        await web.TCPSite(runner, HOST, port, backlog=1024).start()
+        self._sites.append(runner)
+
+    def _log_schedule(self, name: str, what: str) -> None:
+        with open(self._logs / "scheduler.log", "a") as log:
+            log.write(f"{self._clock.now():.3f} {name}: {what}\n")
+
+    async def _load_catalogue(self) -> None:
+        """The demo catalogue, or a file, into an empty shop; once."""
+        wanted, done = self.options.catalog, self._state / "catalogue.json"
+        if wanted == "none" or done.exists():
+            return
+        argv = [sys.executable, "-m", "local.catalogue_import", "--url", self.url]
+        argv += ["--demo"] if wanted == "demo" else [wanted]
+        self._say("Loading the catalogue ...")
+        environment = child_environment(PYTHONPATH=str(CODE)) | platform_environment(self._table, self._addresses)
+        loader = await asyncio.create_subprocess_exec(*argv, env=environment, preexec_fn=die_with_parent)
+        if await loader.wait() != 0:
+            self._say("The catalogue was not loaded; the shop runs without it.")
+            return
+        done.write_text(json.dumps({"catalog": wanted}))
+
+    # Running ----------------------------------------------------------------------------------------------------------
+
+    async def _start_stubbornly(self, child: Child, *, tries: int) -> None:
+        """After a kill some time may pass until a port, a lock file or shared memory is free again."""
+        for attempt in range(tries):
+            try:
+                await child.start()
+                return
+            except StartFailed:
+                if attempt == tries - 1 or self._stopping:
+                    raise
+                await asyncio.sleep(min(0.1 * (attempt + 1), 0.5))
+
+    def _watch(self, child: Child) -> None:
+        self._tasks.append(asyncio.create_task(self._keep_running(child)))
+
+    async def _keep_running(self, child: Child) -> None:
+        while True:
+            await child.ended()
+            started = time.monotonic()
+            while not child.running:
+                try:
+                    await self._start_stubbornly(child, tries=20)
+                except StartFailed as failure:
+                    self._say(str(failure))
+            # One that dies as soon as it is up must not eat the machine.
+            await asyncio.sleep(0.2 if time.monotonic() - started < 1 else 0)
+
+    def _reap(self) -> None:
+        for child in self._children():
+            child.reap()
+
+    def _children(self) -> list[Child]:
+        return [*self._servers.values(), *(function.child for function in self._functions.values())]
+
+    def processes(self) -> Sequence[Mapping[str, Any]]:
+        """Every server and every deployment, running or not."""
+        self._reap()
+        rows = [(name, "server", self._server_urls[name], child) for name, child in self._servers.items()]
+        rows += [(name, "function", function.url, function.child) for name, function in self._functions.items()]
+        return [
+            {
+                "deployment": name,
+                "kind": kind,
+                "pid": child.pid,
+                "pgid": child.pid,  # each leads a group of its own
+                "url": url,
+                "restarts": child.restarts,
+                "since": child.started_at if child.running else None,
+            }
+            for name, kind, url, child in rows
+        ]
+
+    def about(self) -> Mapping[str, Any]:
+        """What the page and the ready file say of this cloud."""
+        return {
+            "url": self.url,
+            "pid": os.getpid(),
+            "state": str(self._state),
+            "logs": str(self._logs),
+            "database_url": self._database.owner.url,
+            "fronts": dict(self._addresses.fronts),
+            "paypal_url": self._addresses.paypal_url,
+            "sendgrid_url": self._addresses.sendgrid_url,
+            "storage_url": self._addresses.storage_url,
+            "media_bucket": MEDIA_BUCKET,
+            "routes": {name: list(function.deployment.routes) for name, function in self._functions.items()},
+        }
+
+    # Ending -----------------------------------------------------------------------------------------------------------
+
+    async def stop(self) -> None:
+        """End everything: callers first, the database last."""
+        self._stopping = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(runner.cleanup() for runner in self._sites))
+        await asyncio.gather(*(function.child.stop() for function in self._functions.values()))
+        postgres = self._servers.pop("postgres", None)
+        await asyncio.gather(*(child.stop() for child in self._servers.values()))
+        if postgres is not None:
+            await postgres.stop()
+        await self._session.close()
+
+
+def _exists(name: str) -> bool:
+    import importlib.util
+
+    module = f"{name}.__main__" if name in ("paypal", "sendgrid") else f"google.{name}"
+    return importlib.util.find_spec(f"local.{module}") is not None
+
+
+async def _accepts(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection(HOST, port)
+    except OSError:
+        return False
+    writer.close()
+    return True
