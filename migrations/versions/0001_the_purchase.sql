@@ -78,9 +78,10 @@ create table brands (
     id uuid primary key,
     slug text collate "C" not null,
     name text not null,
-    constraint brands_slug_unique unique (slug),
-    constraint brands_name_unique unique (name)
+    constraint brands_slug_unique unique (slug)
 );
+-- A feed writes "Sony" and "SONY": one brand.
+create unique index brands_name_unique on brands (lower(name));
 
 create table categories (
     id uuid primary key,
@@ -124,21 +125,26 @@ create table products (
 comment on column products.price_minor is 'the lowest price of its variants, kept by whoever writes variants';
 comment on column products.group_key is 'what groups variants in an import: its column product, else the SKU';
 comment on column products.search_text is 'folded name, brand, SKUs: what trigrams look at';
+comment on column products.words is 'product_words_v1 of the product: whoever writes one of its parts writes this too';
 create index products_words on products using gin (words) with (fastupdate = off);
 create index products_search_text on products using gin (search_text gin_trgm_ops) with (fastupdate = off);
+-- Keyset order: both columns go the same way, so that (key, id) < (:key, :id) is one range of the index, read backwards.
 create index products_category_price on products (category_id, price_minor, id);
-create index products_category_popular on products (category_id, popularity desc, id);
-create index products_category_newest on products (category_id, created_at desc, id);
+create index products_category_popular on products (category_id, popularity, id);
+create index products_category_newest on products (category_id, created_at, id);
 create index products_brand_price on products (brand_id, price_minor, id);
 create index products_price on products (price_minor, id);
-create index products_popular on products (popularity desc, id);
-create index products_newest on products (created_at desc, id);
+create index products_popular on products (popularity, id);
+create index products_newest on products (created_at, id);
+-- search_text begins with the folded name: suggestions complete it.
+create index products_name_prefix on products ((left(search_text, 60)) collate "C");
 
 create table slug_history (
     slug text collate "C" primary key,
     product_id uuid not null,
     constraint slug_history_product foreign key (product_id) references products (id) on delete cascade
 );
+create index slug_history_product on slug_history (product_id);
 
 create table variants (
     sku text collate "C" primary key,

@@ -5,6 +5,16 @@ begin
     raise exception using errcode = 'VT001', message = name, detail = data::text;
 end $$;
 
+-- What full text finds of a product. SKUs are indexed whole and in their parts, whatever English would make of them.
+create function product_words_v1(name text, brand text, categories text, description text, skus text)
+returns tsvector language sql immutable parallel safe as $$
+    select setweight(to_tsvector('public.shop', name), 'A')
+        || setweight(to_tsvector('public.shop', brand), 'B')
+        || setweight(to_tsvector('pg_catalog.simple', lower(skus)), 'B')
+        || setweight(to_tsvector('public.shop', categories), 'C')
+        || setweight(to_tsvector('public.shop', description), 'D')
+$$;
+
 -- Idempotency keys: insert, take over an expired lease, or say what is there (DESIGN.md rule 10).
 create function claim_key_v1(
     p_scope text, p_route text, p_key text, p_hash bytea, p_token uuid, p_now timestamptz, p_until timestamptz,
