@@ -1,4 +1,4 @@
-"""Signatures that open one thing and are never stored: an order for its guest, a session for its holder (DESIGN.md section 2).
+"""Signatures that open one thing and are never stored: an order for its guest, a session for its holder.
 
 A token names the key that signed it, so that keys can change: the current one signs, every key of the ring still opens.
 """

@@ -1,0 +1,99 @@
+"""Handing messages over to Pub/Sub and Cloud Tasks: a request does it after its commit, the relay with the rest."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Protocol
+from uuid import UUID
+
+from shared.kernel.errors import ShopError
+from shared.kernel.messages import Event, Message, Task
+
+log = logging.getLogger(__name__)
+
+# Cloud Tasks takes a schedule time of 30 days at most; an hour less leaves room for clocks that differ.
+HORIZON = timedelta(days=30) - timedelta(hours=1)
+
+
+class Topics(Protocol):
+    """Pub/Sub, as shared.gateways.pubsub provides it."""
+
+    def publish_all(self, topic: str, events: Sequence[Event], *, within_s: float) -> None:
+        """Publish them in one call, all or none. Raises Unavailable within that time."""
+
+
+class Queues(Protocol):
+    """Cloud Tasks, as shared.gateways.tasks provides it."""
+
+    def enqueue(self, task: Task, *, within_s: float) -> None:
+        """Create the task under its own id; the second time does nothing. Raises Unavailable within that time."""
+
+
+def is_due(message: Message, now: datetime) -> bool:
+    """Whether it can be handed over already; a task beyond the horizon waits in the outbox."""
+    return isinstance(message, Event) or message.not_before is None or message.not_before <= now + HORIZON
+
+
+class Publisher:
+    """Hands messages over within a time. Its clients come from factories, called on first use."""
+
+    def __init__(
+        self, topics: Callable[[], Topics], queues: Callable[[], Queues], *, ticks: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._topics = topics
+        self._queues = queues
+        self._ticks = ticks
+
+    def hand_over(self, messages: Sequence[Message], *, within_s: float) -> list[UUID]:
+        """The ids of the messages that were certainly taken. Never raises: what failed comes again from the outbox.
+
+        The time is shared out among the destinations, so that one that hangs leaves the others theirs.
+        """
+        events: dict[str, list[Event]] = {}
+        tasks: dict[str, list[Task]] = {}
+        for message in messages:
+            if isinstance(message, Event):
+                events.setdefault(message.topic, []).append(message)
+            else:
+                tasks.setdefault(message.queue, []).append(message)
+
+        taken: list[UUID] = []
+        left = len(events) + len(tasks)
+        until = self._ticks() + within_s
+        for topic, batch in events.items():
+            taken += self._publish(topic, batch, (until - self._ticks()) / left)
+            left -= 1
+        for queue, errands in tasks.items():
+            taken += self._enqueue(queue, errands, (until - self._ticks()) / left)
+            left -= 1
+        return taken
+
+    def _publish(self, topic: str, events: Sequence[Event], within_s: float) -> list[UUID]:
+        taken: list[UUID] = []
+        with _leaving_failures_to_the_relay(topic):
+            self._topics().publish_all(topic, events, within_s=within_s)
+            taken += [event.id for event in events]
+        return taken
+
+    def _enqueue(self, queue: str, tasks: Sequence[Task], within_s: float) -> list[UUID]:
+        taken: list[UUID] = []
+        with _leaving_failures_to_the_relay(queue):
+            queues = self._queues()
+            until = self._ticks() + within_s
+            for task in tasks:
+                queues.enqueue(task, within_s=until - self._ticks())
+                taken.append(task.id)
+        return taken
+
+
+@contextmanager
+def _leaving_failures_to_the_relay(destination: str) -> Iterator[None]:
+    """The work is committed: no failure here, not even a mistake of ours, may turn its answer into an error."""
+    try:
+        yield
+    except ShopError as error:
+        log.warning("outbox_left_to_relay", extra={"destination": destination, "error": type(error).__name__})
+    except Exception:
+        log.exception("outbox_left_to_relay", extra={"destination": destination})
