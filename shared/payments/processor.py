@@ -75,8 +75,8 @@ class CaptureFact:
 class RefundFact:
     """Money given back: `status` is COMPLETED, PENDING, FAILED or CANCELLED.
 
-    `custom_id` is our refund's id where we asked for it. `reversal` says that the processor took the money back itself: a
-    chargeback, a bank's return.
+    `custom_id` is our refund's id where we asked for it. `reversal` says that the processor took the money back itself:
+    a chargeback, a bank's return.
     """
 
     id: str
