@@ -24,9 +24,9 @@ create table brands (
     slug text collate "C" not null,
     name text not null,
     constraint brands_pkey PRIMARY KEY (id),
-    constraint brands_name_unique UNIQUE (name),
     constraint brands_slug_unique UNIQUE (slug)
 );
+CREATE UNIQUE INDEX brands_name_unique ON public.brands USING btree (lower(name));
 
 create table capture_attempts (
     id uuid not null,
@@ -312,12 +312,14 @@ create table products (
 comment on column products.group_key is 'what groups variants in an import: its column product, else the SKU';
 comment on column products.price_minor is 'the lowest price of its variants, kept by whoever writes variants';
 comment on column products.search_text is 'folded name, brand, SKUs: what trigrams look at';
+comment on column products.words is 'product_words_v1 of the product: whoever writes one of its parts writes this too';
 CREATE INDEX products_brand_price ON public.products USING btree (brand_id, price_minor, id);
-CREATE INDEX products_category_newest ON public.products USING btree (category_id, created_at DESC, id);
-CREATE INDEX products_category_popular ON public.products USING btree (category_id, popularity DESC, id);
+CREATE INDEX products_category_newest ON public.products USING btree (category_id, created_at, id);
+CREATE INDEX products_category_popular ON public.products USING btree (category_id, popularity, id);
 CREATE INDEX products_category_price ON public.products USING btree (category_id, price_minor, id);
-CREATE INDEX products_newest ON public.products USING btree (created_at DESC, id);
-CREATE INDEX products_popular ON public.products USING btree (popularity DESC, id);
+CREATE INDEX products_name_prefix ON public.products USING btree ("left"(search_text, 60) COLLATE "C");
+CREATE INDEX products_newest ON public.products USING btree (created_at, id);
+CREATE INDEX products_popular ON public.products USING btree (popularity, id);
 CREATE INDEX products_price ON public.products USING btree (price_minor, id);
 CREATE INDEX products_search_text ON public.products USING gin (search_text gin_trgm_ops) WITH (fastupdate=off);
 CREATE INDEX products_words ON public.products USING gin (words) WITH (fastupdate=off);
@@ -376,6 +378,7 @@ create table slug_history (
     constraint slug_history_pkey PRIMARY KEY (slug),
     constraint slug_history_product FOREIGN KEY (product_id) REFERENCES products(id) ON DELETE CASCADE
 );
+CREATE INDEX slug_history_product ON public.slug_history USING btree (product_id);
 
 create table stock_levels (
     sku text collate "C" not null,
@@ -663,6 +666,18 @@ begin
     perform hold_stock_v1(fresh.id, fresh.number, p_lines, 'buyer', 'checkout', p_now);
     return jsonb_build_object('order', order_json_v1(fresh.id), 'placed', true);
 end $function$;
+
+CREATE OR REPLACE FUNCTION public.product_words_v1(name text, brand text, categories text, description text, skus text)
+ RETURNS tsvector
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+    select setweight(to_tsvector('public.shop', name), 'A')
+        || setweight(to_tsvector('public.shop', brand), 'B')
+        || setweight(to_tsvector('pg_catalog.simple', lower(skus)), 'B')
+        || setweight(to_tsvector('public.shop', categories), 'C')
+        || setweight(to_tsvector('public.shop', description), 'D')
+$function$;
 
 CREATE OR REPLACE FUNCTION public.quote_checkout_v1(p_scope text, p_route text, p_key text, p_hash bytea, p_token uuid, p_now timestamp with time zone, p_until timestamp with time zone, p_cart_id text, p_cart_version integer)
  RETURNS jsonb

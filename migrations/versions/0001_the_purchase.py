@@ -14,7 +14,8 @@ _HERE = Path(__file__).parent
 
 def upgrade() -> None:
     for part in ("the_purchase", "the_purchase_functions", "the_purchase_grants"):
-        op.execute((_HERE / f"0001_{part}.sql").read_text(encoding="utf-8"))
+        # The driver's own: op.execute would take a `:name`, even in a comment, for a parameter.
+        op.get_bind().exec_driver_sql((_HERE / f"0001_{part}.sql").read_text(encoding="utf-8"))
 
 
 def downgrade() -> None:
