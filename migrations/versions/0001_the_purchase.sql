@@ -401,11 +401,12 @@ create table webhook_events (
     verdict text,
     applied_at timestamptz,
     attempts integer not null default 0,
+    next_attempt_at timestamptz not null,
     constraint webhook_events_transmission_unique unique (provider, transmission_id),
     constraint webhook_events_event_unique unique (provider, event_id),
     constraint webhook_events_state_known check (state in ('received', 'applied', 'ignored', 'waiting'))
 );
-create index webhook_events_open on webhook_events (received_at) where state in ('received', 'waiting');
+create index webhook_events_open on webhook_events (next_attempt_at) where state in ('received', 'waiting');
 create index webhook_events_received on webhook_events (received_at desc, id);
 
 create table webhook_refusals (

@@ -264,3 +264,63 @@ begin
     update outbox set published_at = p_now where id = any (p_published) and published_at is null;
     return order_json_v1(p_order_id);
 end $$;
+
+-- Facts join the ledger, and whoever settles sees the whole situation. Locks: cart, order, and where the order would have to
+-- take its stock again, that stock by (sku, location). `p_facts` is a list of payment_facts rows; none is ever refused.
+create function record_facts_v1(p_order_id uuid, p_facts jsonb, p_source text, p_now timestamptz) returns jsonb
+language plpgsql as $$
+declare
+    locked orders;
+    stock_is_there boolean := false;
+begin
+    perform 1 from carts where id = (select cart_id from orders where id = p_order_id) for update;
+    select * into locked from orders where id = p_order_id for update;
+    if not found then
+        return null;
+    end if;
+    insert into payment_facts (kind, object_id, status, update_time, order_id, capture_id, amount_minor, currency,
+            reversal, ours, occurred_at, recorded_at, source)
+        select f.kind, f.object_id, f.status, f.update_time, p_order_id, f.capture_id, f.amount_minor, f.currency,
+            f.reversal, f.ours, f.occurred_at, p_now, p_source
+        from jsonb_to_recordset(p_facts) as f (kind text, object_id text, status text, update_time text, capture_id text,
+            amount_minor bigint, currency text, reversal boolean, ours uuid, occurred_at timestamptz)
+        on conflict on constraint payment_facts_unique do nothing;
+    if locked.status = 'expired' or (locked.status = 'pending_payment' and exists (
+            select 1 from order_lines where order_id = p_order_id and held < quantity)) then
+        perform 1 from stock_levels s join order_lines l on l.sku = s.sku and l.location = s.location
+            where l.order_id = p_order_id order by s.sku, s.location for update of s;
+        select coalesce(bool_and(coalesce(s.on_hand - s.held, 0) >= l.quantity - l.held), false) into stock_is_there
+            from order_lines l left join stock_levels s on s.sku = l.sku and s.location = l.location
+            where l.order_id = p_order_id;
+    end if;
+    return jsonb_build_object(
+        'order', order_json_v1(p_order_id),
+        'attempts', (select coalesce(jsonb_agg(to_jsonb(a) order by a.requested_at, a.id), '[]')
+                     from capture_attempts a where a.order_id = p_order_id),
+        'facts', (select coalesce(jsonb_agg(to_jsonb(f) order by f.id), '[]')
+                  from payment_facts f where f.order_id = p_order_id),
+        'cart_is_taken', exists (
+            select 1 from orders o where o.cart_id = locked.cart_id and o.id <> p_order_id
+                and o.status not in ('expired', 'cancelled')),
+        'stock_is_there', stock_is_there);
+end $$;
+
+-- What an order holds becomes what it will ship; held does not move, the movement says when and for whom.
+create function allocate_stock_v1(p_order_id uuid, p_number text, p_now timestamptz) returns void language plpgsql as $$
+begin
+    insert into stock_movements (at, sku, location, kind, delta_on_hand, delta_held, order_id, order_number, actor, reason)
+        select p_now, sku, location, 'allocate', 0, 0, p_order_id, p_number, 'paypal', 'paid'
+        from order_lines where order_id = p_order_id and held > 0 order by sku, location;
+    update order_lines set allocated = allocated + held, held = 0 where order_id = p_order_id and held > 0;
+end $$;
+
+-- An expired order whose money came after all takes its stock again; the caller has locked it and seen that it is there.
+create function take_stock_again_v1(p_order_id uuid, p_number text, p_now timestamptz) returns void language plpgsql as $$
+begin
+    perform hold_stock_v1(p_order_id, p_number,
+        (select jsonb_agg(jsonb_build_object('sku', sku, 'location', location, 'quantity', quantity - held))
+         from order_lines where order_id = p_order_id and held < quantity),
+        'paypal', 'paid late', p_now);
+    update order_lines set held = quantity, expired = 0, released = 0 where order_id = p_order_id;
+    perform allocate_stock_v1(p_order_id, p_number, p_now);
+end $$;

@@ -10,7 +10,9 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's time, aware UTC. It reads time.time() and nothing else, so that a launcher can shift a whole process."""
+    """The machine's time, aware UTC. It reads time.time() and nothing else, so that a launcher can shift a whole
+    process.
+    """
 
     def now(self) -> datetime:
         return datetime.fromtimestamp(time.time(), UTC)

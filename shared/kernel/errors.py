@@ -4,6 +4,7 @@
     |- Invalid         the request is readable and wrong: `fields` say where, by JSON pointer
     |- NotFound        there is no such thing, or it is not the caller's
     |- Conflict        the request is right and the world has moved: out of stock, price changed, payment in progress
+    |- Stale           the caller names a version that is no longer the newest (If-Match)
     |- Unauthenticated nobody is signed in, or the token is no longer good
     |- Forbidden       the caller is known and may not
     |- Declined        a vendor has said no for good
@@ -50,6 +51,10 @@ class NotFound(ShopError):
 
 class Conflict(ShopError):
     sentence = "The shop has changed since you looked."
+
+
+class Stale(ShopError):
+    sentence = "This has changed since you looked."
 
 
 class Unauthenticated(ShopError):

@@ -1,7 +1,8 @@
 """A POST that changes something runs once per Idempotency-Key (DESIGN.md rule 10).
 
-The edge makes a Claim from the request. The claim is taken before the work, and the transaction that has the effect stores
-the answer under the claim's lease token; a transaction whose lease was taken over meanwhile raises LeaseLost and rolls back.
+The edge makes a Claim from the request. The claim is taken before the work, and the transaction that has the effect
+stores the answer under the claim's lease token; a transaction whose lease was taken over meanwhile raises LeaseLost
+and rolls back.
 """
 
 from collections.abc import Callable

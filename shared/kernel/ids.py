@@ -1,4 +1,6 @@
-"""Ids are made before the insert: UUIDs for things, 128 random bits for what an id alone opens, Crockford for people."""
+"""Ids are made before the insert: UUIDs for things, 128 random bits for what an id alone opens, Crockford for
+people.
+"""
 
 import secrets
 import uuid

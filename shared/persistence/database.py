@@ -1,7 +1,7 @@
 """Steps: a step opens a transaction, commits when it leaves cleanly, and may be run again as a whole.
 
-Statements are prepared once a connection (one round trip each instead of three) and named by their text. The pool is small,
-never overflows, and answers a full house with Unavailable instead of a queue.
+Statements are prepared once a connection (one round trip each instead of three) and named by their text. The pool is
+small, never overflows, and answers a full house with Unavailable instead of a queue.
 """
 
 import json
@@ -34,7 +34,9 @@ _RECYCLE_AFTER_S = 1500
 
 
 class SqlError(Exception):
-    """PostgreSQL refused a statement: `state` is the SQLSTATE, `constraint` the name of the constraint, if one was hurt."""
+    """PostgreSQL refused a statement: `state` is the SQLSTATE, `constraint` the name of the constraint, if one was
+    hurt.
+    """
 
     def __init__(self, fields: Mapping[str, str]) -> None:
         super().__init__(f"{fields.get('C')} {fields.get('M')}")
@@ -98,6 +100,7 @@ class Transaction:
         self._connection = connection
         self.clock = clock
         self.emitted: list[Message] = []
+        self.left: list[Message] = []
 
     def rows(self, sql: str, **parameters: Any) -> list[Row]:
         return self._connection.run(sql, parameters)
@@ -114,6 +117,10 @@ class Transaction:
     def emit(self, *messages: Message) -> None:
         """Written into the outbox when the step commits, and published after it (DESIGN.md rule 11)."""
         self.emitted.extend(messages)
+
+    def leave(self, *messages: Message) -> None:
+        """Like `emit`, but for the relay alone: a wake-up that this very request hopes to make needless."""
+        self.left.extend(messages)
 
     def answer(self, answering: Answering[T] | None, result: T) -> T:
         """Store the answer of the request that this step completes. Raises LeaseLost."""
@@ -197,7 +204,7 @@ class Database:
         self._committed(messages)
 
     def _write_outbox(self, transaction: Transaction) -> None:
-        messages = transaction.emitted
+        messages = [*transaction.emitted, *transaction.left]
         if messages:
             transaction.rows(
                 _WRITE_OUTBOX,

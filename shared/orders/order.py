@@ -1,0 +1,211 @@
+"""An order: a cart frozen at a price, and everything that has become of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from shared.kernel.clock import parse_iso
+from shared.kernel.errors import Conflict, NotFound, Unavailable
+
+Status = Literal["pending_payment", "paid", "on_hold", "fulfilling", "completed", "cancelled", "expired"]
+OPEN_ATTEMPT = ("requested", "pending", "completed")
+MAX_ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class OrderLine:
+    """A frozen line. Where its units are is counted: held + allocated + consumed + released + expired = quantity."""
+
+    sku: str
+    location: str
+    position: int
+    name: str
+    options: Mapping[str, Any]
+    quantity: int
+    unit_price_minor: int
+    total_minor: int
+    tax_minor: int
+    tax_class: str
+    held: int = 0
+    allocated: int = 0
+    consumed: int = 0
+    released: int = 0
+    expired: int = 0
+    returned: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One request to capture an order's money; `id` is the PayPal-Request-Id."""
+
+    id: UUID
+    state: Literal["requested", "pending", "completed", "refused"]
+    requested_at: datetime
+    capture_id: str | None = None
+    refusal: str | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in OPEN_ATTEMPT
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRefund:
+    """Money that we have asked PayPal to give back; `id` is the PayPal-Request-Id and PayPal's custom_id."""
+
+    id: UUID
+    capture_id: str
+    kind: Literal["duplicate", "late", "cancelled", "staff"]
+    amount_minor: int
+    currency: str
+    reason: str
+    state: Literal["requested", "pending", "completed", "failed", "cancelled"]
+    paypal_refund_id: str | None = None
+    failure: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    id: UUID
+    number: str
+    cart_id: str
+    cart_version: int
+    status: Status
+    status_reason: str | None
+    resume_status: str | None
+    email: str
+    customer_id: UUID | None
+    client_network: str
+    currency: str
+    subtotal_minor: int
+    discount_minor: int
+    shipping_minor: int
+    tax_minor: int
+    total_minor: int
+    shipping_address: Mapping[str, str]
+    shipping_option: Mapping[str, Any]
+    prices_include_tax: bool
+    placed_at: datetime
+    hold_expires_at: datetime
+    paid_at: datetime | None
+    paypal_order_id: str | None
+    approve_url: str | None
+    bound_capture_id: str | None
+    late: bool
+    disputed: bool
+    captured_minor: int
+    refunded_minor: int
+    reversed_minor: int
+    pending_minor: int
+    lines: tuple[OrderLine, ...]
+    refunds: tuple[OrderRefund, ...] = ()
+    attempt: Attempt | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Waiting for its money: pending_payment, or on hold because the capture is pending."""
+        return self.status == "pending_payment" or (self.status, self.status_reason) == ("on_hold", "capture_pending")
+
+    @property
+    def holds_its_stock(self) -> bool:
+        return all(line.held == line.quantity for line in self.lines)
+
+    @property
+    def has_handed_over(self) -> bool:
+        return any(line.consumed for line in self.lines)
+
+
+class OrderNotFound(NotFound):
+    sentence = "There is no such order."
+
+
+class PriceChanged(Conflict):
+    """`lines` names SKU, the unit price that the buyer saw, and the one of now (minor units)."""
+
+    sentence = "Prices have changed since you filled your cart."
+
+    def __init__(self, lines: Sequence[Mapping[str, Any]]) -> None:
+        super().__init__(lines=[{"sku": line["sku"], "was": line["was"], "now": line["now"]} for line in lines])
+
+
+class PaymentInProgress(Conflict):
+    """A capture was asked for and PayPal has not answered yet, so nothing else may happen to the order."""
+
+    sentence = "The payment of this order is being processed. Please wait for its result."
+
+
+class NotCancellable(Conflict):
+    sentence = "This order can no longer be cancelled here."
+
+
+class NotPayable(Conflict):
+    sentence = "This order does not wait for a payment."
+
+
+class OrdersClosed(Unavailable):
+    sentence = "The shop takes no orders at the moment. Please come back later."
+
+    def __init__(self) -> None:
+        super().__init__(retry_after_s=60)
+
+
+def from_json(value: Mapping[str, Any]) -> Order:
+    """An order from what `order_json_v1` gives; events carry the same shape."""
+    return Order(
+        id=UUID(value["id"]),
+        number=value["number"],
+        cart_id=value["cart_id"],
+        cart_version=value["cart_version"],
+        status=value["status"],
+        status_reason=value["status_reason"],
+        resume_status=value["resume_status"],
+        email=value["email"],
+        customer_id=UUID(value["customer_id"]) if value["customer_id"] else None,
+        client_network=value["client_network"],
+        currency=value["currency"],
+        subtotal_minor=value["subtotal_minor"],
+        discount_minor=value["discount_minor"],
+        shipping_minor=value["shipping_minor"],
+        tax_minor=value["tax_minor"],
+        total_minor=value["total_minor"],
+        shipping_address=value["shipping_address"],
+        shipping_option=value["shipping_option"],
+        prices_include_tax=value["prices_include_tax"],
+        placed_at=parse_iso(value["placed_at"]),
+        hold_expires_at=parse_iso(value["hold_expires_at"]),
+        paid_at=parse_iso(value["paid_at"]) if value["paid_at"] else None,
+        paypal_order_id=value["paypal_order_id"],
+        approve_url=value["approve_url"],
+        bound_capture_id=value["bound_capture_id"],
+        late=value["late"],
+        disputed=value["disputed"],
+        captured_minor=value["captured_minor"],
+        refunded_minor=value["refunded_minor"],
+        reversed_minor=value["reversed_minor"],
+        pending_minor=value["pending_minor"],
+        lines=tuple(OrderLine(**line) for line in value["lines"]),
+        refunds=tuple(_refund(refund) for refund in value["refunds"]),
+        attempt=attempt_from_json(value["attempt"]) if value["attempt"] else None,
+    )
+
+
+def attempt_from_json(value: Mapping[str, Any]) -> Attempt:
+    return Attempt(
+        UUID(value["id"]), value["state"], parse_iso(value["requested_at"]), value["capture_id"], value["refusal"]
+    )
+
+
+def _refund(value: Mapping[str, Any]) -> OrderRefund:
+    return OrderRefund(
+        id=UUID(value["id"]),
+        capture_id=value["capture_id"],
+        kind=value["kind"],
+        amount_minor=value["amount_minor"],
+        currency=value["currency"],
+        reason=value["reason"],
+        state=value["state"],
+        paypal_refund_id=value["paypal_refund_id"],
+        failure=value["failure"],
+    )

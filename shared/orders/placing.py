@@ -1,0 +1,235 @@
+"""Placing: a cart becomes an order that waits for its buyer at PayPal. Validation -> payment, stock held before money
+moves.
+
+The rest of the course is capturing (payment, and with it the allocation), settling, and notices after the commit.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+from uuid import UUID
+
+from shared.cart.carts import Cart, CartChanged, CartNotFound
+from shared.inventory.stock import OutOfStock, ShortLine
+from shared.kernel.clock import Clock
+from shared.kernel.errors import Declined, Field, Invalid
+from shared.kernel.idempotency import Answering, Claim
+from shared.kernel.ids import new_id, new_order_number
+from shared.orders.order import Order, OrderLine, OrdersClosed, PriceChanged
+from shared.payments.processor import Approval, PaymentLine, PaymentRequest, Processor
+from shared.pricing.totals import Item, Place, price
+from shared.shop.settings import ShopSettings
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceOrder:
+    """`client_network` is the buyer's /24 or /64; `email` overwrites the cart's."""
+
+    cart_id: str
+    cart_version: int
+    email: str
+    client_network: str
+    customer_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """A cart against today's catalogue and stock, and the order that this very cart version has already become."""
+
+    cart: Cart | None
+    shop: ShopSettings
+    order: Order | None
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    order: Order
+    is_new: bool
+
+
+class Store(Protocol):
+    """What placing needs of the database: each method is one step and one round trip."""
+
+    def quote(self, cart_id: str, cart_version: int, claim: Claim) -> Quote:
+        """Claims the key on the way. Raises AlreadyAnswered, InFlight, KeyReused."""
+        ...
+
+    def place(self, draft: Order, claim: Claim) -> Placed:
+        """Order, lines, holds, movements and event, in one transaction that replaces an open order of the cart.
+
+        Locks key, cart, open order, stock by (sku, location). Raises CartChanged, PriceChanged, OutOfStock,
+        PaymentInProgress, LeaseLost; then nothing has changed.
+        """
+        ...
+
+    def await_approval(self, order: Order, answering: Answering[Order]) -> Order:
+        """Write down PayPal's order and the answer. Raises LeaseLost."""
+        ...
+
+    def give_up(self, order_id: UUID, reason: str) -> Order:
+        """Cancel an order that PayPal will not take, and free its stock."""
+        ...
+
+
+def place_order(
+    command: PlaceOrder,
+    *,
+    claim: Claim,
+    render: Callable[[Order], str],
+    return_url: Callable[[Order], str],
+    cancel_url: Callable[[Order], str],
+    store: Store,
+    processor: Processor,
+    clock: Clock,
+) -> Placed:
+    """Freeze a cart into an order that waits for its buyer at PayPal.
+
+    Three round trips and one call, no lock held across the call. A repeat finds the order by its cart version and
+    goes on
+    where it stopped. `render` gives the answer that is stored for the key. Raises CartNotFound, CartChanged, Invalid,
+    OutOfStock, PriceChanged, PaymentInProgress, OrdersClosed, Declined, Unavailable.
+    """
+    quote = store.quote(command.cart_id, command.cart_version, claim)
+    if quote.order is None:
+        placed = store.place(_freeze(command, quote, clock), claim)  # validation: guarded holds, order, event, at once
+    else:
+        placed = Placed(quote.order, is_new=False)
+    order = placed.order
+    if order.paypal_order_id is None:
+        order = _opened(order, _open(order, return_url, cancel_url, store, processor))
+    order = store.await_approval(order, Answering(claim, 201 if placed.is_new else 200, render))
+    return Placed(order, placed.is_new)
+
+
+def _open(
+    order: Order,
+    return_url: Callable[[Order], str],
+    cancel_url: Callable[[Order], str],
+    store: Store,
+    processor: Processor,
+) -> Approval:
+    try:
+        return processor.open(payment_request(order, return_url(order), cancel_url(order)))
+    except Declined:
+        store.give_up(order.id, "refused_by_paypal")
+        raise
+
+
+def _opened(order: Order, approval: Approval) -> Order:
+    return replace(order, paypal_order_id=approval.paypal_order_id, approve_url=approval.approve_url)
+
+
+def payment_request(order: Order, return_url: str, cancel_url: str) -> PaymentRequest:
+    """The frozen order as PayPal is asked to collect it; the request id is the order's id."""
+    return PaymentRequest(
+        order_id=order.id,
+        number=order.number,
+        currency=order.currency,
+        lines=tuple(PaymentLine(line.name, line.sku, line.quantity, line.unit_price_minor) for line in order.lines),
+        subtotal_minor=order.subtotal_minor,
+        discount_minor=order.discount_minor,
+        shipping_minor=order.shipping_minor,
+        tax_minor=0 if order.prices_include_tax else order.tax_minor,
+        total_minor=order.total_minor,
+        email=order.email,
+        address=order.shipping_address,
+        return_url=return_url,
+        cancel_url=cancel_url,
+    )
+
+
+def _freeze(command: PlaceOrder, quote: Quote, clock: Clock) -> Order:
+    """The order that the cart would become now. Raises what is wrong with the cart, all short or changed lines at
+    once.
+    """
+    cart, shop = _checked(command, quote)
+    address = _address(cart)
+    shipping = shop.find_shipping_option(cart.shipping_option)
+    if shipping is None:
+        raise Invalid([Field("/shipping_option", "There is no such shipping option.")])
+    priced, totals = price(
+        [Item(line.sku, line.quantity, line.unit_price_minor, line.tax_class) for line in cart.lines],
+        shop=shop,
+        to=Place(address["country"], address.get("region") or ""),
+        shipping=shipping,
+    )
+    if totals.total_minor <= 0:
+        raise Invalid([Field("/cart_id", "An order of nothing cannot be paid.")])
+    now = clock.now()
+    return Order(
+        id=new_id(),
+        number=new_order_number(),
+        cart_id=cart.id,
+        cart_version=cart.version,
+        status="pending_payment",
+        status_reason=None,
+        resume_status=None,
+        email=command.email,
+        customer_id=command.customer_id,
+        client_network=command.client_network,
+        currency=totals.currency,
+        subtotal_minor=totals.subtotal_minor,
+        discount_minor=totals.discount_minor,
+        shipping_minor=totals.shipping_minor,
+        tax_minor=totals.tax_minor,
+        total_minor=totals.total_minor,
+        shipping_address=address,
+        shipping_option={"id": shipping.id, "name": shipping.name, "amount_minor": shipping.amount_minor},
+        prices_include_tax=shop.prices_include_tax,
+        placed_at=now,
+        hold_expires_at=now + shop.hold,
+        paid_at=None,
+        paypal_order_id=None,
+        approve_url=None,
+        bound_capture_id=None,
+        late=False,
+        disputed=False,
+        captured_minor=0,
+        refunded_minor=0,
+        reversed_minor=0,
+        pending_minor=0,
+        lines=tuple(
+            OrderLine(
+                sku=line.sku,
+                location="main",
+                position=position,
+                name=line.name,
+                options=line.options,
+                quantity=line.quantity,
+                unit_price_minor=line.unit_price_minor,
+                total_minor=money.total_minor,
+                tax_minor=money.tax_minor,
+                tax_class=line.tax_class,
+                held=line.quantity,
+            )
+            for position, (line, money) in enumerate(zip(cart.lines, priced, strict=True))
+        ),
+    )
+
+
+def _checked(command: PlaceOrder, quote: Quote) -> tuple[Cart, ShopSettings]:
+    cart, shop = quote.cart, quote.shop
+    if cart is None:
+        raise CartNotFound
+    if not shop.orders_open:
+        raise OrdersClosed
+    if cart.version != command.cart_version:
+        raise CartChanged(version=cart.version)
+    if not cart.lines:
+        raise Invalid([Field("/cart_id", "The cart is empty.")])
+    problems = {line.sku: line.problem(shop.currency) for line in cart.lines}
+    short = [line for line in cart.lines if problems[line.sku] in ("unavailable", "short")]
+    if short:
+        raise OutOfStock([ShortLine(line.sku, line.quantity, line.available if line.sellable else 0) for line in short])
+    changed = [line for line in cart.lines if problems[line.sku] == "price_changed"]
+    if changed:
+        raise PriceChanged(
+            [{"sku": line.sku, "was": line.seen_price_minor, "now": line.price_minor} for line in changed]
+        )
+    return cart, shop
+
+
+def _address(cart: Cart) -> Mapping[str, Any]:
+    if cart.shipping_address is None:
+        raise Invalid([Field("/shipping_address", "The cart has no shipping address yet.")])
+    return cart.shipping_address

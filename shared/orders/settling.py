@@ -1,0 +1,303 @@
+"""Settling: after every fact, one function says what order and stock are, from the ledger's sums (DESIGN.md rule 7).
+
+It is pure. Persistence calls it under the order's lock with everything it needs to know, and applies the Outcome.
+Because it looks at the ledger and never at "what has just happened", order and repetition of facts make no difference.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Literal
+from uuid import UUID
+
+from shared.kernel.ids import new_id
+from shared.orders.order import MAX_ATTEMPTS, Attempt, Order, OrderRefund, Status
+from shared.payments.ledger import Capture, Ledger
+
+_AFTER_APPROVAL = timedelta(minutes=10)
+_AFTER_REFUSAL = timedelta(minutes=10)
+_AFTER_DENIAL = timedelta(minutes=30)
+# A refusal that says nothing about the buyer's money: nobody is told, and no time is added.
+NOT_APPROVED = "ORDER_NOT_APPROVED"
+
+StockChange = Literal["allocate", "take again", "expire", "cancel"]
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptReply:
+    """PayPal's definite answer to the capture that we asked for: the id of a capture, or a refusal."""
+
+    attempt_id: UUID
+    capture_id: str | None = None
+    refusal: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What is known when an order is settled, all read under its lock.
+
+    `cart_is_taken`: another order of the cart is open or paid. `stock_is_there`: every line could be held again now.
+    """
+
+    order: Order
+    attempts: tuple[Attempt, ...]
+    ledger: Ledger
+    cart_is_taken: bool = False
+    stock_is_there: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What somebody wants of an order that waits for its money: the deadline has come, or it is to be cancelled."""
+
+    to: Literal["expired", "cancelled"]
+    reason: str | None = None
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What the order becomes, what happens to its stock, and what is asked for or told after the commit."""
+
+    order: Order
+    stock: StockChange | None = None
+    attempts: list[Attempt] = field(default_factory=list)
+    new_attempt: Attempt | None = None
+    refunds: list[OrderRefund] = field(default_factory=list)
+    new_refunds: list[OrderRefund] = field(default_factory=list)
+    events: list[str] = field(default_factory=list)
+
+    def change(self, **values: object) -> None:
+        self.order = replace(self.order, **values)  # type: ignore[arg-type]  # names are those of Order
+
+    def move(self, status: Status, reason: str | None = None) -> None:
+        self.change(status=status, status_reason=reason)
+
+
+def settle(
+    situation: Situation, *, now: datetime, reply: AttemptReply | None = None, wish: Wish | None = None
+) -> Outcome:
+    """What the order is, now that the ledger says this. Settling twice changes nothing the second time."""
+    outcome = Outcome(situation.order)
+    ledger = situation.ledger
+    outcome.change(
+        captured_minor=ledger.captured_minor,
+        refunded_minor=ledger.refunded_minor,
+        reversed_minor=ledger.reversed_minor,
+        pending_minor=ledger.pending_minor,
+        disputed=bool(ledger.open_disputes),
+    )
+    attempts = _close_attempts(situation, outcome, now, reply)
+    _follow_refunds(situation, outcome)
+    _follow_payment(situation, outcome, now)
+    _follow_outside(situation, outcome)
+    _give_back_strays(situation, outcome)
+    _open_attempt(situation, outcome, attempts, now)
+    if wish is not None:
+        _grant(wish, outcome, attempts, now)
+    return outcome
+
+
+# Attempts -----------------------------------------------------------------------------------------
+
+
+def _close_attempts(situation: Situation, outcome: Outcome, now: datetime, reply: AttemptReply | None) -> list[Attempt]:
+    """Bring every attempt to where its capture is. Only the reply to its own call refuses an attempt that is
+    requested.
+    """
+    captures = {capture.id: capture for capture in situation.ledger.captures}
+    claimed = {attempt.capture_id for attempt in situation.attempts}
+    settled: list[Attempt] = []
+    for attempt in situation.attempts:
+        fresh = attempt
+        if reply is not None and reply.attempt_id == attempt.id and attempt.state == "requested":
+            fresh = replace(attempt, capture_id=reply.capture_id, refusal=reply.refusal)
+            if reply.refusal is not None:
+                fresh = replace(fresh, state="refused")
+        if fresh.state == "requested" and fresh.capture_id is None:
+            unclaimed = [c for c in situation.ledger.captures if c.id not in claimed and not c.is_refused]
+            if unclaimed:
+                fresh = replace(fresh, capture_id=min(unclaimed, key=_completed_first).id)
+        capture = captures.get(fresh.capture_id or "")
+        if capture is not None and fresh.state in ("requested", "pending"):
+            fresh = _follow_capture(fresh, capture)
+        if fresh != attempt:
+            outcome.attempts.append(fresh)
+            if fresh.state == "refused":
+                _after_refusal(situation, outcome, fresh, now)
+        settled.append(fresh)
+    return settled
+
+
+def _completed_first(capture: Capture) -> tuple[bool, str, str]:
+    return not capture.is_completed, capture.occurred_at.isoformat() if capture.occurred_at else "~", capture.id
+
+
+def _follow_capture(attempt: Attempt, capture: Capture) -> Attempt:
+    if capture.is_completed:
+        return replace(attempt, state="completed")
+    if capture.is_refused:
+        return replace(attempt, state="refused", refusal=f"CAPTURE_{capture.status}")
+    return replace(attempt, state="pending")
+
+
+def _after_refusal(situation: Situation, outcome: Outcome, attempt: Attempt, now: datetime) -> None:
+    """A buyer whose payment was refused has at least ten minutes for another one, three times at most."""
+    refused = [known for known in situation.attempts if known.state == "refused" and known.refusal != NOT_APPROVED]
+    waits = outcome.order.status == "pending_payment"
+    if attempt.refusal == NOT_APPROVED or not waits or len(refused) >= MAX_ATTEMPTS:
+        return
+    outcome.change(hold_expires_at=max(outcome.order.hold_expires_at, now + _AFTER_REFUSAL))
+    outcome.events.append("payment.refused")
+
+
+def _open_attempt(situation: Situation, outcome: Outcome, attempts: Sequence[Attempt], now: datetime) -> None:
+    """An approval that no attempt has used yet asks for the capture, while every line is held (DESIGN.md rule 5)."""
+    order = outcome.order
+    used = [attempt for attempt in attempts if attempt.refusal != NOT_APPROVED]
+    waits = order.status == "pending_payment" and order.holds_its_stock and outcome.stock is None
+    if not waits or any(attempt.is_open for attempt in attempts) or len(used) >= MAX_ATTEMPTS:
+        return
+    if situation.ledger.approvals <= len(used):
+        return
+    outcome.new_attempt = Attempt(new_id(), "requested", now)
+    if now < order.hold_expires_at:
+        outcome.change(hold_expires_at=now + _AFTER_APPROVAL)
+
+
+# Money --------------------------------------------------------------------------------------------
+
+
+def _follow_payment(situation: Situation, outcome: Outcome, now: datetime) -> None:
+    order, ledger = outcome.order, situation.ledger
+    completed = sorted((c for c in ledger.captures if c.is_completed), key=_completed_first)
+    pending = any(capture.is_pending for capture in ledger.captures)
+    if order.is_open and completed:
+        _pay(situation, outcome, completed[0], now)
+    elif order.status == "pending_payment" and pending:
+        outcome.move("on_hold", "capture_pending")
+        outcome.events.append("order.on_hold")
+    elif order.is_open and order.status == "on_hold" and not pending:
+        outcome.move("pending_payment")
+        outcome.change(hold_expires_at=now + _AFTER_DENIAL)
+        if "payment.refused" not in outcome.events:
+            outcome.events.append("payment.refused")
+    elif order.status == "expired" and order.bound_capture_id is None and completed:
+        _pay_late(situation, outcome, completed, now)
+
+
+def _pay(situation: Situation, outcome: Outcome, capture: Capture, now: datetime) -> None:
+    """The first completed capture binds the order; it is paid if amount and currency are those of the frozen order."""
+    outcome.change(bound_capture_id=capture.id)
+    if not _matches(outcome.order, capture):
+        outcome.move("on_hold", "amount_mismatch")
+        outcome.events.append("order.on_hold")
+    elif outcome.order.holds_its_stock:
+        outcome.move("paid")
+        outcome.change(paid_at=now)
+        outcome.stock = "allocate"
+        outcome.events.append("order.paid")
+    elif situation.stock_is_there:
+        outcome.move("paid")
+        outcome.change(paid_at=now)
+        outcome.stock = "take again"
+        outcome.events.append("order.paid")
+    else:
+        outcome.move("on_hold", "no_stock")
+        outcome.events.append("order.on_hold")
+
+
+def _pay_late(situation: Situation, outcome: Outcome, completed: Sequence[Capture], now: datetime) -> None:
+    """The money of an expired order has come all the same: it counts if the goods are still there, else it goes
+    back.
+    """
+    capture = completed[0]
+    if situation.cart_is_taken or not situation.stock_is_there or not _matches(outcome.order, capture):
+        return
+    # Where one capture went back, or is on its way, the order stays expired for good.
+    if outcome.order.refunds or any(situation.ledger.given_back_of(known.id) for known in completed):
+        return
+    outcome.move("paid")
+    outcome.change(bound_capture_id=capture.id, paid_at=now, late=True)
+    outcome.stock = "take again"
+    outcome.events.append("order.paid")
+
+
+def _matches(order: Order, capture: Capture) -> bool:
+    return (capture.amount_minor, capture.currency) == (order.total_minor, order.currency)
+
+
+def _follow_outside(situation: Situation, outcome: Outcome) -> None:
+    """Money that left without our asking stops the goods, and lets them go on when it is back."""
+    order, ledger = outcome.order, situation.ledger
+    if order.bound_capture_id is None:
+        return
+    ours = {refund.id for refund in order.refunds}
+    left = sum(
+        refund.amount_minor
+        for refund in ledger.refunds
+        if refund.capture_id == order.bound_capture_id and refund.status == "COMPLETED" and refund.ours not in ours
+    )
+    troubled = left > 0 or order.disputed
+    if troubled and order.status in ("paid", "fulfilling") and not order.has_handed_over:
+        outcome.change(resume_status=order.status)
+        outcome.move("on_hold", "outside")
+        outcome.events.append("order.on_hold")
+    elif not troubled and (order.status, order.status_reason) == ("on_hold", "outside"):
+        status: Status = "fulfilling" if order.resume_status == "fulfilling" else "paid"
+        outcome.move(status)
+        outcome.change(resume_status=None)
+
+
+# Refunds ------------------------------------------------------------------------------------------
+
+_REFUND_STATES: dict[str, Literal["pending", "completed", "failed", "cancelled"]] = {
+    "PENDING": "pending",
+    "COMPLETED": "completed",
+    "FAILED": "failed",
+    "CANCELLED": "cancelled",
+}
+
+
+def _follow_refunds(situation: Situation, outcome: Outcome) -> None:
+    facts = {refund.ours: refund for refund in situation.ledger.refunds if refund.ours is not None}
+    for refund in outcome.order.refunds:
+        fact = facts.get(refund.id)
+        state = _REFUND_STATES.get(fact.status) if fact is not None else None
+        if fact is not None and state is not None and (state, fact.id) != (refund.state, refund.paypal_refund_id):
+            outcome.refunds.append(replace(refund, state=state, paypal_refund_id=fact.id))
+
+
+def _give_back_strays(situation: Situation, outcome: Outcome) -> None:
+    """Every completed capture that is not the order's own goes back in full, once (DESIGN.md rule 8)."""
+    order, ledger = outcome.order, situation.ledger
+    asked = {refund.capture_id for refund in order.refunds}
+    for capture in ledger.captures:
+        if not capture.is_completed or capture.id == order.bound_capture_id or capture.id in asked:
+            continue
+        if capture.amount_minor is None or capture.currency is None:
+            continue
+        left = capture.amount_minor - ledger.given_back_of(capture.id)
+        if left <= 0:
+            continue
+        kind: Literal["duplicate", "late"] = "late" if order.bound_capture_id is None else "duplicate"
+        reason = (
+            "second payment of the same order" if kind == "duplicate" else f"payment of an order that is {order.status}"
+        )
+        outcome.new_refunds.append(OrderRefund(new_id(), capture.id, kind, left, capture.currency, reason, "requested"))
+        outcome.events.append("payment.returned")
+
+
+# Wishes -------------------------------------------------------------------------------------------
+
+
+def _grant(wish: Wish, outcome: Outcome, attempts: Sequence[Attempt], now: datetime) -> None:
+    """Let go of an order that waits for its money. What has an attempt open, or no deadline passed, stays as it is."""
+    order = outcome.order
+    busy = outcome.new_attempt is not None or any(attempt.is_open for attempt in attempts)
+    if order.status != "pending_payment" or busy:
+        return
+    if wish.to == "expired" and now < order.hold_expires_at:
+        return
+    outcome.move(wish.to, wish.reason)
+    outcome.stock = "expire" if wish.to == "expired" else "cancel"
+    outcome.events.append(f"order.{wish.to}")

@@ -1,0 +1,229 @@
+"""The ledger: every fact that PayPal told us of, and the sums that follow from it.
+
+A capture's or refund's facts are one row per status it was seen in, an order's and a dispute's one per status and
+update time. Which came first, or twice, makes no difference: what counts is the furthest status that was ever seen.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from shared.kernel.clock import parse_iso
+from shared.payments.processor import CaptureFact, DisputeFact, Fact, RefundFact
+
+# PayPal Payments v2, capture status, in the order in which a capture can go through them.
+_CAPTURE_COURSE = ("PENDING", "DECLINED", "FAILED", "COMPLETED", "PARTIALLY_REFUNDED", "REFUNDED")
+_CAPTURED = {"COMPLETED", "PARTIALLY_REFUNDED", "REFUNDED"}
+_REFUSED = {"DECLINED", "FAILED"}
+# PayPal Payments v2, refund status.
+_REFUND_COURSE = ("PENDING", "CANCELLED", "FAILED", "COMPLETED")
+# PayPal Customer Disputes v1: a dispute is over when it is RESOLVED, and the seller keeps the money unless the buyer
+# won.
+_DISPUTE_OVER = "RESOLVED"
+
+
+@dataclass(frozen=True, slots=True)
+class FactRow:
+    """A fact as the ledger keeps it; `ours` is the refund row of ours that a refund answers."""
+
+    kind: str
+    object_id: str
+    status: str
+    update_time: str
+    capture_id: str | None
+    amount_minor: int | None
+    currency: str | None
+    reversal: bool
+    ours: UUID | None
+    occurred_at: datetime | None
+
+
+def from_json(value: Mapping[str, Any]) -> FactRow:
+    """A fact from a row of payment_facts as JSON."""
+    occurred_at = value["occurred_at"]
+    return FactRow(
+        **{
+            **value,
+            "ours": _uuid(value["ours"]),
+            "occurred_at": parse_iso(occurred_at) if occurred_at is not None else None,
+        }
+    )
+
+
+def rows_of(fact: Fact) -> list[FactRow]:
+    """What one object read back from PayPal adds to the ledger; an order brings its captures and refunds along."""
+    if isinstance(fact, CaptureFact):
+        return [
+            FactRow(
+                kind="capture",
+                object_id=fact.id,
+                status=fact.status,
+                update_time="",
+                capture_id=None,
+                amount_minor=fact.amount.minor if fact.amount else None,
+                currency=fact.amount.currency if fact.amount else None,
+                reversal=False,
+                ours=None,
+                occurred_at=fact.created_at,
+            )
+        ]
+    if isinstance(fact, RefundFact):
+        return [
+            FactRow(
+                kind="refund",
+                object_id=fact.id,
+                status=fact.status,
+                update_time="",
+                capture_id=fact.capture_id,
+                amount_minor=fact.amount.minor,
+                currency=fact.amount.currency,
+                reversal=fact.reversal,
+                ours=_uuid(fact.custom_id),
+                occurred_at=fact.created_at,
+            )
+        ]
+    if isinstance(fact, DisputeFact):
+        status = fact.status if fact.outcome is None else f"{fact.status}:{fact.outcome}"
+        return [
+            FactRow("dispute", fact.id, status, fact.update_time, capture_id, None, None, False, None, None)
+            for capture_id in fact.capture_ids[:1]
+        ]
+    own = FactRow("order", fact.id, fact.status, fact.update_time, None, None, None, False, None, None)
+    return [own, *_rows_of_all(fact.captures), *_rows_of_all(fact.refunds)]
+
+
+def _rows_of_all(facts: Iterable[Fact]) -> list[FactRow]:
+    return [row for fact in facts for row in rows_of(fact)]
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """A capture at the furthest status that was seen."""
+
+    id: str
+    status: str
+    amount_minor: int | None
+    currency: str | None
+    occurred_at: datetime | None
+
+    @property
+    def is_completed(self) -> bool:
+        return self.status in _CAPTURED
+
+    @property
+    def is_refused(self) -> bool:
+        return self.status in _REFUSED
+
+    @property
+    def is_pending(self) -> bool:
+        return self.status == "PENDING"
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    id: str
+    capture_id: str
+    status: str
+    amount_minor: int
+    reversal: bool
+    ours: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """All that is known of one order's money."""
+
+    captures: tuple[Capture, ...]
+    refunds: tuple[Refund, ...]
+    approvals: int
+    open_disputes: frozenset[str]
+
+    @property
+    def captured_minor(self) -> int:
+        return sum(capture.amount_minor or 0 for capture in self.captures if capture.is_completed)
+
+    @property
+    def pending_minor(self) -> int:
+        return sum(capture.amount_minor or 0 for capture in self.captures if capture.is_pending)
+
+    @property
+    def refunded_minor(self) -> int:
+        return sum(refund.amount_minor for refund in self._given_back() if not refund.reversal)
+
+    @property
+    def reversed_minor(self) -> int:
+        return sum(refund.amount_minor for refund in self._given_back() if refund.reversal)
+
+    def given_back_of(self, capture_id: str) -> int:
+        return sum(refund.amount_minor for refund in self._given_back() if refund.capture_id == capture_id)
+
+    def _given_back(self) -> list[Refund]:
+        return [refund for refund in self.refunds if refund.status == "COMPLETED"]
+
+
+def read(rows: Sequence[FactRow]) -> Ledger:
+    """The state that a set of facts amounts to, whatever their order."""
+    captures: dict[str, FactRow] = {}
+    refunds: dict[str, FactRow] = {}
+    disputes: dict[str, FactRow] = {}
+    approvals = set()
+    for row in rows:
+        if row.kind == "capture":
+            captures[row.object_id] = _further(captures.get(row.object_id), row, _CAPTURE_COURSE)
+        elif row.kind == "refund":
+            refunds[row.object_id] = _further(refunds.get(row.object_id), row, _REFUND_COURSE)
+        elif row.kind == "dispute":
+            known = disputes.get(row.object_id)
+            disputes[row.object_id] = max(known, row, key=_dispute_course) if known else row
+        elif row.status == "APPROVED":
+            approvals.add((row.object_id, row.update_time))
+    return Ledger(
+        captures=tuple(
+            Capture(row.object_id, row.status, row.amount_minor, row.currency, row.occurred_at)
+            for row in sorted(captures.values(), key=lambda row: row.object_id)
+        ),
+        refunds=tuple(
+            Refund(row.object_id, row.capture_id or "", row.status, row.amount_minor or 0, row.reversal, row.ours)
+            for row in sorted(refunds.values(), key=lambda row: row.object_id)
+        ),
+        approvals=len(approvals),
+        open_disputes=frozenset(row.object_id for row in disputes.values() if not row.status.startswith(_DISPUTE_OVER)),
+    )
+
+
+def _dispute_course(row: FactRow) -> tuple[bool, str]:
+    return row.status.startswith(_DISPUTE_OVER), row.update_time
+
+
+def _further(known: FactRow | None, row: FactRow, course: tuple[str, ...]) -> FactRow:
+    if known is None:
+        return row
+    # What an earlier fact said of amount and kind stays said: a later one may be shorter.
+    ahead, behind = (row, known) if _rank(row, course) > _rank(known, course) else (known, row)
+    if ahead.amount_minor is None or (behind.reversal and not ahead.reversal):
+        return FactRow(
+            kind=ahead.kind,
+            object_id=ahead.object_id,
+            status=ahead.status,
+            update_time=ahead.update_time,
+            capture_id=ahead.capture_id or behind.capture_id,
+            amount_minor=behind.amount_minor if ahead.amount_minor is None else ahead.amount_minor,
+            currency=ahead.currency or behind.currency,
+            reversal=ahead.reversal or behind.reversal,
+            ours=ahead.ours or behind.ours,
+            occurred_at=ahead.occurred_at or behind.occurred_at,
+        )
+    return ahead
+
+
+def _rank(row: FactRow, course: tuple[str, ...]) -> int:
+    return course.index(row.status) if row.status in course else -1
+
+
+def _uuid(text: str | None) -> UUID | None:
+    try:
+        return UUID(text) if text else None
+    except ValueError:
+        return None

@@ -1,0 +1,298 @@
+"""Orders in SQL: placed in three round trips, settled in one transaction under their lock."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from shared.cart import carts
+from shared.inventory.stock import OutOfStock, ShortLine
+from shared.kernel.clock import Clock
+from shared.kernel.errors import ShopError
+from shared.kernel.idempotency import AlreadyAnswered, Answering, Claim, InFlight, KeyReused
+from shared.kernel.messages import Event
+from shared.orders import order as order_values
+from shared.orders.capturing import Settled, Source
+from shared.orders.order import Attempt, Order, OrderNotFound, OrderRefund, PaymentInProgress, PriceChanged
+from shared.orders.placing import Placed, Quote
+from shared.orders.settling import AttemptReply, Outcome, Wish, settle
+from shared.payments import ledger
+from shared.payments.processor import CaptureFact, Fact, OrderFact, RefundFact
+from shared.persistence.database import Database, Row, Transaction, as_json
+from shared.persistence.settling import apply_outcome, situation_from_json
+from shared.shop import settings as shop_values
+
+GUARDS: Mapping[str, Callable[[Mapping[str, Any]], ShopError]] = {
+    "CartChanged": lambda data: carts.CartChanged(**data),
+    "OutOfStock": lambda data: OutOfStock(
+        [ShortLine(line["sku"], line["wanted"], max(line["available"], 0)) for line in data["lines"]]
+    ),
+    "PriceChanged": lambda data: PriceChanged(data["lines"]),
+    "PaymentInProgress": lambda data: PaymentInProgress(**data),
+}
+
+_QUOTE = """
+select quote_checkout_v1(:scope::text, :route::text, :key::text, :hash::bytea, :token::uuid, :now::timestamptz,
+    :until::timestamptz, :cart_id::text, :cart_version::int) as quote
+"""
+_PLACE = """
+select place_order_v1(:scope::text, :route::text, :key::text, :token::uuid, :order::jsonb, :lines::jsonb,
+    :event_id::uuid, :cancel_event_id::uuid, :now::timestamptz) as placed
+"""
+_AWAIT_APPROVAL = """
+select await_approval_v1(:scope::text, :route::text, :key::text, :token::uuid, :status::int, :body::text,
+    :order_id::uuid, :paypal_order_id::text, :approve_url::text, :published::uuid[], :now::timestamptz) as placed
+"""
+
+
+class Orders:
+    """What placing, capturing, expiring and refunding need of the database.
+
+    `take_published` gives the ids of events that this request has published already, to be marked in passing.
+    """
+
+    def __init__(
+        self, database: Database, clock: Clock, take_published: Callable[[], Sequence[UUID]] = lambda: ()
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._take_published = take_published
+
+    # Placing: three round trips -------------------------------------------------------------------
+
+    def quote(self, cart_id: str, cart_version: int, claim: Claim) -> Quote:
+        quote = self._database.call(
+            _QUOTE,
+            scope=claim.scope,
+            route=claim.route,
+            key=claim.key,
+            hash=claim.request_hash,
+            token=claim.token,
+            now=claim.at,
+            until=claim.until,
+            cart_id=cart_id,
+            cart_version=cart_version,
+        )[0]["quote"]
+        _must_be_mine(quote["claim"])
+        return Quote(
+            cart=carts.from_json(quote["cart"]) if quote["cart"] else None,
+            shop=shop_values.from_json(quote["settings"]),
+            order=order_values.from_json(quote["order"]) if quote["order"] else None,
+        )
+
+    def place(self, draft: Order, claim: Claim) -> Placed:
+        columns = asdict(draft)
+        lines = columns.pop("lines")
+        for derived in ("refunds", "attempt"):
+            columns.pop(derived)
+        event, cancelled = Event("orders", "order.placed", {}), Event("orders", "order.cancelled", {})
+        placed = self._database.call(
+            _PLACE,
+            scope=claim.scope,
+            route=claim.route,
+            key=claim.key,
+            token=claim.token,
+            order=as_json({**columns, "updated_at": draft.placed_at}),
+            lines=as_json(lines),
+            event_id=event.id,
+            cancel_event_id=cancelled.id,
+            now=self._clock.now(),
+        )[0]["placed"]
+        return Placed(order_values.from_json(placed["order"]), placed["placed"])
+
+    def await_approval(self, order: Order, answering: Answering[Order]) -> Order:
+        claim = answering.claim
+        stored = self._database.call(
+            _AWAIT_APPROVAL,
+            scope=claim.scope,
+            route=claim.route,
+            key=claim.key,
+            token=claim.token,
+            status=answering.status,
+            body=answering.render(order),
+            order_id=order.id,
+            paypal_order_id=order.paypal_order_id,
+            approve_url=order.approve_url,
+            published=list(self._take_published()),
+            now=self._clock.now(),
+        )
+        return order_values.from_json(stored[0]["placed"])
+
+    def give_up(self, order_id: UUID, reason: str) -> Order:
+        return self.settle(order_id, wish=Wish("cancelled", reason)).order
+
+    # Reading --------------------------------------------------------------------------------------
+
+    def get(self, order_id: UUID) -> Order:
+        found = self._database.find("select order_json_v1(:id::uuid) as found", id=order_id)
+        if found is None or found["found"] is None:
+            raise OrderNotFound
+        return order_values.from_json(found["found"])
+
+    def find_by_number(self, number: str) -> Order | None:
+        found = self._database.find(
+            "select order_json_v1(id) as found from orders where number = :number::text", number=number
+        )
+        return order_values.from_json(found["found"]) if found else None
+
+    def find_attempt(self, attempt_id: UUID) -> tuple[Attempt, Order] | None:
+        found = self._database.find(
+            """
+            select to_jsonb(a) as attempt, order_json_v1(a.order_id) as found
+            from capture_attempts a where a.id = :id::uuid
+            """,
+            id=attempt_id,
+        )
+        if found is None:
+            return None
+        return order_values.attempt_from_json(found["attempt"]), order_values.from_json(found["found"])
+
+    def find_refund(self, refund_id: UUID) -> tuple[OrderRefund, Order] | None:
+        found = self._database.find(
+            """
+            select order_json_v1(r.order_id) as found from refunds r where r.id = :id::uuid
+            """,
+            id=refund_id,
+        )
+        if found is None:
+            return None
+        order = order_values.from_json(found["found"])
+        return next(refund for refund in order.refunds if refund.id == refund_id), order
+
+    def find_order_of(self, fact: Fact) -> UUID | None:
+        """The order that a fact belongs to: by what we gave PayPal (custom_id), by PayPal's order, or by its
+        capture.
+        """
+        if isinstance(fact, OrderFact):
+            return self._find_id(fact.custom_id, fact.id)
+        if isinstance(fact, CaptureFact):
+            return self._find_id(fact.custom_id, fact.paypal_order_id) or self._find_id_of_captures([fact.id])
+        if isinstance(fact, RefundFact):
+            return self._find_id_of_captures([fact.capture_id])
+        return self._find_id_of_captures(fact.capture_ids)
+
+    def _find_id(self, custom_id: str | None, paypal_order_id: str | None) -> UUID | None:
+        found = self._database.find(
+            """
+            select id from orders where id::text = :custom_id::text or paypal_order_id = :paypal_order_id::text
+            order by id::text = :custom_id::text desc limit 1
+            """,
+            custom_id=custom_id,
+            paypal_order_id=paypal_order_id,
+        )
+        return found["id"] if found else None
+
+    def _find_id_of_captures(self, capture_ids: Sequence[str]) -> UUID | None:
+        found = self._database.find(
+            """
+            select order_id from payment_facts
+            where provider = 'paypal' and kind = 'capture' and object_id = any (:ids::text[]) and order_id is not null
+                limit 1
+            """,
+            ids=list(capture_ids),
+        )
+        return found["order_id"] if found else None
+
+    # Open rows: what a sweep wakes ----------------------------------------------------------------
+
+    def list_due(self, now: datetime, limit: int) -> Sequence[UUID]:
+        return self._ids(
+            """
+            select o.id from orders o
+            where o.status = 'pending_payment' and o.hold_expires_at <= :before::timestamptz and not exists (
+                select 1 from capture_attempts a where a.order_id = o.id and a.state in ('requested', 'pending',
+                    'completed'))
+            order by o.hold_expires_at limit :limit::int
+            """,
+            before=now,
+            limit=limit,
+        )
+
+    def list_unanswered_attempts(self, before: datetime, limit: int) -> Sequence[UUID]:
+        return self._ids(
+            """
+            select id from capture_attempts where state = 'requested' and requested_at <= :before::timestamptz
+            order by requested_at limit :limit::int
+            """,
+            before=before,
+            limit=limit,
+        )
+
+    def list_open_refunds(self, before: datetime, limit: int) -> Sequence[UUID]:
+        return self._ids(
+            """
+            select id from refunds where state in ('requested', 'pending') and updated_at <= :before::timestamptz
+            order by updated_at limit :limit::int
+            """,
+            before=before,
+            limit=limit,
+        )
+
+    def list_pending_captures(self, before: datetime, limit: int) -> Sequence[UUID]:
+        return self._ids(
+            """
+            select id from orders where status = 'on_hold' and status_reason = 'capture_pending'
+                and updated_at <= :before::timestamptz
+            order by updated_at limit :limit::int
+            """,
+            before=before,
+            limit=limit,
+        )
+
+    def _ids(self, sql: str, **parameters: Any) -> list[UUID]:
+        return [row["id"] for row in self._database.call(sql, **parameters)]
+
+    # Settling -------------------------------------------------------------------------------------
+
+    def settle(
+        self,
+        order_id: UUID,
+        *,
+        facts: Sequence[Fact] = (),
+        source: Source = "poll",
+        reply: AttemptReply | None = None,
+        wish: Wish | None = None,
+        require: Callable[[Outcome], None] | None = None,
+        answering: Answering[Order] | None = None,
+    ) -> Settled:
+        rows = [asdict(row) for fact in facts for row in ledger.rows_of(fact)]
+
+        def in_one_step(tx: Transaction) -> Settled:
+            now = self._clock.now()
+            situation = situation_from_json(
+                tx.one(
+                    "select record_facts_v1(:id::uuid, :facts::jsonb, :source::text, :now::timestamptz) as situation",
+                    id=order_id,
+                    facts=as_json(rows),
+                    source=source,
+                    now=now,
+                )["situation"]
+            )
+            outcome = settle(situation, now=now, reply=reply, wish=wish)
+            if require is not None:
+                require(outcome)
+            order = apply_outcome(tx, situation.order, outcome, now)
+            return Settled(tx.answer(answering, order), outcome.new_attempt)
+
+        return self._database.step(in_one_step)
+
+    def fail_refund(self, refund_id: UUID, failure: str) -> None:
+        self._database.call(
+            """
+            update refunds set state = 'failed', failure = :failure::text, updated_at = :now::timestamptz
+            where id = :id::uuid and state in ('requested', 'pending')
+            """,
+            id=refund_id,
+            failure=failure,
+            now=self._clock.now(),
+        )
+
+
+def _must_be_mine(claim: Row) -> None:
+    if claim["state"] == "answered":
+        raise AlreadyAnswered(claim["answer_status"], claim["answer_body"])
+    if claim["state"] == "reused":
+        raise KeyReused
+    if claim["state"] == "in_flight":
+        raise InFlight

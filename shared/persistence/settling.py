@@ -1,0 +1,165 @@
+"""Writing down what settling has decided. Everything here runs under the order's lock, in the step of Orders.settle."""
+
+from datetime import datetime
+
+from shared.kernel.messages import Event, Task
+from shared.orders import order as order_values
+from shared.orders.order import Attempt, Order, OrderNotFound, OrderRefund
+from shared.orders.settling import Outcome, Situation
+from shared.payments import ledger
+from shared.persistence.database import Row, Transaction
+
+
+def situation_from_json(found: Row | None) -> Situation:
+    if found is None:
+        raise OrderNotFound
+    names = ledger.FactRow.__dataclass_fields__
+    return Situation(
+        order=order_values.from_json(found["order"]),
+        attempts=tuple(order_values.attempt_from_json(attempt) for attempt in found["attempts"]),
+        ledger=ledger.read([ledger.from_json({name: fact[name] for name in names}) for fact in found["facts"]]),
+        cart_is_taken=found["cart_is_taken"],
+        stock_is_there=found["stock_is_there"],
+    )
+
+
+_UPDATE_ORDER = """
+update orders set status = :status::text, status_reason = :status_reason::text, resume_status = :resume_status::text,
+    hold_expires_at = :hold_expires_at::timestamptz, paid_at = :paid_at::timestamptz,
+    bound_capture_id = :bound_capture_id::text, late = :late::boolean, disputed = :disputed::boolean,
+    captured_minor = :captured_minor::bigint, refunded_minor = :refunded_minor::bigint,
+    reversed_minor = :reversed_minor::bigint, pending_minor = :pending_minor::bigint, updated_at = :now::timestamptz
+where id = :id::uuid
+"""
+_CHANGING = (
+    "status",
+    "status_reason",
+    "resume_status",
+    "hold_expires_at",
+    "paid_at",
+    "bound_capture_id",
+    "late",
+    "disputed",
+    "captured_minor",
+    "refunded_minor",
+    "reversed_minor",
+    "pending_minor",
+)
+_STOCK = {
+    "allocate": "select allocate_stock_v1(:id::uuid, :number::text, :now::timestamptz)",
+    "take again": "select take_stock_again_v1(:id::uuid, :number::text, :now::timestamptz)",
+    "expire": """
+        select release_stock_v1(:id::uuid, :number::text, 'expire', 'shop', 'not paid in time', :now::timestamptz)
+        """,
+    "cancel": """
+        select release_stock_v1(:id::uuid, :number::text, 'cancel', 'shop', 'cancelled', :now::timestamptz)
+        """,
+}
+
+
+def apply_outcome(tx: Transaction, before: Order, outcome: Outcome, now: datetime) -> Order:
+    """Write what settling has decided. Stock comes last: its rows are the contended ones."""
+    order = outcome.order
+    for attempt in outcome.attempts:
+        _close_attempt(tx, attempt, now)
+    if outcome.new_attempt is not None:
+        _open_attempt(tx, order, outcome.new_attempt)
+    for refund in outcome.refunds:
+        _follow_refund(tx, refund, now)
+    for refund in outcome.new_refunds:
+        _request_refund(tx, order, refund, now)
+    changed = {name: getattr(order, name) for name in _CHANGING}
+    is_changed = any(getattr(before, name) != value for name, value in changed.items())
+    if is_changed or outcome.attempts or outcome.new_attempt or outcome.refunds or outcome.new_refunds:
+        tx.rows(_UPDATE_ORDER, id=order.id, now=now, **changed)
+    if order.status == "paid" and before.status != "paid":
+        _empty_cart(tx, order, now)
+    if outcome.stock is not None:
+        tx.rows(_STOCK[outcome.stock], id=order.id, number=order.number, now=now)
+    frozen = tx.one("select order_json_v1(:id::uuid) as frozen", id=order.id)["frozen"]
+    tx.emit(*(Event("orders", name, {"order": frozen}) for name in dict.fromkeys(outcome.events)))
+    return order_values.from_json(frozen)
+
+
+def _open_attempt(tx: Transaction, order: Order, attempt: Attempt) -> None:
+    """The row, and the task that finishes it if this request does not. The task's id is the attempt's."""
+    tx.rows(
+        """
+        insert into capture_attempts (id, order_id, state, requested_at)
+        values (:id::uuid, :order_id::uuid, 'requested', :at::timestamptz)
+        """,
+        id=attempt.id,
+        order_id=order.id,
+        at=attempt.requested_at,
+    )
+    tx.leave(Task("payments", "/jobs/payments/capture", {"attempt_id": str(attempt.id)}, id=attempt.id))
+
+
+def _close_attempt(tx: Transaction, attempt: Attempt, now: datetime) -> None:
+    tx.rows(
+        """
+        update capture_attempts set state = :state::text, capture_id = :capture_id::text, refusal = :refusal::text,
+            closed_at = case when :state::text in ('completed', 'refused') then :now::timestamptz end
+        where id = :id::uuid
+        """,
+        id=attempt.id,
+        state=attempt.state,
+        capture_id=attempt.capture_id,
+        refusal=attempt.refusal,
+        now=now,
+    )
+    if attempt.state != "requested":  # answered: its task, if nobody has taken it up yet, has nothing left to do
+        tx.rows(
+            "update outbox set published_at = :now::timestamptz where id = :id::uuid and published_at is null",
+            id=attempt.id,
+            now=now,
+        )
+
+
+def _request_refund(tx: Transaction, order: Order, refund: OrderRefund, now: datetime) -> None:
+    tx.rows(
+        """
+        insert into refunds (id, order_id, capture_id, kind, amount_minor, currency, reason, state, requested_at,
+            requested_by, updated_at)
+        values (:id::uuid, :order_id::uuid, :capture_id::text, :kind::text, :amount_minor::bigint, :currency::text,
+            :reason::text, 'requested', :now::timestamptz, 'shop', :now::timestamptz)
+        """,
+        id=refund.id,
+        order_id=order.id,
+        capture_id=refund.capture_id,
+        kind=refund.kind,
+        amount_minor=refund.amount_minor,
+        currency=refund.currency,
+        reason=refund.reason,
+        now=now,
+    )
+    tx.emit(Task("payments", "/jobs/payments/refund", {"refund_id": str(refund.id)}))
+
+
+def _follow_refund(tx: Transaction, refund: OrderRefund, now: datetime) -> None:
+    tx.rows(
+        """
+        update refunds set state = :state::text, paypal_refund_id = :paypal_refund_id::text, updated_at =
+            :now::timestamptz
+        where id = :id::uuid
+        """,
+        id=refund.id,
+        state=refund.state,
+        paypal_refund_id=refund.paypal_refund_id,
+        now=now,
+    )
+
+
+def _empty_cart(tx: Transaction, order: Order, now: datetime) -> None:
+    """What was bought leaves the cart, unless its buyer has changed it meanwhile. The cart's lock is held."""
+    emptied = tx.rows(
+        """
+        update carts set version = version + 1, updated_at = :now::timestamptz
+        where id = :id::text and version = :version::int returning id
+        """,
+        id=order.cart_id,
+        version=order.cart_version,
+        now=now,
+    )
+    if emptied:
+        tx.rows("delete from cart_lines where cart_id = :id::text", id=order.cart_id)

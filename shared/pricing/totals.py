@@ -1,0 +1,78 @@
+"""What a cart costs: lines, shipping, tax, total. Integer minor units throughout; parts always sum to the whole.
+
+Tax is computed per line and rounded half-up there (DESIGN.md rule 9). Where prices include tax, the tax is the share
+of the line that it is, and adds nothing to the total.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+
+from shared.kernel.money import Money
+from shared.shop.settings import ShippingOption, ShopSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """So many units of a SKU at a unit price of the shop."""
+
+    sku: str
+    quantity: int
+    unit_price_minor: int
+    tax_class: str
+
+
+@dataclass(frozen=True, slots=True)
+class PricedItem:
+    sku: str
+    total_minor: int
+    tax_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """subtotal - discount + shipping (+ tax where prices exclude it) = total."""
+
+    currency: str
+    subtotal_minor: int
+    discount_minor: int
+    shipping_minor: int
+    tax_minor: int
+    total_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where goods go, as far as tax cares: country (ISO 3166-1 alpha-2) and region."""
+
+    country: str
+    region: str
+
+
+def price(
+    items: Sequence[Item], *, shop: ShopSettings, to: Place | None, shipping: ShippingOption | None
+) -> tuple[tuple[PricedItem, ...], Totals]:
+    """Price every item and the whole. Without a place no tax is known yet, without an option no shipping."""
+    priced = tuple(
+        PricedItem(
+            item.sku,
+            item.unit_price_minor * item.quantity,
+            _tax(item.unit_price_minor * item.quantity, item.tax_class, shop, to),
+        )
+        for item in items
+    )
+    subtotal = sum(item.total_minor for item in priced)
+    shipping_minor = shipping.amount_minor if shipping is not None else 0
+    tax = sum(item.tax_minor for item in priced) + _tax(shipping_minor, shop.shipping_tax_class, shop, to)
+    total = subtotal + shipping_minor + (0 if shop.prices_include_tax else tax)
+    return priced, Totals(shop.currency, subtotal, 0, shipping_minor, tax, total)
+
+
+def _tax(amount_minor: int, tax_class: str, shop: ShopSettings, to: Place | None) -> int:
+    if to is None:
+        return 0
+    rate = shop.tax_rate(to.country, to.region, tax_class)
+    if not shop.prices_include_tax:
+        return Money(amount_minor, shop.currency).rate(rate).minor
+    contained = Decimal(amount_minor) * rate / (1 + rate)
+    return int(contained.quantize(Decimal(1), ROUND_HALF_UP))

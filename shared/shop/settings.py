@@ -1,0 +1,107 @@
+"""The shop's settings: one value, read with every quote, changed by staff as a whole."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class ShippingOption:
+    id: str
+    name: str
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaxRate:
+    """`rate` (0.0725 is 7.25 %) of a country (ISO 3166-1 alpha-2); None for a region or tax class means every one."""
+
+    country: str
+    region: str | None
+    tax_class: str | None
+    rate: Decimal
+
+    def applies(self, country: str, region: str, tax_class: str) -> bool:
+        return (
+            self.country == country.upper()
+            and self.region in (None, region.strip().upper())
+            and self.tax_class in (None, tax_class)
+        )
+
+    @property
+    def precision(self) -> int:
+        """A rate for the region, then one for the class, goes before one for everything."""
+        return 2 * (self.region is not None) + (self.tax_class is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class ShopSettings:
+    """One currency for the whole shop (ISO 4217); `hold_minutes` is how long a checkout keeps stock for its buyer."""
+
+    name: str
+    currency: str
+    locale: str
+    orders_open: bool
+    hold_minutes: int
+    shipping_options: tuple[ShippingOption, ...]
+    shipping_tax_class: str
+    prices_include_tax: bool
+    tax_rates: tuple[TaxRate, ...]
+    version: int = 1
+
+    @property
+    def hold(self) -> timedelta:
+        return timedelta(minutes=self.hold_minutes)
+
+    def tax_rate(self, country: str, region: str, tax_class: str) -> Decimal:
+        """The most precise rate that applies; 0 where the table names none."""
+        fitting = [rate for rate in self.tax_rates if rate.applies(country, region, tax_class)]
+        return max(fitting, key=lambda rate: rate.precision).rate if fitting else Decimal(0)
+
+    def find_shipping_option(self, option_id: str | None) -> ShippingOption | None:
+        """The option of that id; the first one where the buyer has chosen none."""
+        if option_id is None:
+            return self.shipping_options[0] if self.shipping_options else None
+        return next((option for option in self.shipping_options if option.id == option_id), None)
+
+
+def from_json(value: Mapping[str, Any], version: int = 1) -> ShopSettings:
+    return ShopSettings(
+        name=value["name"],
+        currency=value["currency"],
+        locale=value["locale"],
+        orders_open=value["orders_open"],
+        hold_minutes=value["hold_minutes"],
+        shipping_options=tuple(
+            ShippingOption(option["id"], option["name"], option["amount_minor"]) for option in value["shipping_options"]
+        ),
+        shipping_tax_class=value["shipping_tax_class"],
+        prices_include_tax=value["prices_include_tax"],
+        tax_rates=tuple(
+            TaxRate(rate["country"], rate["region"], rate["tax_class"], Decimal(rate["rate"]))
+            for rate in value["tax_rates"]
+        ),
+        version=version,
+    )
+
+
+def to_json(settings: ShopSettings) -> dict[str, Any]:
+    return {
+        "name": settings.name,
+        "currency": settings.currency,
+        "locale": settings.locale,
+        "orders_open": settings.orders_open,
+        "hold_minutes": settings.hold_minutes,
+        "shipping_options": [
+            {"id": option.id, "name": option.name, "amount_minor": option.amount_minor}
+            for option in settings.shipping_options
+        ],
+        "shipping_tax_class": settings.shipping_tax_class,
+        "prices_include_tax": settings.prices_include_tax,
+        "tax_rates": [
+            {"country": rate.country, "region": rate.region, "tax_class": rate.tax_class, "rate": str(rate.rate)}
+            for rate in settings.tax_rates
+        ],
+    }
