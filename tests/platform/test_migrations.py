@@ -1,0 +1,101 @@
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pg8000.native
+import pytest
+
+from local.database import Address
+from tools import schema
+from tools.scratch_database import ScratchServer
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def start_migration(database: Address) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "alembic", "upgrade", "head"],
+        cwd=ROOT,
+        env={**os.environ, "DATABASE_ACCESS": "url", "DATABASE_URL": database.url},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def describe(database: Address) -> str:
+    connection = database.connect()
+    try:
+        return schema.describe(connection)
+    finally:
+        connection.close()
+
+
+def tables_of(connection: pg8000.native.Connection) -> list[str]:
+    found = connection.run("select tablename::text from pg_tables where schemaname = 'public' order by 1")
+    return [row[0] for row in found or ()]
+
+
+def test_two_migrations_at_once_both_succeed(postgres: ScratchServer) -> None:
+    empty = postgres.empty()
+
+    runs = [start_migration(empty), start_migration(empty)]
+    outputs = [run.communicate(timeout=60)[0] for run in runs]
+
+    assert [run.returncode for run in runs] == [0, 0], outputs
+    assert describe(empty) == describe(postgres.template)
+
+
+def test_a_migration_that_meets_a_held_lock_changes_nothing_and_the_next_one_heals(postgres: ScratchServer) -> None:
+    empty = postgres.empty()
+    holder, reader = empty.connect(), empty.connect()
+    holder.run("create table alembic_version (version_num varchar(32) not null primary key)")
+    holder.run("begin")
+    holder.run("lock table alembic_version in share mode")  # to read is allowed, to write the new version is not
+
+    started = time.monotonic()
+    blocked = start_migration(empty)
+    output = blocked.communicate(timeout=60)[0]
+    waited_s = time.monotonic() - started
+
+    assert blocked.returncode != 0
+    assert "55P03" in output
+    assert waited_s < 30
+    assert tables_of(reader) == ["alembic_version"]
+    assert reader.run("select count(*) from alembic_version") == [[0]]
+
+    holder.run("commit")
+    again = start_migration(empty)
+    output = again.communicate(timeout=60)[0]
+    healed = schema.describe(reader)
+    holder.close()
+    reader.close()
+    assert again.returncode == 0, output
+    assert healed == describe(postgres.template)
+
+
+@pytest.mark.parametrize(
+    ("planted", "shows"),
+    [
+        ("alter table orders add column smuggled text", "smuggled text"),
+        ("alter table orders drop constraint orders_parts_make_the_total", "orders_parts_make_the_total"),
+        ("drop index orders_placed", "orders_placed"),
+        ("grant delete on orders to vitrine_search", "grant delete on orders to vitrine_search;"),
+        ("grant update (email) on orders to vitrine_search", "grant update (email) on orders to vitrine_search;"),
+        ("grant execute on function fold_v1(text) to public", "grant execute on function fold_v1(text) to public;"),
+        ("create function smuggled_v1() returns int language sql as 'select 1'", "FUNCTION public.smuggled_v1()"),
+        ("alter table orders alter column late set default true", "late boolean not null default true"),
+    ],
+)
+def test_the_description_of_a_schema_shows_what_was_changed(fresh_database: Address, planted: str, shows: str) -> None:
+    connection = fresh_database.connect()
+    before = schema.describe(connection)
+
+    connection.run(planted)
+    after = schema.describe(connection)
+    connection.close()
+
+    changed = set(before.splitlines()) ^ set(after.splitlines())
+    assert any(shows in line for line in changed), changed
