@@ -7,7 +7,6 @@ differently (401, 403, 409). Other 4xx are refusals, named by PayPal's issue.
 
 import base64
 import json
-import logging
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -28,6 +27,7 @@ from shared.gateways.paypal_objects import (
     read_refund,
 )
 from shared.kernel.errors import Declined, Unavailable
+from shared.kernel.logs import Log
 from shared.kernel.money import Money
 from shared.payments.processor import (
     Approval,
@@ -39,7 +39,7 @@ from shared.payments.processor import (
     Refused,
 )
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 _F = TypeVar("_F")
 
 _RENEW_BEFORE_S = 60
@@ -81,7 +81,7 @@ class PayPal:
     def open(self, request: PaymentRequest) -> Approval:
         reply = self._send("POST", "/v2/checkout/orders", _order_of(request, self._prefix), request_id=request.order_id)
         if not reply.done:
-            log.error("paypal_order_refused", extra={"order_id": str(request.order_id), "issue": reply.issue})
+            log.error("paypal_order_refused", order_id=request.order_id, issue=reply.issue)
             raise Declined(reason=reply.issue)
         with_id, status = reply.body.get("id"), reply.body.get("status")
         if not isinstance(with_id, str) or not isinstance(status, str):
@@ -178,7 +178,7 @@ class PayPal:
         token, lives_s = found.get("access_token"), found.get("expires_in")
         if answer.status != 200 or not isinstance(token, str) or not isinstance(lives_s, int):
             # 401 here is wrong credentials: nothing is lost while a person puts it right.
-            log.error("paypal_gave_no_token", extra={"status": answer.status})
+            log.error("paypal_gave_no_token", status=answer.status)
             raise Unavailable(retry_after_s=_retry_after_s(answer))
         self._token, self._token_until = token, time.monotonic() + max(lives_s - _RENEW_BEFORE_S, 0)
         return token
@@ -191,9 +191,7 @@ def _definite(answer: Answer, method: str, path: str) -> _Reply:
         return _Reply(answer.status, body, "")
     if answer.status in (400, 404, 422):
         return _Reply(answer.status, body, _issue(body) or f"HTTP_{answer.status}")
-    log.warning(
-        "paypal_unavailable", extra={"method": method, "path": path, "status": answer.status, "issue": _issue(body)}
-    )
+    log.warning("paypal_unavailable", method=method, path=path, status=answer.status, issue=_issue(body))
     raise Unavailable(retry_after_s=_retry_after_s(answer))
 
 
@@ -223,7 +221,7 @@ def _readable(read: Callable[[Object], _F], body: Object) -> _F:
     try:
         return read(body)
     except Unreadable as error:
-        log.error("paypal_object_unreadable", extra={"reason": str(error)})
+        log.error("paypal_object_unreadable", reason=str(error))
         raise Unavailable from error
 
 
