@@ -7,6 +7,10 @@ from aiohttp import web
 
 from local.clock import Clock
 
+# "Now" for what has just failed: settling asks again and again, and would use up every attempt while an endpoint that
+# was killed is still coming back.
+REST_S = 0.5
+
 
 class Controlled(Protocol):
     def pending(self, *, now: float, under_way: frozenset[int]) -> dict[str, Any]:
@@ -16,7 +20,7 @@ class Controlled(Protocol):
         """
 
     def retry_now(self, *, now: float) -> int:
-        """Everything that waits for another attempt is due; says how many."""
+        """Everything that waits for another attempt is due, REST_S after its last one. How many it brought forward."""
 
     def replay(self, dead_letter: int, *, now: float) -> bool:
         """A dead letter becomes work again, as if never tried; False where there is none of this id."""

@@ -156,7 +156,9 @@ class Sender:
             # request on a dead connection would look like a failure of the function.
             connector = aiohttp.TCPConnector(force_close=True, limit=0)
             self._session = aiohttp.ClientSession(
-                connector=connector, cookie_jar=aiohttp.DummyCookieJar(), skip_auto_headers=["Accept-Encoding"]
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                skip_auto_headers=["Accept-Encoding", "Content-Type"],
             )
         timeout = aiohttp.ClientTimeout(total=timeout_s)
         try:

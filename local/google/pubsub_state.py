@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from local.google.control import REST_S
 from local.sqlite_state import StateFile
 
 SCHEMA = """
@@ -42,6 +43,7 @@ create table if not exists deliveries (
     message_id integer not null references messages (id),
     failures integer not null,
     due_at real not null,
+    failed_at real not null,
     leases integer not null,
     leased integer not null,
     problem text not null
@@ -256,8 +258,8 @@ class PubSubState:
                 _bury(connection, row, subscription, failures, problem, now)
                 return
             connection.execute(
-                "update deliveries set failures = ?, due_at = ?, leased = 0, problem = ? where id = ?",
-                (failures, now + subscription.backoff_s(failures), problem, delivery),
+                "update deliveries set failures = ?, due_at = ?, failed_at = ?, leased = 0, problem = ? where id = ?",
+                (failures, now + subscription.backoff_s(failures), now, problem, delivery),
             )
 
     # --- the dispatcher's source: push subscriptions are its lanes
@@ -336,9 +338,10 @@ class PubSubState:
     def retry_now(self, *, now: float) -> int:
         with self._file.transaction() as connection:
             retried = connection.execute(
-                "update deliveries set due_at = ? where not leased and due_at > ? and subscription in"
+                "update deliveries set due_at = max(:now, failed_at + :rest) where not leased"
+                " and due_at > max(:now, failed_at + :rest) and subscription in"
                 " (select name from subscriptions where push_endpoint <> '')",
-                (now, now),
+                {"now": now, "rest": REST_S},
             )
             return retried.rowcount
 
@@ -410,8 +413,8 @@ def _publish(connection: sqlite3.Connection, topic: str, message: Message, now: 
 
 def _deliver(connection: sqlite3.Connection, subscription: str, message_id: int, now: float) -> None:
     connection.execute(
-        "insert into deliveries (subscription, message_id, failures, due_at, leases, leased, problem)"
-        " values (?, ?, 0, ?, 0, 0, '')",
+        "insert into deliveries (subscription, message_id, failures, due_at, failed_at, leases, leased, problem)"
+        " values (?, ?, 0, ?, 0, 0, 0, '')",
         (subscription, message_id, now),
     )
 

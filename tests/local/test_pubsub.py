@@ -5,7 +5,7 @@ import json
 import os
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from google.pubsub_v1.services.publisher.transports import PublisherGrpcTranspor
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
 from local.google.identity import public_key_pem
-from tests.local.google_cloud import Receiver, Server
+from tests.local.google_cloud import Receiver, Server, wait_until
 
 PUSHER = "pubsub@p.iam.gserviceaccount.com"
 
@@ -572,7 +572,7 @@ def test_faults_delay_and_reorder_let_the_next_publish_overtake(
     server.faults.add("pubsub-publish", fault)
     slow = threading.Thread(target=client.publish, args=(pushed_topic, "first"))
     slow.start()
-    wait_for(lambda: server.faults.list()[0]["fired"] == 1)
+    wait_until(lambda: server.faults.list()[0]["fired"] == 1)
 
     client.publish(pushed_topic, "second")
 
@@ -603,11 +603,3 @@ def test_faults_delay_and_reorder_let_the_next_push_overtake(
 
     assert texts(receiver.wait_for(path, 2)) == ["second", "first"]
     assert server.faults.list()[0]["fired"] == 1
-
-
-def wait_for(holds: Callable[[], bool]) -> None:
-    for _ in range(2000):
-        if holds():
-            return
-        threading.Event().wait(0.005)
-    raise AssertionError("it never came true")
