@@ -1,0 +1,48 @@
+"""What the edge needs of the rest of the house; each function's main.py provides it, every part made on first use."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from shared.kernel.clock import Clock, SystemClock
+from shared.kernel.idempotency import Claim
+from shared.kernel.tokens import KeyRing
+from shared.settings import PlatformSettings
+
+
+class Keys(Protocol):
+    """Idempotency keys (shared.persistence.idempotency)."""
+
+    def claim(self, claim: Claim) -> None:
+        """Raises AlreadyAnswered, InFlight, KeyReused."""
+        ...
+
+    def store(self, claim: Claim, status: int, body: str) -> None:
+        """Raises LeaseLost."""
+        ...
+
+    def release(self, claim: Claim) -> None: ...
+
+
+class Sessions(Protocol):
+    """The sessions that have not been revoked (shared.persistence.sessions)."""
+
+    def is_live(self, session: UUID, *, at: datetime) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """`tokens` is None where nobody signs in (search, webhooks); `keys` and `sessions` where no route needs them.
+
+    `ping` asks the database one thing; `flush` publishes what this request has committed, within a second, best effort.
+    """
+
+    platform: Callable[[], PlatformSettings]
+    ping: Callable[[], object]
+    clock: Clock = field(default_factory=SystemClock)
+    tokens: Callable[[], KeyRing] | None = None
+    keys: Callable[[], Keys] | None = None
+    sessions: Callable[[], Sessions] | None = None
+    flush: Callable[[], object] = lambda: None

@@ -1,0 +1,55 @@
+"""The audit log: appended by the step that has the effect, so that neither is there without the other."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from shared.audit.entries import Entry
+from shared.persistence.database import Database, Transaction, as_json
+
+_APPEND = """
+insert into audit_log (id, at, actor, action, subject, detail)
+values (:id::uuid, :at::timestamptz, :actor::text, :action::text, :subject::text, :detail::jsonb)
+"""
+
+# Two entries of one moment are told apart by their id: the order of the index audit_log_subject.
+_LIST = """
+select id, at, actor, action, subject, detail from audit_log
+where subject = :subject::text
+    and (:before_at::timestamptz is null or at < :before_at or (at = :before_at and id > :before_id::uuid))
+order by at desc, id
+limit :limit::int
+"""
+
+
+def append(tx: Transaction, entry: Entry) -> None:
+    tx.rows(
+        _APPEND,
+        id=entry.id,
+        at=entry.at,
+        actor=entry.actor,
+        action=entry.action,
+        subject=entry.subject,
+        detail=as_json(entry.detail),
+    )
+
+
+class AuditLog:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def list_entries(self, subject: str, *, limit: int, before: tuple[datetime, UUID] | None = None) -> Sequence[Entry]:
+        before_at, before_id = before or (None, None)
+        rows = self._database.call(_LIST, subject=subject, before_at=before_at, before_id=before_id, limit=limit)
+        return [
+            Entry(
+                at=row["at"],
+                actor=row["actor"],
+                action=row["action"],
+                subject=row["subject"],
+                detail=json.loads(row["detail"]) if isinstance(row["detail"], str) else row["detail"],
+                id=row["id"],
+            )
+            for row in rows
+        ]
