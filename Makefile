@@ -49,6 +49,9 @@ bundle: $(ENVIRONMENT)  ## build/<deployment>.zip, what a deployment uploads: th
 schema: $(ENVIRONMENT)  ## writes docs/schema.sql from the migrations
 	@exec $(BIN)/python -m tools.schema --write
 
+openapi: $(ENVIRONMENT)  ## writes docs/openapi.json from the functions' routes
+	@$(BIN)/python -m shared.edge.openapi > docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json
+
 lock: $(ENVIRONMENT)  ## locks all requirements anew, with hashes (UPGRADE=1 takes newer versions)
 	@exec $(BIN)/python -m tools.lock $(if $(UPGRADE),--upgrade)
 
@@ -68,7 +71,8 @@ check-schema: $(ENVIRONMENT)
 	$(BIN)/python -m tools.schema
 
 check-openapi: $(ENVIRONMENT)
-	$(BIN)/python -m tools.openapi
+	$(BIN)/python -m shared.edge.openapi | diff -u docs/openapi.json - || \
+		{ echo "The routes and docs/openapi.json differ: make openapi writes it anew."; exit 1; }
 
 check-terraform: $(ENVIRONMENT)
 	$(BIN)/python -m tools.terraform
@@ -78,5 +82,5 @@ $(ENVIRONMENT): requirements/dev.txt tools/environment.py
 	@test -n "$(PYTHON)" || { echo "Vitrine needs Python 3.11 or newer, and found none."; exit 1; }
 	@$(PYTHON) tools/environment.py
 
-.PHONY: help run demo import quick test prove check bench bundle schema lock clean \
+.PHONY: help run demo import quick test prove check bench bundle schema openapi lock clean \
 	check-code check-layers check-schema check-openapi check-terraform

@@ -1,0 +1,138 @@
+"""`make bundle`: build/<deployment>.zip, the source archive that a deployment uploads; equal sources, equal bytes.
+
+An archive holds the function's own folder at its root, those modules of the domain package that its main.py reaches,
+its locked requirements, and nothing else. Everything is compiled with unchecked-hash .pyc: an archive's times are
+fixed, so .pyc that trust times would be compiled anew at each cold start. build/archives.tfvars.json names the archives
+to Terraform.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import grimp
+
+from local.table import Deployment, read_table
+from tools.scratch_database import ROOT
+
+BUILD = ROOT / "build"
+
+# Cloud Functions' runtime: bytecode is of use only to the version that made it.
+RUNTIME = (3, 11)
+
+# In a function's folder, but of no use to what is deployed.
+_LEFT_OUT = {"__init__.py", "requirements.in"}
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """A deployment's archive as it lies on disk."""
+
+    deployment: str
+    file: Path
+    size: int
+    sha256: str
+
+
+def bundle(folder: Path = BUILD) -> list[Archive]:
+    """Write every deployment's archive into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    graph = grimp.build_graph("shared", "functions", exclude_type_checking_imports=True, cache_dir=None)
+    archives = [_write(deployment, graph, folder) for deployment in deployments()]
+    named = {
+        archive.deployment: {"path": f"build/{archive.file.name}", "sha256": archive.sha256} for archive in archives
+    }
+    (folder / "archives.tfvars.json").write_text(json.dumps({"archives": named}, indent=2) + "\n")
+    return archives
+
+
+def deployments() -> list[Deployment]:
+    """The rows of the table whose function is there."""
+    rows = read_table(ROOT / "functions" / "deployments.yaml").deployments
+    return [row for row in rows if (ROOT / row.source / "main.py").is_file()]
+
+
+def reached_modules(source: str, graph: grimp.ImportGraph) -> set[str]:
+    """The modules of the domain package that the function in `source` can come to import, lazily or not."""
+    start = source.replace("/", ".") + ".main"
+    reached: set[str] = set()
+    waiting = {start}
+    while waiting:
+        module = waiting.pop()
+        reached.add(module)
+        # Importing a.b.c runs a and a.b too.
+        parts = module.split(".")
+        parents = {".".join(parts[:depth]) for depth in range(1, len(parts))}
+        waiting |= (graph.find_modules_directly_imported_by(module) | parents) - reached
+    return {module for module in reached if module.split(".")[0] == "shared"}
+
+
+def _write(deployment: Deployment, graph: grimp.ImportGraph, folder: Path) -> Archive:
+    with tempfile.TemporaryDirectory(prefix="vitrine-bundle-") as name:
+        stage = Path(name)
+        for file in _of_the_function(ROOT / deployment.source):
+            _copy(file, stage / file.relative_to(ROOT / deployment.source))
+        for file in _of_the_domain(reached_modules(deployment.source, graph)):
+            _copy(file, stage / file.relative_to(ROOT))
+        _compile(stage)
+        archive = folder / f"{deployment.name}.zip"
+        _zip(stage, archive)
+    content = archive.read_bytes()
+    return Archive(deployment.name, archive, len(content), hashlib.sha256(content).hexdigest())
+
+
+def _of_the_function(source: Path) -> Iterable[Path]:
+    files = (file for file in source.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
+    return (file for file in files if file.name not in _LEFT_OUT)
+
+
+def _of_the_domain(modules: set[str]) -> Iterable[Path]:
+    """The modules' files, and what else lies beside them: a module may read a file of its own package."""
+    packages: set[Path] = set()
+    for module in modules:
+        path = ROOT.joinpath(*module.split("."))
+        packages.add(path if path.is_dir() else path.parent)
+        yield path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    for package in packages:
+        yield from (file for file in package.iterdir() if file.is_file() and file.suffix not in {".py", ".pyc"})
+
+
+def _copy(file: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(file, target)
+
+
+def _compile(stage: Path) -> None:
+    """In a process of its own with a fixed hash seed: bytecode depends on set order and on what else was compiled."""
+    compile_all = ["-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", "-s", str(stage), str(stage)]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    subprocess.run([sys.executable, *compile_all], env=environment | {"PYTHONHASHSEED": "0"}, check=True)
+
+
+def _zip(stage: Path, archive: Path) -> None:
+    with zipfile.ZipFile(archive, "w") as made:
+        for file in sorted(path for path in stage.rglob("*") if path.is_file()):
+            entry = zipfile.ZipInfo(file.relative_to(stage).as_posix(), date_time=(1980, 1, 1, 0, 0, 0))
+            entry.external_attr = 0o100644 << 16
+            made.writestr(entry, file.read_bytes(), compress_type=zipfile.ZIP_DEFLATED, compresslevel=9)
+
+
+def main() -> int:
+    if sys.version_info[:2] != RUNTIME:
+        wanted = ".".join(map(str, RUNTIME))
+        print(f"Compiled by another Python than the {wanted} they run on, the archives start slowly.", file=sys.stderr)
+    for archive in bundle():
+        print(f"{archive.file.relative_to(ROOT)}  {archive.size:>9,} bytes  sha256 {archive.sha256}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
