@@ -26,3 +26,11 @@ begin
     end loop;
 end $$;
 alter default privileges revoke execute on functions from public;
+
+-- webhooks: records what vendors tell, and hands it over.
+grant select, insert on webhook_events to vitrine_webhooks;
+grant select, insert, update on webhook_refusals to vitrine_webhooks;
+grant select, insert, update on outbox to vitrine_webhooks;
+
+-- payment_jobs, of webhooks: applies what was recorded.
+grant select, update on webhook_events to vitrine_payment_jobs;

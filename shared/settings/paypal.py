@@ -19,9 +19,12 @@ _SIMULATOR_ID = "WEBHOOK_ID"
 
 @dataclass(frozen=True, slots=True)
 class PayPalSettings:
+    """`invoice_prefix` begins every invoice_id of this shop: what an account's other payments must not begin with."""
+
     base_url: str
     client_id: str
     client_secret: str = field(repr=False)
+    invoice_prefix: str = "VIT-"
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Self:
@@ -30,6 +33,7 @@ class PayPalSettings:
             base_url=reader.base_url("PAYPAL_BASE_URL", production=_HOSTS),
             client_id=reader.text("PAYPAL_CLIENT_ID"),
             client_secret=reader.text("PAYPAL_CLIENT_SECRET"),
+            invoice_prefix=reader.text("PAYPAL_INVOICE_PREFIX", "VIT-"),
         )
         reader.finish()
         return settings

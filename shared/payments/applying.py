@@ -1,0 +1,207 @@
+"""Applying a stored webhook: see which object it names, read that object back, hand on what it is. The body's own
+amounts and states count for nothing (DESIGN.md rule 6).
+
+What PayPal's events are like: DENIED carries a capture that is DECLINED; REFUNDED and REVERSED carry a refund, whose
+capture stands only in a link; PAYMENT-APPROVAL.REVERSED has an order_id and no id; a dispute has a dispute_id.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, Protocol
+from uuid import UUID
+
+from shared.kernel.clock import Clock
+from shared.kernel.errors import NotFound
+from shared.kernel.logs import Log
+from shared.kernel.messages import Task
+from shared.payments.processor import CaptureFact, DisputeFact, Fact, OrderFact, Processor, RefundFact
+from shared.payments.webhooks import APPLY_PATH, QUEUE, State, WebhookEvent, parse
+
+log = Log(__name__)
+
+Kind = Literal["order", "capture", "refund", "dispute"]
+Follow = Callable[[UUID, Sequence[Fact]], object]
+"""Record facts of an order and settle it; an approval among them goes on to its capture. Raises NotFound where there is
+no such order, Unavailable where it is to be tried again.
+"""
+
+_SWEPT_AT_ONCE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The object that an event is about, and the state it claims; both are hearsay."""
+
+    kind: Kind
+    id: str
+    status: str
+    update_time: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    state: State
+    reason: str
+
+
+class OpenEvents(Protocol):
+    """The stored events that are not settled; each method is one step."""
+
+    def begin(self, event_id: UUID, at: datetime) -> WebhookEvent | None:
+        """The event, one attempt further; None where it is settled, or was never there."""
+        ...
+
+    def conclude(self, event_id: UUID, state: State, verdict: str, at: datetime) -> None: ...
+
+    def is_in_ledger(self, kind: Kind, object_id: str, status: str, update_time: str) -> bool:
+        """Whether the ledger has that very fact."""
+        ...
+
+    def wake_due(self, at: datetime, limit: int, task: Callable[[UUID], Task]) -> int:
+        """Emit the task of each event whose next attempt is due, and set the one after it; how many."""
+        ...
+
+
+def apply_event(
+    event_id: UUID, *, events: OpenEvents, processor: Processor, follow: Follow, invoice_prefix: str, clock: Clock
+) -> None:
+    """Idempotent. Raises Unavailable where PayPal or the database cannot say now; the event stays received."""
+    event = events.begin(event_id, clock.now())
+    if event is None:
+        return
+    subject = find_subject(event)
+    if subject is None:
+        verdict = Verdict("ignored", "of no concern")
+    elif events.is_in_ledger(subject.kind, subject.id, subject.status, subject.update_time):
+        verdict = Verdict("applied", "known already")
+    else:
+        verdict = _apply(subject, processor, follow, invoice_prefix)
+    events.conclude(event_id, verdict.state, verdict.reason, clock.now())
+    log.info(
+        "webhook_applied",
+        webhook_event_id=event_id,
+        event_type=event.event_type,
+        state=verdict.state,
+        verdict=verdict.reason,
+    )
+
+
+def sweep_events(*, events: OpenEvents, clock: Clock) -> int:
+    """Wake what stayed open: its task was lost, its order was not known yet, or PayPal was away for longer than a queue
+    is patient. Returns how many.
+    """
+    return events.wake_due(clock.now(), _SWEPT_AT_ONCE, _task_of)
+
+
+def find_subject(event: WebhookEvent) -> Subject | None:
+    """None for an event that says nothing of money taken or given back in an order."""
+    body = parse(event.body) or {}
+    resource = body.get("resource")
+    if not isinstance(resource, Mapping):
+        return None
+    kind, name = _place(event.event_type)
+    object_id = resource.get(name) if name else None
+    if kind is None or not isinstance(object_id, str) or not object_id:
+        return None
+    status, update_time = resource.get("status"), resource.get("update_time")
+    by_time = kind in ("order", "dispute")
+    return Subject(
+        kind=kind,
+        id=object_id,
+        status=status if isinstance(status, str) else "",
+        # Captures and refunds stand in the ledger by their state alone.
+        update_time=update_time if by_time and isinstance(update_time, str) else "",
+    )
+
+
+def _place(event_type: str) -> tuple[Kind | None, str]:
+    """Which kind of object the event carries, and the field that has its id."""
+    if event_type == "CHECKOUT.PAYMENT-APPROVAL.REVERSED":
+        return "order", "order_id"
+    if event_type.startswith("CHECKOUT.ORDER."):
+        return "order", "id"
+    if event_type in ("PAYMENT.CAPTURE.REFUNDED", "PAYMENT.CAPTURE.REVERSED") or event_type.startswith(
+        "PAYMENT.REFUND."
+    ):
+        return "refund", "id"
+    if event_type.startswith("PAYMENT.CAPTURE."):
+        return "capture", "id"
+    if event_type.startswith("CUSTOMER.DISPUTE."):
+        return "dispute", "dispute_id"
+    return None, ""
+
+
+def _apply(subject: Subject, processor: Processor, follow: Follow, prefix: str) -> Verdict:
+    found = _read(subject, processor)
+    if not found:
+        return Verdict("ignored", "no such object")
+    # One dispute may be about captures of several orders.
+    of_orders: dict[UUID, list[Fact]] = {}
+    for owner, fact in found:
+        order_id = _our_order(owner, prefix)
+        if order_id is not None:
+            of_orders.setdefault(order_id, []).append(fact)
+    if not of_orders:
+        log.warning("webhook_foreign", kind=subject.kind, object_id=subject.id)
+        return Verdict("ignored", "foreign")
+    waiting = False
+    for order_id, facts in of_orders.items():
+        try:
+            follow(order_id, facts)
+        except NotFound:
+            waiting = True
+    states = ", ".join(f"{_kind(fact)} {fact.status}" for facts in of_orders.values() for fact in facts)
+    return Verdict("waiting", "order not known yet") if waiting else Verdict("applied", states)
+
+
+def _read(subject: Subject, processor: Processor) -> list[tuple[OrderFact | CaptureFact, Fact]]:
+    """What is there, each with the object that says whose it is."""
+    if subject.kind == "order":
+        order = processor.find_order(subject.id)
+        return [(order, order)] if order else []
+    if subject.kind == "capture":
+        capture = processor.find_capture(subject.id)
+        return [(capture, capture)] if capture else []
+    if subject.kind == "refund":
+        refund = processor.find_refund(subject.id)
+        capture = processor.find_capture(refund.capture_id) if refund else None
+        return [(capture, capture), (capture, refund)] if refund and capture else []
+    dispute = processor.find_dispute(subject.id)
+    captures = [processor.find_capture(capture_id) for capture_id in dispute.capture_ids] if dispute else []
+    return [(capture, _about(dispute, capture)) for capture in captures if dispute and capture]
+
+
+def _about(dispute: DisputeFact, capture: CaptureFact) -> DisputeFact:
+    """The dispute as one capture's order sees it."""
+    return DisputeFact(
+        id=dispute.id,
+        status=dispute.status,
+        outcome=dispute.outcome,
+        capture_ids=(capture.id,),
+        amount=dispute.amount,
+        update_time=dispute.update_time,
+    )
+
+
+def _our_order(owner: OrderFact | CaptureFact, prefix: str) -> UUID | None:
+    """The order that this shop gave it as custom_id; None for what somebody else has made with the account."""
+    if not (owner.invoice_id or "").startswith(prefix):
+        return None
+    try:
+        return UUID(owner.custom_id or "")
+    except ValueError:
+        return None
+
+
+def _kind(fact: Fact) -> Kind:
+    if isinstance(fact, OrderFact):
+        return "order"
+    if isinstance(fact, CaptureFact):
+        return "capture"
+    return "refund" if isinstance(fact, RefundFact) else "dispute"
+
+
+def _task_of(event_id: UUID) -> Task:
+    payload: dict[str, Any] = {"webhook_event_id": str(event_id)}
+    return Task(QUEUE, APPLY_PATH, payload)
