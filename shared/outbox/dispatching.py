@@ -1,6 +1,5 @@
 """What a request committed leaves before its answer does, because the CPU is gone afterwards (DESIGN.md rule 11)."""
 
-import logging
 import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -9,10 +8,11 @@ from uuid import UUID
 
 from shared.kernel.clock import Clock
 from shared.kernel.errors import Unavailable
+from shared.kernel.logs import Log
 from shared.kernel.messages import Message
 from shared.outbox.publishing import Publisher, is_due
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 
 class Marks(Protocol):
@@ -64,4 +64,4 @@ class Dispatcher:
             try:
                 self._marks().mark_published(published, self._clock.now())
             except Unavailable:
-                log.warning("outbox_not_marked", extra={"count": len(published)})
+                log.warning("outbox_not_marked", count=len(published))

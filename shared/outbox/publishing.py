@@ -1,17 +1,18 @@
 """Handing messages over to Pub/Sub and Cloud Tasks: a request does it after its commit, the relay with the rest."""
 
-import logging
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 from uuid import UUID
 
 from shared.kernel.errors import ShopError
+from shared.kernel.logs import Log
 from shared.kernel.messages import Event, Message, Task
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 # Cloud Tasks takes a schedule time of 30 days at most; an hour less leaves room for clocks that differ.
 HORIZON = timedelta(days=30) - timedelta(hours=1)
@@ -36,14 +37,32 @@ def is_due(message: Message, now: datetime) -> bool:
     return isinstance(message, Event) or message.not_before is None or message.not_before <= now + HORIZON
 
 
+T = TypeVar("T")
+
+
+class _Once(Generic[T]):
+    """What the factory makes, made when it is first asked for: a client keeps its connection."""
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._made: T | None = None
+        self._lock = threading.Lock()
+
+    def __call__(self) -> T:
+        with self._lock:
+            if self._made is None:
+                self._made = self._make()
+            return self._made
+
+
 class Publisher:
-    """Hands messages over within a time. Its clients come from factories, called on first use."""
+    """Hands messages over within a time. Its clients are made on first use, once, and must be safe for threads."""
 
     def __init__(
         self, topics: Callable[[], Topics], queues: Callable[[], Queues], *, ticks: Callable[[], float] = time.monotonic
     ) -> None:
-        self._topics = topics
-        self._queues = queues
+        self._topics = _Once(topics)
+        self._queues = _Once(queues)
         self._ticks = ticks
 
     def hand_over(self, messages: Sequence[Message], *, within_s: float) -> list[UUID]:
@@ -94,6 +113,6 @@ def _leaving_failures_to_the_relay(destination: str) -> Iterator[None]:
     try:
         yield
     except ShopError as error:
-        log.warning("outbox_left_to_relay", extra={"destination": destination, "error": type(error).__name__})
-    except Exception:
-        log.exception("outbox_left_to_relay", extra={"destination": destination})
+        log.warning("outbox_left_to_relay", destination=destination, error=type(error).__name__)
+    except Exception as error:  # noqa: BLE001 - see above; it is logged, and the relay meets it again
+        log.error("outbox_left_to_relay", exc=error, destination=destination)
