@@ -9,6 +9,8 @@ from shared.edge.calls import Call, Reply
 from shared.edge.parsing import View
 from shared.edge.services import Services
 from shared.gateways.paypal_webhooks import CertificateUnreachable, TransmissionVerifier
+from shared.gateways.pubsub import PubSubPublisher
+from shared.gateways.tasks import TaskQueue
 from shared.kernel.clock import SystemClock
 from shared.outbox.dispatching import Dispatcher
 from shared.outbox.publishing import Publisher
@@ -37,10 +39,8 @@ def google() -> GoogleSettings:
 
 @cache
 def dispatcher() -> Dispatcher:
-    from shared.gateways.pubsub import PubSubPublisher
-    from shared.gateways.tasks import TaskQueue
-
-    return Dispatcher(Publisher(lambda: PubSubPublisher(google()), lambda: TaskQueue(google())), outbox, clock)
+    publisher = Publisher(lambda: PubSubPublisher.from_settings(google()), lambda: TaskQueue.from_settings(google()))
+    return Dispatcher(publisher, outbox, clock)
 
 
 @cache
@@ -50,7 +50,7 @@ def database() -> Database:
         connector(settings, application=platform().deployment),
         size=settings.pool_size,
         clock=clock,
-        committed=lambda messages: dispatcher().collect(messages),
+        committed=dispatcher().collect,
     )
 
 
@@ -86,7 +86,7 @@ api = Api(
 )
 
 
-class ReceivedView(View):
+class ReceivedView(View, frozen=True):
     """`status` is received, or repeated where the event was known already."""
 
     status: str
@@ -102,7 +102,8 @@ class ReceivedView(View):
 )
 def receive_paypal(call: Call[bytes]) -> Reply:
     """Takes a transmission of PayPal's, once."""
-    event = paypal.receive(call.headers, call.raw, verifier=verifier(), events=events(), clock=clock)
+    headers = {name.lower(): value for name, value in call.headers.items()}
+    event = paypal.receive(headers, call.raw, verifier=verifier(), events=events(), clock=clock)
     return Reply(200, ReceivedView(status="repeated" if event is None else "received"))
 
 

@@ -38,6 +38,7 @@ from shared.payments.processor import (
     RefundFact,
     Refused,
 )
+from shared.settings import PayPalSettings
 
 log = Log(__name__)
 _F = TypeVar("_F")
@@ -71,10 +72,10 @@ class _Reply:
 class PayPal:
     """Made on first use; opens nothing before the first call. Safe for threads."""
 
-    def __init__(self, *, base_url: str, client_id: str, client_secret: str, invoice_prefix: str = "VIT-") -> None:
-        self._origin = Origin(base_url)
-        self._client = base64.b64encode(f"{client_id}:{client_secret}".encode()).decode()
-        self._prefix = invoice_prefix
+    def __init__(self, settings: PayPalSettings) -> None:
+        self._origin = Origin(settings.base_url)
+        self._client = base64.b64encode(f"{settings.client_id}:{settings.client_secret}".encode()).decode()
+        self._prefix = settings.invoice_prefix
         self._token = ""
         self._token_until = 0.0
 
@@ -88,7 +89,7 @@ class PayPal:
             raise Unavailable
         # The link is named approve or payer-action, by how the order was made; an order that was approved meanwhile has
         # none, and its buyer's next step is the return.
-        approve_url = find_link(reply.body, "approve", "payer-action") or f"{request.return_url}?token={with_id}"
+        approve_url = find_link(reply.body, "approve", "payer-action") or _way_back(request.return_url, with_id)
         return Approval(with_id, approve_url, status)
 
     def capture(self, paypal_order_id: str, *, attempt_id: UUID) -> CaptureFact | Refused:
@@ -215,6 +216,11 @@ def _issue(body: Object) -> str:
 def _retry_after_s(answer: Answer) -> int:
     after = answer.headers.get("retry-after", "")
     return min(max(int(after), 1), 300) if after.isascii() and after.isdigit() and len(after) < 9 else 2
+
+
+def _way_back(return_url: str, paypal_order_id: str) -> str:
+    """The return URL as PayPal itself would call it."""
+    return f"{return_url}{'&' if '?' in return_url else '?'}token={paypal_order_id}"
 
 
 def _readable(read: Callable[[Object], _F], body: Object) -> _F:
