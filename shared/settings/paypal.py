@@ -19,7 +19,7 @@ _SIMULATOR_ID = "WEBHOOK_ID"
 
 @dataclass(frozen=True, slots=True)
 class PayPalSettings:
-    """`invoice_prefix` begins every invoice_id of this shop: what an account's other payments must not begin with."""
+    """`invoice_prefix` marks what this shop has made: what does not carry it is never touched (DESIGN.md rule 8)."""
 
     base_url: str
     client_id: str
