@@ -57,6 +57,8 @@ create table if not exists transmissions (
     state text not null,
     next_at real not null,
     attempts integer not null default 0,
+    tried_at real,
+    hurried integer not null default 0,
     spared integer not null default 0
 );
 create index if not exists transmissions_due on transmissions (next_at) where state = 'open';
@@ -112,6 +114,10 @@ class Entries:
         one second would otherwise read as one and the same state."""
         moved = max(self.now, ids.epoch(document["update_time"]) + 1)
         document["update_time"] = ids.iso(moved)
+        self.keep(kind, document)
+
+    def keep(self, kind: str, document: Document) -> None:
+        """Store what nobody outside can see as a change: update_time stays."""
         self.connection.execute(
             "update objects set body = ? where kind = ? and id = ?",
             (json.dumps(document), kind, _id_of(kind, document)),
@@ -176,6 +182,7 @@ class Books:
             connection.execute("update requests set status = ? where id = ?", (status, request))
 
     def requests(self) -> list[Document]:
+        """Oldest first."""
         rows = self.file.rows("select method, path, headers, status, at from requests order by id")
         return [{**dict(row), "headers": json.loads(row["headers"])} for row in rows]
 

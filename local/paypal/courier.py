@@ -21,6 +21,8 @@ LONGEST_WAIT_S = 22_000
 TIMEOUT_S = 30
 AT_ONCE = 4
 POLL_S = 0.2
+# Between two attempts of one transmission, however often somebody asks for a retry now.
+PACE_S = 0.25
 DELAY_S = 2.0
 REORDER_S = 1.0
 
@@ -64,27 +66,29 @@ class Courier:
         self._woken.set()
 
     def pending(self) -> Document:
-        """What is due or being sent now, what waits for a later time, and what was given up."""
+        """What is not delivered yet, and what was given up. Nothing is ever `later`: a wait here is only a pause
+        between attempts, which retry_now ends."""
         rows = self._books.file.rows(
             "select t.id, t.event_id, e.event_type, t.state, t.next_at, t.attempts from transmissions t"
             " join events e on e.id = t.event_id where t.state in ('open', 'exhausted') order by t.position"
         )
-        now = self._books.clock.now()
         shown = [{**dict(row), "next_at": ids.iso_ms(row["next_at"])} for row in rows]
-        waiting = [row for row in rows if row["state"] == "open"]
-        later = [row for row in waiting if row["next_at"] > now and row["id"] not in self._under_way]
+        waiting = [item for item in shown if item["state"] == "open"]
         return {
-            "pending": len(waiting) - len(later),
-            "later": len(later),
-            "items": [item for item in shown if item["state"] == "open"],
+            "pending": len(waiting),
+            "later": 0,
+            "items": waiting,
             "dead_letters": [item for item in shown if item["state"] == "exhausted"],
         }
 
     def retry_now(self) -> int:
-        """Make every open transmission due; returns how many there are."""
+        """Make every open transmission due; returns how many there are. Attempts that were hurried on do not count
+        towards the 25: whoever waits for silence asks many times a second."""
         with self._books.open() as entries:
             changed = entries.connection.execute(
-                "update transmissions set next_at = min(next_at, ?) where state = 'open'", (entries.now,)
+                "update transmissions set hurried = 1, next_at = min(next_at, max(?, coalesce(tried_at, 0) + ?))"
+                " where state = 'open'",
+                (entries.now, PACE_S),
             ).rowcount
         self.wake()
         return changed
@@ -120,8 +124,8 @@ class Courier:
         if room <= 0:
             return []
         rows = self._books.file.rows(
-            "select t.id, t.event_id, t.time, t.attempts, t.spared, e.event_type, e.body from transmissions t"
-            " join events e on e.id = t.event_id where t.state = 'open' and t.next_at <= ?"
+            "select t.id, t.event_id, t.time, t.attempts, t.hurried, t.spared, e.event_type, e.body"
+            " from transmissions t join events e on e.id = t.event_id where t.state = 'open' and t.next_at <= ?"
             " order by t.next_at, t.position limit ?",
             (self._books.clock.now(), AT_ONCE * 2),
         )
@@ -173,7 +177,7 @@ class Courier:
     ) -> None:
         """Record what became of an attempt, or that it was put off."""
         tried = status is not None or error is not None
-        attempts = transmission["attempts"] + tried
+        attempts = transmission["attempts"] + (tried and not transmission["hurried"])
         if state is None:
             delivered = status is not None and 200 <= status < 300
             state = "delivered" if delivered else "exhausted" if attempts >= MAX_ATTEMPTS else "open"
@@ -186,8 +190,9 @@ class Courier:
                     (transmission["event_id"], transmission["id"], ids.iso_ms(entries.now), status, error),
                 )
             entries.connection.execute(
-                "update transmissions set state = ?, attempts = ?, spared = ?, next_at = ? where id = ?",
-                (state, attempts, spared, entries.now + wait_s, transmission["id"]),
+                "update transmissions set state = ?, attempts = ?, tried_at = ?, hurried = 0, spared = ?, next_at = ?"
+                " where id = ?",
+                (state, attempts, entries.now, spared, entries.now + wait_s, transmission["id"]),
             )
 
     def _headers(self, transmission_id: str, at: str, body: bytes) -> dict[str, str]:

@@ -53,6 +53,7 @@ def approve(entries: Entries, order: Document, links: Links, *, outcome: str = "
     payer_id = order.get("_payer_id") or ids.payer_id()
     order["_payer_id"] = payer_id
     order["_outcome"] = outcome
+    order["_declined"] = False
     order["status"] = "APPROVED"
     name = {"given_name": "Pat", "surname": "Buyer"}
     if context.get("shipping_preference", "GET_FROM_FILE") == "GET_FROM_FILE":
@@ -90,7 +91,10 @@ def capture_order(entries: Entries, order: Document, links: Links) -> Document:
     if invoice_id is not None and _is_used(entries, invoice_id):
         raise unprocessable("DUPLICATE_INVOICE_ID", "/purchase_units/0/invoice_id", value=invoice_id)
     if order["_outcome"] == "declined":
-        # The order stays approvable: the buyer is sent back to choose another way to pay.
+        # The order stays APPROVED and approvable: the buyer is sent back to choose another way to pay. Its update_time
+        # stays too: nothing new was approved.
+        order["_declined"] = True
+        entries.keep("order", order)
         raise Problem(422, [detail("INSTRUMENT_DECLINED")], [links.checkout(order["id"], "redirect")])
     status = {"completed": "COMPLETED", "pending": "PENDING", "denied": "DECLINED"}[order["_outcome"]]
     return add_capture(entries, order, links, status=status)

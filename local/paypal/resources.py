@@ -80,7 +80,7 @@ def dispute(document: Document, links: Links) -> dict[str, Any]:
 def _order_links(document: Document, links: Links) -> list[dict[str, Any]]:
     path = f"/v2/checkout/orders/{document['id']}"
     found = [links.to(path, "self")]
-    if document["status"] in ("CREATED", "PAYER_ACTION_REQUIRED"):
+    if document["status"] in ("CREATED", "PAYER_ACTION_REQUIRED") or document.get("_declined"):
         # The link's name depends on how the order was made: payer-action with a payment_source, approve without.
         rel = "payer-action" if document.get("payment_source") else "approve"
         found.append(links.checkout(document["id"], rel))

@@ -28,11 +28,11 @@ async def listing(request: web.Request) -> web.Response:
     """GET /_local/inbox"""
     rows = "".join(
         f"<tr><td class=at>{escape(mail['at'][:19].replace('T', ' '))}</td><td>{escape(mail['to'])}</td>"
-        f"<td><a href='{_here(request)}/{mail['id']}'>{escape(mail['subject'] or '(no subject)')}</a></td></tr>"
+        f"<td><a href='{_listing(request)}/{mail['id']}'>{escape(mail['subject'] or '(no subject)')}</a></td></tr>"
         for mail in reversed(request.app[MAILBOX].mails())
     )
     table = f"<table><tr><th>At (UTC)<th>To<th>Subject</tr>{rows}</table>" if rows else "<p>No mail yet.</p>"
-    return _page("Inbox", table)
+    return _page(request, "Inbox", table)
 
 
 async def one(request: web.Request) -> web.Response:
@@ -40,7 +40,7 @@ async def one(request: web.Request) -> web.Response:
     text = request.match_info["id"]
     mail = request.app[MAILBOX].mail(int(text)) if text.isdecimal() and len(text) < 12 else None
     if mail is None:
-        return _page("No such mail", "<p>No such mail.</p>", 404)
+        return _page(request, "No such mail", "<p>No such mail.</p>", 404)
     facts = "".join(
         f"<dt>{name}</dt><dd>{escape(str(mail[name]))}</dd>"
         for name in ("from", "to", "at", "message_id", "custom_args", "headers")
@@ -48,20 +48,22 @@ async def one(request: web.Request) -> web.Response:
     # Sandboxed: a mail's scripts and forms do nothing, as in a mail program; its links open beside the shop.
     frame = f'<iframe sandbox="allow-popups" title="HTML part" srcdoc="{escape(mail["html"])}"></iframe>'
     html = frame if mail["html"] else "<p>No HTML part.</p>"
-    content = (
-        f"<h1>{escape(mail['subject'])}</h1><dl>{facts}</dl>{html}<h2>Text part</h2><pre>{escape(mail['text'])}</pre>"
-    )
-    return _page(mail["subject"], content)
+    plain = f"<h2>Text part</h2><pre>{escape(mail['text'])}</pre>"
+    content = f"<h1>{escape(mail['subject'])}</h1><dl>{facts}</dl>{html}{plain}"
+    return _page(request, mail["subject"], content)
 
 
-def _here(request: web.Request) -> str:
-    return request.path.rstrip("/")
+def _listing(request: web.Request) -> str:
+    """The inbox's own path, by whichever way the browser came."""
+    before, inbox, _ = request.path.partition("/inbox")
+    return before + inbox
 
 
-def _page(title: str, content: str, status: int = 200) -> web.Response:
+def _page(request: web.Request, title: str, content: str, status: int = 200) -> web.Response:
     body = (
         f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
         f"<title>{escape(title)}</title><style>{STYLE}</style>"
-        f"<header><a href='/_local/inbox'>Inbox</a> of the SendGrid simulator</header><main>{content}</main></html>"
+        f"<header><a href='{_listing(request)}'>Inbox</a> of the SendGrid simulator</header>"
+        f"<main>{content}</main></html>"
     )
     return web.Response(text=body, content_type="text/html", status=status, headers={"Cache-Control": "no-store"})

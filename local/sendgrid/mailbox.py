@@ -27,6 +27,8 @@ create table if not exists events (
     state text not null default 'open',
     next_at real not null,
     attempts integer not null default 0,
+    tried_at real,
+    hurried integer not null default 0,
     spared integer not null default 0
 );
 create index if not exists events_due on events (next_at) where state = 'open';

@@ -17,6 +17,8 @@ LONGEST_WAIT_S = 7_200
 TIMEOUT_S = 30
 BATCH = 100
 POLL_S = 0.2
+# Between two posts of one event, however often somebody asks for a retry now.
+PACE_S = 0.25
 DELAY_S = 2.0
 REORDER_S = 1.0
 
@@ -31,7 +33,6 @@ class Reporter:
         self._url = url
         self._path = "/" + url.partition("://")[2].partition("/")[2]
         self._woken = asyncio.Event()
-        self._posting = False
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -40,11 +41,7 @@ class Reporter:
             while True:
                 batch = self._due()
                 if batch:
-                    self._posting = True
-                    try:
-                        await self._report(session, batch)
-                    finally:
-                        self._posting = False
+                    await self._report(session, batch)
                     continue
                 self._woken.clear()
                 try:
@@ -56,10 +53,11 @@ class Reporter:
         self._woken.set()
 
     def pending(self) -> dict[str, Any]:
-        """Events that are due or being told now, that wait, and that were given up."""
+        """Events that are not told yet, those of mails scheduled for later, and those that were given up."""
         now = self._mailbox.clock.now()
         rows = self._mailbox.file.rows(
-            "select id, body, state, next_at, attempts from events where state in ('open', 'exhausted') order by id"
+            "select id, body, state, next_at, tried_at, attempts from events"
+            " where state in ('open', 'exhausted') order by id"
         )
         items = [
             {
@@ -72,21 +70,24 @@ class Reporter:
             for row in rows
         ]
         waiting = [row for row in rows if row["state"] == "open"]
-        # An event that follows in a moment counts as due: who waits for silence should wait for it.
-        later = [row for row in waiting if row["next_at"] > now + 0.5]
+        # A pause between attempts is not `later`, and an event that follows in a moment is not either: who waits for
+        # silence waits for them.
+        later = [row for row in waiting if row["tried_at"] is None and row["next_at"] > now + 0.5]
         return {
-            "pending": len(waiting) - len(later) + (1 if self._posting and not waiting else 0),
+            "pending": len(waiting) - len(later),
             "later": len(later),
             "items": [item for item in items if item["state"] == "open"],
             "dead_letters": [item for item in items if item["state"] == "exhausted"],
         }
 
     def retry_now(self) -> int:
-        """Make every event that was tried already due; returns how many wait. What is scheduled stays scheduled."""
+        """Make every event that was tried already due; returns how many wait. What is scheduled stays scheduled.
+        Attempts that were hurried on do not count: whoever waits for silence asks many times a second."""
         with self._mailbox.file.transaction() as connection:
             connection.execute(
-                "update events set next_at = min(next_at, ?) where state = 'open' and attempts > 0",
-                (self._mailbox.clock.now(),),
+                "update events set hurried = 1, next_at = min(next_at, max(?, tried_at + ?))"
+                " where state = 'open' and tried_at is not null",
+                (self._mailbox.clock.now(), PACE_S),
             )
             waiting = connection.execute("select count(*) as waiting from events where state = 'open'").fetchone()
         self.wake()
@@ -94,7 +95,7 @@ class Reporter:
 
     def _due(self) -> list[dict[str, Any]]:
         rows = self._mailbox.file.rows(
-            "select id, body, attempts, spared from events where state = 'open' and next_at <= ?"
+            "select id, body, attempts, hurried, spared from events where state = 'open' and next_at <= ?"
             " order by next_at, id limit ?",
             (self._mailbox.clock.now(), BATCH),
         )
@@ -156,10 +157,11 @@ class Reporter:
                     (iso(now), len(batch), status, error),
                 )
             for event in batch:
-                attempts = event["attempts"] + tried
+                attempts = event["attempts"] + (tried and not event["hurried"])
                 ended = "delivered" if delivered else "exhausted" if attempts >= GIVE_UP_AFTER else "open"
                 wait = wait_s if wait_s is not None else min(2.0 ** max(attempts - 1, 0), LONGEST_WAIT_S)
                 connection.execute(
-                    "update events set state = ?, attempts = ?, spared = ?, next_at = ? where id = ?",
-                    (state or ended, attempts, spared, now + wait, event["id"]),
+                    "update events set state = ?, attempts = ?, tried_at = ?, hurried = 0, spared = ?, next_at = ?"
+                    " where id = ?",
+                    (state or ended, attempts, now, spared, now + wait, event["id"]),
                 )

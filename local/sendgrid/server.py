@@ -98,8 +98,11 @@ def make_app(mailbox: Mailbox, reporter: Reporter, faults: Faults, api_key: str)
         [
             web.post(SEND_PATH, send),
             web.get("/_local/mail", inbox.mails),
+            # Directly, and through the gateway, which hands on everything under /_local/mail/.
             web.get("/_local/inbox", inbox.listing),
             web.get("/_local/inbox/{id}", inbox.one),
+            web.get("/_local/mail/inbox", inbox.listing),
+            web.get("/_local/mail/inbox/{id}", inbox.one),
             web.get("/_local/health", health),
             web.get("/_local/pending", pending),
             web.post("/_local/retry-now", retry_now),
