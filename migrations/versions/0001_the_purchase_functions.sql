@@ -257,10 +257,8 @@ create function await_approval_v1(
 begin
     perform store_answer_v1(p_scope, p_route, p_key, p_token, p_status, p_body);
     update orders set paypal_order_id = p_paypal_order_id, approve_url = p_approve_url, updated_at = p_now
-        where id = p_order_id and (paypal_order_id is null or paypal_order_id = p_paypal_order_id);
-    if not found then
-        perform refuse_v1('CartChanged', jsonb_build_object('order_id', p_order_id));
-    end if;
+        where id = p_order_id and (paypal_order_id is null or paypal_order_id = p_paypal_order_id)
+            and (paypal_order_id, approve_url) is distinct from (p_paypal_order_id, p_approve_url);
     update outbox set published_at = p_now where id = any (p_published) and published_at is null;
     return order_json_v1(p_order_id);
 end $$;

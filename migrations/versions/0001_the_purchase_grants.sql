@@ -34,3 +34,24 @@ grant select, insert, update on outbox to vitrine_webhooks;
 
 -- payment_jobs, of webhooks: applies what was recorded.
 grant select, update on webhook_events to vitrine_payment_jobs;
+
+-- checkout: carts, placing, the buyer's own captures and cancels.
+grant select on sessions, shop_settings, products, variants to vitrine_checkout;
+grant select, insert, update on idempotency_keys, carts, orders, order_lines, capture_attempts, refunds, outbox
+    to vitrine_checkout;
+grant select, insert, update, delete on cart_lines to vitrine_checkout;
+grant select, update on stock_levels to vitrine_checkout;
+grant insert on stock_movements to vitrine_checkout;
+grant select, insert on payment_facts to vitrine_checkout;
+grant execute on function refuse_v1, claim_key_v1, store_answer_v1, order_json_v1, cart_json_v1, quote_checkout_v1,
+    release_stock_v1, hold_stock_v1, place_order_v1, await_approval_v1, record_facts_v1, allocate_stock_v1,
+    take_stock_again_v1 to vitrine_checkout;
+
+-- payment_jobs: what finishes, follows and expires.
+grant select, update on carts, orders, order_lines, stock_levels to vitrine_payment_jobs;
+grant select, delete on cart_lines to vitrine_payment_jobs;
+grant select, insert, update on capture_attempts, refunds, outbox to vitrine_payment_jobs;
+grant insert on stock_movements to vitrine_payment_jobs;
+grant select, insert on payment_facts to vitrine_payment_jobs;
+grant execute on function refuse_v1, order_json_v1, release_stock_v1, hold_stock_v1, record_facts_v1, allocate_stock_v1,
+    take_stock_again_v1 to vitrine_payment_jobs;

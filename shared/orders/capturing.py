@@ -137,3 +137,10 @@ def follow_facts(order_id: UUID, facts: Sequence[Fact], *, source: Source, store
     if settled.attempt is not None:
         settled = finish_attempt(settled.attempt, settled.order, store=store, processor=processor)
     return settled.order
+
+
+def look_again(order_id: UUID, *, store: Store, processor: Processor) -> None:
+    """PayPal has been thinking about a capture for a while, or its notice got lost: read it back."""
+    settled = look_at_paypal(store.get(order_id), store=store, processor=processor)
+    if settled.attempt is not None:
+        finish_attempt(settled.attempt, settled.order, store=store, processor=processor)

@@ -15,7 +15,7 @@ from shared.kernel.clock import Clock
 from shared.kernel.errors import Declined, Field, Invalid
 from shared.kernel.idempotency import Answering, Claim
 from shared.kernel.ids import new_id, new_order_number
-from shared.orders.order import Order, OrderLine, OrdersClosed, PriceChanged
+from shared.orders.order import NotPayable, Order, OrderLine, OrdersClosed, PaymentInProgress, PriceChanged
 from shared.payments.processor import Approval, PaymentLine, PaymentRequest, Processor
 from shared.pricing.totals import Item, Place, price
 from shared.shop.settings import ShopSettings
@@ -75,7 +75,7 @@ def place_order(
     command: PlaceOrder,
     *,
     claim: Claim,
-    render: Callable[[Order], str],
+    answering: Callable[[int], Answering[Order]],
     return_url: Callable[[Order], str],
     cancel_url: Callable[[Order], str],
     store: Store,
@@ -86,8 +86,8 @@ def place_order(
 
     Three round trips and one call, no lock held across the call. A repeat finds the order by its cart version and
     goes on
-    where it stopped. `render` gives the answer that is stored for the key. Raises CartNotFound, CartChanged, Invalid,
-    OutOfStock, PriceChanged, PaymentInProgress, OrdersClosed, Declined, Unavailable.
+    where it stopped. `answering` says how the answer is stored, by its status. Raises CartNotFound, CartChanged,
+    Invalid, OutOfStock, PriceChanged, PaymentInProgress, OrdersClosed, Declined, Unavailable.
     """
     quote = store.quote(command.cart_id, command.cart_version, claim)
     if quote.order is None:
@@ -95,21 +95,37 @@ def place_order(
     else:
         placed = Placed(quote.order, is_new=False)
     order = placed.order
-    if order.paypal_order_id is None:
-        order = _opened(order, _open(order, return_url, cancel_url, store, processor))
-    order = store.await_approval(order, Answering(claim, 201 if placed.is_new else 200, render))
+    if order.status == "pending_payment" and order.paypal_order_id is None:
+        order = _opened(order, _open(order, return_url(order), cancel_url(order), store, processor))
+    order = store.await_approval(order, answering(201 if placed.is_new else 200))
     return Placed(order, placed.is_new)
 
 
-def _open(
+def reopen_payment(
     order: Order,
-    return_url: Callable[[Order], str],
-    cancel_url: Callable[[Order], str],
+    *,
+    answering: Answering[Order],
+    return_url: str,
+    cancel_url: str,
     store: Store,
     processor: Processor,
-) -> Approval:
+) -> Order:
+    """Where the buyer of an order that still waits for its money approves it; PayPal's order is the same one.
+
+    Raises PaymentInProgress, NotPayable, Declined, Unavailable.
+    """
+    if order.status != "pending_payment":
+        raise NotPayable(status=order.status)
+    if order.attempt is not None and order.attempt.is_open:
+        raise PaymentInProgress
+    if order.paypal_order_id is None:
+        order = _opened(order, _open(order, return_url, cancel_url, store, processor))
+    return store.await_approval(order, answering)
+
+
+def _open(order: Order, return_url: str, cancel_url: str, store: Store, processor: Processor) -> Approval:
     try:
-        return processor.open(payment_request(order, return_url(order), cancel_url(order)))
+        return processor.open(payment_request(order, return_url, cancel_url))
     except Declined:
         store.give_up(order.id, "refused_by_paypal")
         raise

@@ -99,6 +99,8 @@ class Orders:
             cancel_event_id=cancelled.id,
             now=self._clock.now(),
         )[0]["placed"]
+        if placed["placed"]:
+            self._database.announce([Event("orders", "order.placed", {"order": placed["order"]}, id=event.id)])
         return Placed(order_values.from_json(placed["order"]), placed["placed"])
 
     def await_approval(self, order: Order, answering: Answering[Order]) -> Order:

@@ -1,0 +1,474 @@
+"""Checkout: carts, checkouts and a buyer's orders (`checkout`), and the jobs that finish payments (`payment_jobs`)."""
+
+import hashlib
+import hmac
+from collections.abc import Sequence
+from datetime import timedelta
+from functools import cache
+from typing import Any, Protocol
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET
+
+from shared.accounts.email import parse_email
+from shared.accounts.principals import Customer
+from shared.cart.carts import CartChanged, CartFull, CartNotFound, CartVersionStale, UnknownItem
+from shared.edge.api import Api
+from shared.edge.buying_views import (
+    BuyerBody,
+    CartBody,
+    CartView,
+    LineBody,
+    OrderView,
+    PlaceOrderBody,
+    ShippingOptionBody,
+    ShippingOptionsView,
+    cart_view,
+    order_view,
+    shipping_option_view,
+)
+from shared.edge.callers import require_order_token
+from shared.edge.calls import Call, Reply
+from shared.edge.parsing import Body
+from shared.edge.services import Services
+from shared.gateways.paypal import PayPal
+from shared.gateways.pubsub import PubSubPublisher
+from shared.gateways.tasks import TaskQueue
+from shared.inventory.stock import OutOfStock
+from shared.kernel.clock import SystemClock
+from shared.kernel.errors import Declined, Invalid, NotFound, Unavailable
+from shared.kernel.idempotency import Answering, Claim
+from shared.kernel.logs import Log
+from shared.orders import capturing, expiring, placing, refunding
+from shared.orders.capturing import NotApproved, PaymentRefused
+from shared.orders.order import (
+    NotCancellable,
+    NotPayable,
+    Order,
+    OrderNotFound,
+    OrdersClosed,
+    PaymentInProgress,
+    PriceChanged,
+)
+from shared.outbox.dispatching import Dispatcher
+from shared.outbox.publishing import Publisher
+from shared.payments import applying
+from shared.payments.processor import Fact
+from shared.persistence import orders as orders_in_sql
+from shared.persistence.carts import CartOfShop, Carts
+from shared.persistence.connecting import connector
+from shared.persistence.database import Database
+from shared.persistence.idempotency import IdempotencyKeys
+from shared.persistence.orders import Orders
+from shared.persistence.outbox import Outbox
+from shared.persistence.sessions import Sessions
+from shared.persistence.webhooks import WebhookEvents
+from shared.settings import DatabaseSettings, GoogleSettings, PayPalSettings, PlatformSettings, TokenKeys, environment
+
+log = Log(__name__)
+clock = SystemClock()
+# What a sweep leaves to the requests and tasks that are at work on it right now.
+_AT_WORK = timedelta(minutes=1)
+_PENDING_LOOK = timedelta(minutes=5)
+_BATCH = 100
+
+
+# Wiring: everything is made on first use -------------------------------------------------------------
+
+
+@cache
+def platform() -> PlatformSettings:
+    return PlatformSettings.from_env(environment())
+
+
+@cache
+def token_keys() -> TokenKeys:
+    return TokenKeys.from_env(environment())
+
+
+@cache
+def google() -> GoogleSettings:
+    return GoogleSettings.from_env(environment())
+
+
+@cache
+def database() -> Database:
+    settings = DatabaseSettings.from_env(environment())
+    return Database(
+        connector(settings, application=platform().deployment),
+        size=settings.pool_size,
+        clock=clock,
+        committed=dispatcher().collect,
+        guards=orders_in_sql.GUARDS,
+    )
+
+
+@cache
+def dispatcher() -> Dispatcher:
+    return Dispatcher(Publisher(topics, queues), lambda: Outbox(database()), clock)
+
+
+@cache
+def topics() -> PubSubPublisher:
+    return PubSubPublisher(project=google().project, emulator_host=google().pubsub_emulator)
+
+
+@cache
+def queues() -> TaskQueue:
+    return TaskQueue(
+        project=google().project,
+        location=google().tasks_location,
+        urls=google().queue_urls,
+        invoker=google().tasks_invoker,
+        emulator_host=google().tasks_emulator,
+    )
+
+
+@cache
+def paypal_settings() -> PayPalSettings:
+    return PayPalSettings.from_env(environment())
+
+
+@cache
+def paypal() -> PayPal:
+    return PayPal(paypal_settings())
+
+
+@cache
+def carts() -> Carts:
+    return Carts(database(), clock)
+
+
+@cache
+def orders() -> Orders:
+    return Orders(database(), clock, take_published=_publish_early)
+
+
+def _publish_early() -> Sequence[UUID]:
+    dispatcher().publish()
+    return dispatcher().take_published()
+
+
+def _services() -> Services:
+    return Services(
+        platform=platform,
+        ping=lambda: database().call("select 1 as ok"),
+        clock=clock,
+        tokens=token_keys,
+        keys=lambda: IdempotencyKeys(database()),
+        sessions=lambda: Sessions(database()),
+        flush=lambda: dispatcher().flush(),
+    )
+
+
+api = Api("checkout", services=_services())
+jobs = Api("payment-jobs", services=_services())
+
+
+def checkout(request: object) -> object:
+    """The entry point of the deployment `checkout`."""
+    return api.app
+
+
+def payment_jobs(request: object) -> object:
+    """The entry point of the deployment `payment-jobs`."""
+    return jobs.app
+
+
+# Carts: who has the id has the cart --------------------------------------------------------------------
+
+
+@api.post("/v1/carts", body=CartBody, answers={201: CartView}, completing=lambda call, cart: _name_cart(call, cart))
+def create_cart(call: Call[CartBody]) -> Reply:
+    """A new, empty cart. Its id is its key: who has it has the cart."""
+    cart_id = _new_cart_id(call)
+    email = parse_email(call.body.email) if call.body.email is not None else None
+    address = call.body.shipping_address.as_json() if call.body.shipping_address is not None else None
+    carts().create(cart_id, email=email, address=address, answering=call.answering(201, _nameless_cart))
+    return Reply(201)
+
+
+def _new_cart_id(call: Call[Any]) -> str:
+    """128 bits that only this key of this caller gives: a repeat finds its cart, and no table keeps the secret."""
+    claim = call.claim
+    assert claim is not None
+    ring = token_keys()
+    text = f"cart:{claim.scope}:{claim.key}:{claim.request_hash.hex()}"
+    return hmac.digest(ring.keys[ring.current], text.encode(), hashlib.sha256)[:16].hex()
+
+
+def _nameless_cart(found: CartOfShop) -> CartView:
+    return msgspec.structs.replace(cart_view(found.cart, found.shop), id="")
+
+
+def _name_cart(call: Call[Any], cart: dict[str, Any]) -> None:
+    cart["id"] = _new_cart_id(call)
+
+
+@api.get("/v1/carts/<cart_id>", answers={200: CartView}, errors=[CartNotFound])
+def get_cart(call: Call[None]) -> Reply:
+    """A cart against today's prices and stock."""
+    return _cart_reply(carts().get(call.path["cart_id"]))
+
+
+@api.patch(
+    "/v1/carts/<cart_id>", body=BuyerBody, answers={200: CartView}, errors=[CartNotFound, CartVersionStale, Invalid]
+)
+def change_buyer(call: Call[BuyerBody]) -> Reply:
+    """Who buys, and where it goes. If-Match names the version that is meant."""
+    body = call.body
+    found = carts().set_buyer(
+        call.path["cart_id"],
+        email=None if body.email is UNSET else parse_email(body.email),
+        address=None if body.shipping_address is UNSET else body.shipping_address.as_json(),
+        if_match=call.if_match,
+    )
+    return _cart_reply(found)
+
+
+@api.put(
+    "/v1/carts/<cart_id>/lines/<sku>",
+    body=LineBody,
+    answers={200: CartView},
+    errors=[CartNotFound, UnknownItem, CartVersionStale, CartFull],
+)
+def set_line(call: Call[LineBody]) -> Reply:
+    """So many units of a SKU, at today's price."""
+    found = carts().set_line(call.path["cart_id"], call.path["sku"], call.body.quantity, if_match=call.if_match)
+    return _cart_reply(found)
+
+
+@api.delete("/v1/carts/<cart_id>/lines/<sku>", answers={200: CartView}, errors=[CartNotFound, CartVersionStale])
+def remove_line(call: Call[None]) -> Reply:
+    """The SKU is in the cart no longer."""
+    return _cart_reply(carts().remove_line(call.path["cart_id"], call.path["sku"], if_match=call.if_match))
+
+
+@api.get("/v1/carts/<cart_id>/shipping-options", answers={200: ShippingOptionsView}, errors=[CartNotFound])
+def list_shipping_options(call: Call[None]) -> Reply:
+    """How the goods can travel, and for how much."""
+    shop = carts().get(call.path["cart_id"]).shop
+    options = [shipping_option_view(option, shop.currency) for option in shop.shipping_options]
+    return Reply(200, ShippingOptionsView(items=options))
+
+
+@api.put(
+    "/v1/carts/<cart_id>/shipping-option",
+    body=ShippingOptionBody,
+    answers={200: CartView},
+    errors=[CartNotFound, CartVersionStale, Invalid],
+)
+def set_shipping_option(call: Call[ShippingOptionBody]) -> Reply:
+    """How the goods are to travel."""
+    return _cart_reply(carts().set_shipping_option(call.path["cart_id"], call.body.id, if_match=call.if_match))
+
+
+def _cart_reply(found: CartOfShop) -> Reply:
+    return Reply(200, cart_view(found.cart, found.shop), {"ETag": f'"{found.cart.version}"'})
+
+
+# Checkouts ---------------------------------------------------------------------------------------------
+
+
+def _admit(call: Call[Any], document: dict[str, Any]) -> None:
+    """The token that opens the order, made anew for every answer and kept nowhere."""
+    document["access_token"] = token_keys().token("order", document["id"])
+
+
+@api.post(
+    "/v1/checkouts",
+    body=PlaceOrderBody,
+    answers={200: OrderView, 201: OrderView},
+    errors=[
+        CartNotFound,
+        CartChanged,
+        OutOfStock,
+        PriceChanged,
+        PaymentInProgress,
+        OrdersClosed,
+        Invalid,
+        Declined,
+    ],
+    claims_itself=True,
+    scope=lambda call: call.body.cart_id,
+    completing=_admit,
+)
+def place(call: Call[PlaceOrderBody]) -> Reply:
+    """Freeze a cart into an order, hold its stock, and say where the buyer approves the payment."""
+    body = call.body
+    customer = call.principal.id if isinstance(call.principal, Customer) else None
+    command = placing.PlaceOrder(
+        body.cart_id, body.cart_version, parse_email(body.email), call.client_network, customer
+    )
+    placed = placing.place_order(
+        command,
+        claim=_claim(call),
+        answering=lambda status: _answering(call, status),
+        return_url=lambda order: f"{platform().public_url}/checkout/return?order={order.id}",
+        cancel_url=lambda order: f"{platform().public_url}/checkout/cancel?order={order.id}",
+        store=orders(),
+        processor=paypal(),
+        clock=clock,
+    )
+    return Reply(201 if placed.is_new else 200)
+
+
+def _claim(call: Call[Any]) -> Claim:
+    assert call.claim is not None  # the route is idempotent
+    return call.claim
+
+
+def _answering(call: Call[Any], status: int) -> Answering[Order]:
+    answering: Answering[Order] | None = call.answering(status, order_view)
+    assert answering is not None
+    return answering
+
+
+def _order_of(call: Call[Any]) -> UUID:
+    order_id = call.uuid("order_id")
+    require_order_token(call, order_id, token_keys())
+    return order_id
+
+
+@api.get("/v1/checkouts/<order_id>", answers={200: OrderView}, errors=[OrderNotFound], order_token=True)
+def get_checkout(call: Call[None]) -> Reply:
+    """The order as it stands; for whoever holds its token."""
+    return Reply(200, order_view(orders().get(_order_of(call))))
+
+
+@api.post(
+    "/v1/checkouts/<order_id>/capture",
+    answers={200: OrderView},
+    errors=[OrderNotFound, NotApproved, PaymentRefused, PaymentInProgress],
+    scope=lambda call: call.path["order_id"],
+    order_token=True,
+)
+def capture(call: Call[None]) -> Reply:
+    """The buyer is back from PayPal: look whether the payment is approved, and take it."""
+    capturing.capture_order(_order_of(call), store=orders(), processor=paypal(), answering=_answering(call, 200))
+    return Reply(200)
+
+
+@api.post(
+    "/v1/checkouts/<order_id>/retry-payment",
+    answers={200: OrderView},
+    errors=[OrderNotFound, PaymentInProgress, NotPayable, Declined],
+    scope=lambda call: call.path["order_id"],
+    order_token=True,
+)
+def retry_payment(call: Call[None]) -> Reply:
+    """Where the buyer approves the payment of an order that still waits for it."""
+    order = orders().get(_order_of(call))
+    placing.reopen_payment(
+        order,
+        answering=_answering(call, 200),
+        return_url=f"{platform().public_url}/checkout/return?order={order.id}",
+        cancel_url=f"{platform().public_url}/checkout/cancel?order={order.id}",
+        store=orders(),
+        processor=paypal(),
+    )
+    return Reply(200)
+
+
+@api.post(
+    "/v1/checkouts/<order_id>/cancel",
+    answers={200: OrderView},
+    errors=[OrderNotFound, PaymentInProgress, NotCancellable],
+    scope=lambda call: call.path["order_id"],
+    order_token=True,
+)
+def cancel(call: Call[None]) -> Reply:
+    """The buyer wants the order no longer: what it holds is free again, and its cart can be changed."""
+    expiring.cancel_order(_order_of(call), by="buyer", store=orders(), answering=_answering(call, 200))
+    return Reply(200)
+
+
+@api.get("/v1/orders/<number>", answers={200: OrderView}, errors=[OrderNotFound], order_token=True)
+def get_order(call: Call[None]) -> Reply:
+    """An order by its number; for whoever holds its token."""
+    order = orders().find_by_number(call.path["number"])
+    if order is None:
+        raise OrderNotFound
+    require_order_token(call, order.id, token_keys())
+    return Reply(200, order_view(order))
+
+
+# Jobs: what a payment still needs once its request is gone ------------------------------------------------
+
+
+class AttemptBody(Body, frozen=True, kw_only=True):
+    attempt_id: UUID
+
+
+class RefundBody(Body, frozen=True, kw_only=True):
+    refund_id: UUID
+
+
+class WebhookEventBody(Body, frozen=True, kw_only=True):
+    webhook_event_id: UUID
+
+
+@jobs.task("/jobs/payments/capture", body=AttemptBody)
+def finish_capture(call: Call[AttemptBody]) -> Reply:
+    """Bring a capture that was asked for to its answer."""
+    capturing.resume_attempt(call.body.attempt_id, store=orders(), processor=paypal())
+    return Reply(204)
+
+
+@jobs.task("/jobs/payments/refund", body=RefundBody)
+def finish_refund(call: Call[RefundBody]) -> Reply:
+    """Ask PayPal for a refund that settling wants, or how one that is pending has ended."""
+    refunding.finish_refund(call.body.refund_id, store=orders(), processor=paypal())
+    return Reply(204)
+
+
+@jobs.task("/jobs/payments/apply-webhook", body=WebhookEventBody)
+def apply_webhook(call: Call[WebhookEventBody]) -> Reply:
+    """Read back what a stored webhook is about, and settle its order by what is there."""
+    applying.apply_event(
+        call.body.webhook_event_id,
+        events=WebhookEvents(database()),
+        processor=paypal(),
+        follow=_follow,
+        invoice_prefix=paypal_settings().invoice_prefix,
+        clock=clock,
+    )
+    return Reply(204)
+
+
+def _follow(order_id: UUID, facts: Sequence[Fact]) -> None:
+    capturing.follow_facts(order_id, facts, source="webhook", store=orders(), processor=paypal())
+
+
+@jobs.schedule("/jobs/payments/expire-orders")
+def expire_orders(call: Call[None]) -> Reply:
+    """Let go of what was not paid in time."""
+    expiring.expire_orders(store=orders(), processor=paypal(), clock=clock, limit=_BATCH)
+    return Reply(204)
+
+
+@jobs.schedule("/jobs/payments/sweep")
+def sweep(call: Call[None]) -> Reply:
+    """Wake every row of a payment that stays open: attempts, refunds, captures that are pending, stored webhooks."""
+    now = clock.now()
+    for attempt_id in orders().list_unanswered_attempts(now - _AT_WORK, _BATCH):
+        _one_of_many(capturing.resume_attempt, attempt_id)
+    for refund_id in orders().list_open_refunds(now - _AT_WORK, _BATCH):
+        _one_of_many(refunding.finish_refund, refund_id)
+    for order_id in orders().list_pending_captures(now - _PENDING_LOOK, _BATCH):
+        _one_of_many(capturing.look_again, order_id)
+    applying.sweep_events(events=WebhookEvents(database()), clock=clock)
+    return Reply(204)
+
+
+class _Work(Protocol):
+    def __call__(self, row_id: UUID, /, *, store: Orders, processor: PayPal) -> object: ...
+
+
+def _one_of_many(work: _Work, row_id: UUID) -> None:
+    """One row that cannot be finished now keeps no other from being looked at."""
+    try:
+        work(row_id, store=orders(), processor=paypal())
+    except (Unavailable, NotFound) as error:
+        log.warning("sweep_left_a_row", error=type(error).__name__)
