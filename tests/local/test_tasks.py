@@ -38,9 +38,8 @@ class Client:
 
     def create(self, queue: str, url: str, body: bytes = b"{}", *, timeout_s: float = 5, **fields: Any) -> types.Task:
         http = {"url": url, "headers": {"Content-Type": "application/json"}, "body": body, **fields.pop("http", {})}
-        return self.tasks.create_task(
-            parent=queue, task={"http_request": http, **fields}, retry=None, timeout=timeout_s
-        )
+        task = types.Task(http_request=http, **fields)
+        return self.tasks.create_task(parent=queue, task=task, retry=None, timeout=timeout_s)
 
     def close(self) -> None:
         self._channel.close()
