@@ -53,7 +53,7 @@ F = TypeVar("F", bound=Handler)
 # A handler gives up so long before the platform does: after a 504 the instance is frozen with its locks (rule 4).
 _GIVE_UP_BEFORE_S = 5
 _CHUNK = 64 * 1024
-_VERSION = re.compile(r'(?:W/)?"?([0-9]{1,9})"?')
+_VERSION = re.compile(r'(?P<bare>[0-9]{1,9})|(?:W/)?"(?P<quoted>[0-9]{1,9})"')
 
 
 class HealthView(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -382,7 +382,7 @@ def _version(if_match: str | None, *, required: bool) -> int | None:
     found = _VERSION.fullmatch(if_match.strip())
     if found is None:
         raise Unreadable(parameters={"If-Match": "must be a version, a whole number"})
-    return int(found.group(1))
+    return int(found["bare"] or found["quoted"])
 
 
 def _retries(header: str) -> int:

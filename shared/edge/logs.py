@@ -15,6 +15,8 @@ _TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")  # W3
 _CLOUD_TRACE = re.compile(r"([0-9a-f]{32})(?:/[0-9]+)?(?:;o=[01])?")
 _NOWHERE = "0" * 32
 
+_OF_EVERY_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "fields"}
+
 _trace: contextvars.ContextVar[str] = contextvars.ContextVar("trace", default="")
 _project: contextvars.ContextVar[str] = contextvars.ContextVar("project", default="")
 
@@ -35,6 +37,7 @@ class JsonLines(logging.Formatter):
             if project:
                 line["logging.googleapis.com/trace"] = f"projects/{project}/traces/{trace}"
         line.update(getattr(record, "fields", {}))
+        line.update({name: value for name, value in vars(record).items() if name not in _OF_EVERY_RECORD})
         if record.exc_info and record.exc_info[1]:
             line["exception"] = "".join(traceback.format_exception(record.exc_info[1]))
         return json.dumps(line, default=str)
@@ -52,14 +55,15 @@ class _StandardOut(logging.Handler):
 
 
 def write_json_lines() -> None:
-    """From now on what `shared` and `functions` log is written as JSON lines to standard output; once is enough."""
+    """From now on logs are JSON lines on standard output: ours from INFO, libraries' from WARNING. Once is enough."""
+    root = logging.getLogger()
+    if any(isinstance(handler, _StandardOut) for handler in root.handlers):
+        return
+    handler = _StandardOut()
+    handler.setFormatter(JsonLines())
+    root.addHandler(handler)
     for name in ("shared", "functions"):
-        logger = logging.getLogger(name)
-        if not any(isinstance(handler, _StandardOut) for handler in logger.handlers):
-            handler = _StandardOut()
-            handler.setFormatter(JsonLines())
-            logger.addHandler(handler)
-            logger.setLevel(logging.INFO)
+        logging.getLogger(name).setLevel(logging.INFO)
 
 
 def follow_trace(traceparent: str, cloud_trace: str, project: str) -> str:

@@ -25,7 +25,7 @@ log = Log(__name__)
 
 HEADER = "Idempotency-Key"
 LONGEST_KEY = 255
-_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 # How long a lease outlasts the platform's timeout: whoever held it is answered for, frozen or dead.
 _GRACE_S = 10
 _LONGEST_SCOPE = 200
@@ -38,7 +38,7 @@ def read_key(header: str | None) -> str:
     if not header:
         raise Unreadable(parameters={HEADER: "is required"})
     if not _KEY.fullmatch(header):
-        raise Unreadable(parameters={HEADER: f"must be 1 to {LONGEST_KEY} printable ASCII characters"})
+        raise Unreadable(parameters={HEADER: f"must be 1 to {LONGEST_KEY} printable ASCII characters, no space"})
     return header
 
 
@@ -71,6 +71,9 @@ def answer_once(route: Route, call: Call[object], claim: Claim, keys: Keys) -> t
     try:
         if not route.claims_itself:
             keys.claim(claim)
+    except AlreadyAnswered as answered:
+        return answered.status, answered.body, {}, True
+    try:
         reply = route.handler(call)
     except AlreadyAnswered as answered:
         return answered.status, answered.body, {}, True

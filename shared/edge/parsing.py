@@ -33,7 +33,9 @@ _AT = re.compile(r" - at `(\$[^`]*)`$")
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]|\[(\.\.\.)\]")
 _NAMED_FIELD = re.compile(r"^Object (?:missing required|contains unknown) field `([^`]*)`")
 _MOST_PARAMETERS = 64
+_MOST_NAMED = 50
 _NUL = "\x00"
+_NO_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def parse_body(raw: bytes, shape: type[S]) -> S:
@@ -41,12 +43,13 @@ def parse_body(raw: bytes, shape: type[S]) -> S:
     try:
         body = msgspec.json.decode(raw, type=shape)
     except msgspec.ValidationError as error:
-        raise Invalid(_bad_fields(raw, shape, error)) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        # It stops at the first bad field, so the rest may still be no JSON at all.
+        raise Invalid(_bad_fields(_decoded(raw), shape, error)) from error
+    except _NO_JSON as error:
         raise Unreadable("The body is no JSON.") from error
     # The escape is searched for in the bytes: only where it may be does anybody look at every text.
     if b"\\u0000" in raw:
-        refuse_nul(msgspec.json.decode(raw))
+        refuse_nul(_decoded(raw))
     return body
 
 
@@ -72,7 +75,8 @@ def parse_query(query_string: str, shape: type[S] | None) -> S | None:
     for name, field in fields.items():
         if name in values:
             try:
-                msgspec.convert(values[name], field.type, strict=False)
+                if msgspec.convert(values[name], field.type, strict=False) is None:
+                    bad[name] = "is left out where it is not meant"  # msgspec reads the text null as None
             except msgspec.ValidationError as error:
                 bad[name] = _readable(str(error))
         elif field.required and name not in bad:
@@ -124,6 +128,13 @@ def _parameters(query_string: str) -> dict[str, list[str]]:
     return given
 
 
+def _decoded(raw: bytes) -> Any:
+    try:
+        return msgspec.json.decode(raw)
+    except _NO_JSON as error:
+        raise Unreadable("The body is no JSON.") from error
+
+
 def _is_list(shape: Any) -> bool:
     origin = get_origin(shape)
     if origin in (list, tuple, set, frozenset):
@@ -131,9 +142,8 @@ def _is_list(shape: Any) -> bool:
     return any(_is_list(part) for part in getattr(shape, "__args__", ()))
 
 
-def _bad_fields(raw: bytes, shape: type[msgspec.Struct], first: msgspec.ValidationError) -> list[Field]:
+def _bad_fields(document: Any, shape: type[msgspec.Struct], first: msgspec.ValidationError) -> list[Field]:
     """msgspec stops at the first bad field; people fix all of them at once, so every field is tried on its own."""
-    document = msgspec.json.decode(raw)
     if not isinstance(document, dict):
         return [Field("", _readable(str(first)))]
     fields = {field.encode_name: field for field in msgspec.structs.fields(shape)}
@@ -147,7 +157,7 @@ def _bad_fields(raw: bytes, shape: type[msgspec.Struct], first: msgspec.Validati
             msgspec.convert(document[name], field.type)
         except msgspec.ValidationError as error:
             bad.append(Field(_escaped(name) + _pointer(str(error)), _readable(str(error))))
-    return bad or [Field(_pointer(str(first)), _readable(str(first)))]
+    return bad[:_MOST_NAMED] or [Field(_pointer(str(first)), _readable(str(first)))]
 
 
 def _pointer(message: str) -> str:
