@@ -19,6 +19,8 @@ ROW = {
     "access": str,
     "triggers": dict,
     "database_role": str,
+    "publishes": list,
+    "enqueues": list,
     "secrets": list,
     "settings": list,
     "memory": str,
@@ -137,6 +139,8 @@ def test_every_queue_and_topic_is_declared_and_every_queue_has_one_worker() -> N
 
     assert sorted(trigger["queue"] for _, trigger in triggers("queues")) == sorted(queues)
     assert {trigger["topic"] for _, trigger in triggers("push")} <= set(topics)
+    assert {topic for row in ROWS for topic in row["publishes"]} <= set(topics)
+    assert {queue for row in ROWS for queue in row["enqueues"]} <= set(queues)
     assert repeated(topics) == repeated(queues) == set()
     assert repeated([trigger["subscription"] for _, trigger in triggers("push")]) == set()
     assert repeated([trigger["name"] for _, trigger in triggers("schedules")]) == set()
