@@ -1,4 +1,4 @@
-"""The gateways to Pub/Sub and Cloud Tasks against the local servers: what arrives, and what happens without an answer."""
+"""The gateways to Pub/Sub and Cloud Tasks against the local servers: what arrives, and what becomes of silence."""
 
 import base64
 import json

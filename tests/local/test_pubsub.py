@@ -99,6 +99,7 @@ def running(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Ite
 def server(running: Server) -> Iterator[Server]:
     yield running
     running.faults.clear()
+    running.wait_until(is_idle)  # the next test counts what is pending
 
 
 @pytest.fixture
