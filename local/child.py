@@ -25,6 +25,7 @@ class Program:
     folder: Path
     log: Path
     before_exec: Sequence[Callable[[], None]] = ()
+    lent_fds: Sequence[int] = ()
     stop_signal: signal.Signals = signal.SIGTERM
     stop_within_s: float = 3.0
 
@@ -39,7 +40,7 @@ class Child:
     promise to kill a child with its parent is bound to the thread that forked."""
 
     program: Program
-    ready: Callable[[], Awaitable[bool]]
+    ready: Callable[[], Awaitable[bool]] | None
     start_within_s: float = 60.0
     pid: int | None = None
     starts: int = 0
@@ -57,12 +58,10 @@ class Child:
 
     async def start(self) -> None:
         """Start the program and wait until it is ready. Raises StartFailed."""
-        if self._popen is not None:
-            return
-        self._fork()
+        self.launch()
         deadline = time.monotonic() + self.start_within_s
         pause_s = 0.01
-        while not await self.ready():
+        while self.ready is not None and not await self.ready():
             if not self.running:
                 raise StartFailed(f"{self.program.name} ended while it started:\n{self.last_words()}")
             if time.monotonic() > deadline:
@@ -71,7 +70,10 @@ class Child:
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 1.3, 0.1)
 
-    def _fork(self) -> None:
+    def launch(self) -> None:
+        """Start the program if it does not run, and do not wait for it."""
+        if self._popen is not None:
+            return
         program = self.program
         supervisor = os.getpid()
 
@@ -94,6 +96,7 @@ class Child:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                pass_fds=program.lent_fds,
                 preexec_fn=before_exec,
             )
         self.pid = self._popen.pid
@@ -112,10 +115,13 @@ class Child:
         self._ended.set()
         return True
 
-    async def ended(self) -> None:
-        """Wait until the child that runs now has ended and was reaped."""
-        if self._popen is not None:
-            await self._ended.wait()
+    async def ended(self) -> int | None:
+        """Wait until the child that runs now has ended and was reaped; its exit code, negative for a signal."""
+        popen = self._popen
+        if popen is None:
+            return None
+        await self._ended.wait()
+        return popen.returncode
 
     async def stop(self) -> None:
         """Ask it to end, then make it end; its whole group goes."""

@@ -22,7 +22,8 @@ def shift_time(clock: Clock) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m local.function_process")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--listen-fd", type=int, help="a socket that listens already; else HOST and PORT are bound")
     parser.add_argument("--clock", required=True, help="the file that holds the offset in seconds")
     arguments = parser.parse_args()
 
@@ -36,7 +37,8 @@ def main() -> None:
     app = create_app(  # type: ignore[no-untyped-call]
         os.environ["FUNCTION_TARGET"], os.environ["FUNCTION_SOURCE"], "http"
     )
-    create_server(app, False).run(arguments.host, arguments.port)  # type: ignore[no-untyped-call]
+    bound = {} if arguments.listen_fd is None else {"bind": f"fd://{arguments.listen_fd}"}
+    create_server(app, False, **bound).run(arguments.host, arguments.port)  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":

@@ -186,7 +186,9 @@ class EmbeddedPostgres:
         last children are gone, so it is tried again. Raises PostgresFailed."""
         self.prepare()
         deadline = time.monotonic() + within_s
-        self._fork()
+        # poll() also collects a server that was killed: as long as it is a zombie its lock file counts.
+        if self._process is None or self._process.poll() is not None:
+            self._fork()
         while not self.answers():
             if self._process is None or self._process.poll() is not None:
                 if time.monotonic() > deadline:

@@ -12,8 +12,6 @@ from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
-from local.child import StartFailed
-
 MAX_BODY_BYTES = 32 * 1024 * 1024
 BALANCER_ADDRESS = "127.0.0.1"
 
@@ -34,15 +32,21 @@ HOP_BY_HOP = frozenset(
 
 
 class Backend(Protocol):
-    """A function that is started when it is called."""
+    """A function behind a port that takes calls at any time, whether its process runs or not."""
 
-    timeout_s: float
+    @property
+    def url(self) -> str: ...
 
-    async def running_url(self) -> str:
-        """The base URL of its process, which runs. Raises StartFailed."""
+    @property
+    def timeout_s(self) -> float:
+        """How long a call that is sent now may take."""
 
-    def notice_death(self) -> None:
-        """Look whether the process has ended: a call found nobody there."""
+    @property
+    def problem(self) -> str:
+        """Why the process does not start; empty while all is well."""
+
+    def note_answer(self) -> None:
+        """The process has answered."""
 
 
 class _Body:
@@ -76,7 +80,7 @@ def open_session() -> aiohttp.ClientSession:
     A connection is used once: a server that closes an idle one while a call is on its way loses that call, and nobody
     could say whether it was carried out.
     """
-    return aiohttp.ClientSession(
+    session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, force_close=True, use_dns_cache=False),
         auto_decompress=False,
         timeout=aiohttp.ClientTimeout(total=None),
@@ -85,37 +89,29 @@ def open_session() -> aiohttp.ClientSession:
         max_line_size=65536,
         max_field_size=65536,
     )
+    # It would repeat a GET or PUT whose connection broke, and there is no public switch.
+    session._retry_connection = False
+    return session
 
 
 async def forward(request: web.BaseRequest, backend: Backend, session: aiohttp.ClientSession) -> web.StreamResponse:
     """Carry a call to its function and the answer back.
 
-    A function that cannot be reached is started again and asked again, since nothing was sent. One that dies in the
-    middle gives 503, one that takes too long 504, as in the cloud; the caller cannot know what it has done.
+    A function that ends in the middle gives 503, one that takes too long 504, as in the cloud: the caller cannot know
+    what it has done, so nothing is ever sent twice.
     """
     if (request.content_length or 0) > MAX_BODY_BYTES:
         return _too_large()
-    body = _Body(request)
-    for attempt in (1, 2, 3):
-        try:
-            url = await backend.running_url()
-        except StartFailed as failure:
-            return problem(503, "Service Unavailable", f"The function does not start. {failure}")
-        try:
-            return await _carry(request, body, url, backend.timeout_s, session)
-        except aiohttp.ClientConnectorError:
-            backend.notice_death()
-            if attempt == 3:
-                return problem(503, "Service Unavailable", "The function cannot be reached.")
-            await asyncio.sleep(0.05 * attempt)
-        except (aiohttp.ClientError, ConnectionResetError, ValueError):
-            if body.too_large:
-                return _too_large()
-            backend.notice_death()
-            return problem(503, "Service Unavailable", "The function ended before it had answered.")
-        except TimeoutError:
-            return problem(504, "Gateway Timeout", f"The function took longer than {backend.timeout_s:g} s.")
-    raise AssertionError("the last attempt returns")
+    body, timeout_s = _Body(request), backend.timeout_s
+    try:
+        return await _carry(request, body, backend, timeout_s, session)
+    except TimeoutError:
+        return problem(504, "Gateway Timeout", f"The function took longer than {timeout_s:g} s.")
+    except (aiohttp.ClientError, ConnectionResetError, ValueError):
+        if body.too_large:
+            return _too_large()
+        detail = backend.problem or "The function ended before it had answered."
+        return problem(503, "Service Unavailable", detail)
 
 
 def _too_large() -> web.Response:
@@ -123,9 +119,9 @@ def _too_large() -> web.Response:
 
 
 async def _carry(
-    request: web.BaseRequest, body: _Body, base_url: str, timeout_s: float, session: aiohttp.ClientSession
+    request: web.BaseRequest, body: _Body, backend: Backend, timeout_s: float, session: aiohttp.ClientSession
 ) -> web.StreamResponse:
-    target = URL(base_url + request.raw_path, encoded=True)
+    target = URL(backend.url + request.raw_path, encoded=True)
     response: web.StreamResponse | None = None
     try:
         async with (
@@ -138,6 +134,7 @@ async def _carry(
                 allow_redirects=False,
             ) as answer,
         ):
+            backend.note_answer()
             response = web.StreamResponse(status=answer.status, reason=answer.reason)
             for name, value in _end_to_end(answer.raw_headers).items():
                 response.headers.add(name, value)

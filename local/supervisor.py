@@ -15,6 +15,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from local.activation import FunctionProcess, listen
 from local.child import Child, Program, StartFailed
 from local.clock import Clock
 from local.control import Control
@@ -42,7 +43,7 @@ from local.postgres import EmbeddedPostgres
 from local.proxy import open_session
 from local.scheduler import Scheduler
 from local.settling import Settling
-from local.table import Deployment, Table, read_table
+from local.table import Table, read_table
 
 CODE = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
@@ -66,26 +67,6 @@ class Options:
 
 class CannotStart(Exception):
     """The local cloud cannot start here; the message says why."""
-
-
-class FunctionProcess:
-    """A deployment's process, which is started when it is called."""
-
-    def __init__(self, deployment: Deployment, child: Child, url: str) -> None:
-        self.deployment = deployment
-        self.timeout_s = float(deployment.timeout_s)
-        self.child = child
-        self.url = url
-        self._start = asyncio.Lock()
-
-    async def running_url(self) -> str:
-        """Raises StartFailed."""
-        async with self._start:
-            await self.child.start()
-        return self.url
-
-    def notice_death(self) -> None:
-        self.child.reap()
 
 
 class LocalCloud:
@@ -119,7 +100,7 @@ class LocalCloud:
         self.url = f"http://{HOST}:{port}"
         self._addresses = self._plan_addresses()
         self._values = vendor_values(
-            self._addresses, self._keys, paypal_roots=self._state / "paypal" / "root.pem"
+            self._addresses, self._keys, paypal_roots=self._state / "paypal" / "roots.pem"
         ) | read_dotenv(self.options.root / ".env")
         for name, missing in unknown_names(self._table, self._values).items():
             self._say(f"{name} asks for {', '.join(missing)}: not known here, put a value into .env")
@@ -258,7 +239,12 @@ class LocalCloud:
         if name == "pubsub":
             config |= {"topics": list(self._table.topics), "subscriptions": self._subscriptions()}
         else:
-            config |= {"queues": [{"name": queue.name, **queue.limits} for queue in self._table.queues]}
+            # base_url: a task made before a restart goes where its deployment listens now.
+            fronts = self._addresses.fronts
+            config["queues"] = [
+                {"name": queue.name, "base_url": fronts[queue.deployment], **queue.limits}
+                for queue in self._table.queues
+            ]
         file = self._state / name / "config.json"
         file.write_text(json.dumps(config, indent=1))
         return str(file)
@@ -287,11 +273,12 @@ class LocalCloud:
     def _plan_functions(self) -> None:
         platform = platform_environment(self._table, self._addresses)
         for deployment in self._table.deployments:
-            port = self._ports.port_of(f"function {deployment.name}")
+            listener = listen(HOST, self._ports.port_of(f"function {deployment.name}"))
+            lent = listener.fileno()
             program = Program(
                 name=deployment.name,
                 argv=[
-                    *(sys.executable, "-m", "local.function_process", "--host", HOST, "--port", str(port)),
+                    *(sys.executable, "-m", "local.function_process", "--listen-fd", str(lent)),
                     *("--clock", str(self._clock.path)),
                 ],
                 environment=function_environment(
@@ -304,10 +291,10 @@ class LocalCloud:
                 ),
                 folder=self.options.root,
                 log=self._logs / f"{deployment.name}.log",
+                lent_fds=(lent,),
                 stop_within_s=1.0,
             )
-            child = Child(program, lambda port=port: _accepts(port))  # type: ignore[misc]
-            self._functions[deployment.name] = FunctionProcess(deployment, child, f"http://{HOST}:{port}")
+            self._functions[deployment.name] = FunctionProcess(deployment, program, listener, host=HOST)
 
     async def _listen(self, port: int) -> None:
         verifier, issuer = Verifier(self._keys.oidc_key), Issuer(self._keys.oidc_key)
@@ -325,7 +312,7 @@ class LocalCloud:
         scheduler = Scheduler(
             self._table.schedules,
             base_urls=self._addresses.fronts,
-            timeouts_s={name: function.timeout_s for name, function in self._functions.items()},
+            timeouts_s={name: float(function.deployment.timeout_s) for name, function in self._functions.items()},
             account=account("scheduler"),
             issuer=issuer,
             clock=self._clock,
@@ -339,7 +326,11 @@ class LocalCloud:
             scheduler=scheduler,
             settling=Settling(
                 scheduler=scheduler,
-                servers={name: self._server_urls[name] for name in ("pubsub", "tasks", "paypal", "sendgrid") if name in self._servers},
+                servers={
+                    name: self._server_urls[name]
+                    for name in ("pubsub", "tasks", "paypal", "sendgrid")
+                    if name in self._servers
+                },
                 database=self._database.owner,
                 clock=self._clock,
                 session=self._session,
@@ -461,7 +452,7 @@ class LocalCloud:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(runner.cleanup() for runner in self._sites))
-        await asyncio.gather(*(function.child.stop() for function in self._functions.values()))
+        await asyncio.gather(*(function.stop() for function in self._functions.values()))
         postgres = self._servers.pop("postgres", None)
         await asyncio.gather(*(child.stop() for child in self._servers.values()))
         if postgres is not None:
@@ -474,12 +465,3 @@ def _exists(name: str) -> bool:
 
     module = f"{name}.__main__" if name in ("paypal", "sendgrid") else f"google.{name}"
     return importlib.util.find_spec(f"local.{module}") is not None
-
-
-async def _accepts(port: int) -> bool:
-    try:
-        _, writer = await asyncio.open_connection(HOST, port)
-    except OSError:
-        return False
-    writer.close()
-    return True

@@ -69,7 +69,7 @@ def test_clear_forgets_all(tmp_path: Path) -> None:
 def test_a_fault_that_no_server_knows_is_refused(tmp_path: Path, wrong: dict[str, object]) -> None:
     faults = Faults(tmp_path / "faults.db")
 
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="must"):
         faults.add(**{"target": "paypal", "fault": "lose", **wrong})  # type: ignore[arg-type]
 
     assert faults.list() == []
