@@ -442,6 +442,7 @@ create table inbox (
     recorded_at timestamptz not null,
     primary key (consumer, event_id)
 );
+create index inbox_recorded on inbox (recorded_at);
 
 create table mails (
     id uuid primary key,

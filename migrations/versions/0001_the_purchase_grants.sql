@@ -31,6 +31,8 @@ alter default privileges revoke execute on functions from public;
 grant select, insert on webhook_events to vitrine_webhooks;
 grant select, insert, update on webhook_refusals to vitrine_webhooks;
 grant select, insert, update on outbox to vitrine_webhooks;
+grant select (id), update (state, next_attempt_at, vendor_message_id, failure, updated_at) on mails to vitrine_webhooks;
+grant select, insert on mail_events to vitrine_webhooks;
 
 -- payment_jobs, of webhooks: applies what was recorded.
 grant select, update on webhook_events to vitrine_payment_jobs;
@@ -55,3 +57,8 @@ grant insert on stock_movements to vitrine_payment_jobs;
 grant select, insert on payment_facts to vitrine_payment_jobs;
 grant execute on function refuse_v1, order_json_v1, release_stock_v1, hold_stock_v1, record_facts_v1, allocate_stock_v1,
     take_stock_again_v1 to vitrine_payment_jobs;
+
+-- notify: the relay sweeps the outbox of everybody; mails are rows.
+grant select, update, delete on outbox to vitrine_notify;
+grant select, insert, delete on inbox to vitrine_notify;
+grant select, insert, update on mails to vitrine_notify;

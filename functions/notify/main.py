@@ -1,0 +1,135 @@
+"""Notify: events become mails, open mails are looked after, and the relay sweeps the outbox of every deployment."""
+
+from functools import cache
+
+from flask import Flask, Request
+
+from shared.edge.api import Api
+from shared.edge.calls import Call
+from shared.edge.payloads import read_payload
+from shared.edge.services import Services
+from shared.gateways.pubsub import PubSubPublisher
+from shared.gateways.sendgrid import SendGrid
+from shared.gateways.tasks import TaskQueue
+from shared.kernel.clock import SystemClock
+from shared.kernel.logs import Log
+from shared.notices import mailing
+from shared.notices.orders import OrderEvent
+from shared.outbox.publishing import Publisher
+from shared.outbox.relaying import relay
+from shared.persistence.connecting import connector
+from shared.persistence.database import Database
+from shared.persistence.inbox import purge_inbox
+from shared.persistence.mails import Mails
+from shared.persistence.outbox import Outbox
+from shared.settings import (
+    DatabaseSettings,
+    GoogleSettings,
+    PlatformSettings,
+    SendGridSettings,
+    TokenKeys,
+    environment,
+)
+
+log = Log(__name__)
+clock = SystemClock()
+
+
+@cache
+def platform() -> PlatformSettings:
+    return PlatformSettings.from_env(environment())
+
+
+@cache
+def google() -> GoogleSettings:
+    return GoogleSettings.from_env(environment())
+
+
+@cache
+def sendgrid() -> SendGridSettings:
+    return SendGridSettings.from_env(environment())
+
+
+@cache
+def tokens() -> TokenKeys:
+    return TokenKeys.from_env(environment())
+
+
+@cache
+def database() -> Database:
+    settings = DatabaseSettings.from_env(environment())
+    return Database(connector(settings, application=platform().deployment), size=settings.pool_size, clock=clock)
+
+
+@cache
+def publisher() -> Publisher:
+    return Publisher(
+        lambda: PubSubPublisher(project=google().project, emulator_host=google().pubsub_emulator),
+        lambda: TaskQueue(
+            project=google().project,
+            location=google().tasks_location,
+            urls=google().queue_urls,
+            invoker=google().tasks_invoker,
+            emulator_host=google().tasks_emulator,
+        ),
+    )
+
+
+@cache
+def mailer() -> SendGrid:
+    return SendGrid(sendgrid())
+
+
+@cache
+def writer() -> mailing.Writer:
+    from shared.notices.writing import Writer  # Jinja2 and Babel: the relay, each minute, needs neither
+
+    return Writer(shop_name=sendgrid().sender[0], public_url=platform().public_url)
+
+
+def mails() -> Mails:
+    return Mails(database())
+
+
+api = Api("notify", services=Services(platform=platform, ping=lambda: database().call("select 1 as ok"), clock=clock))
+
+
+@api.push("/jobs/notify/orders")
+def announce(call: Call[None]) -> None:
+    """Mails the buyer what an event of an order tells, once."""
+    event = call.event
+    assert event is not None
+    mailing.announce(
+        event.id,
+        event.name,
+        read_payload(event, OrderEvent).order,
+        writer=writer(),
+        mails=mails(),
+        mailer=mailer(),
+        tokens=tokens(),
+        clock=clock,
+    )
+
+
+@api.schedule("/jobs/notify/relay")
+def relay_outbox(call: Call[None]) -> None:
+    """Publishes what no request did, and deletes what was published long ago."""
+    done = relay(Outbox(database()), publisher(), clock=clock, within_s=_time_left_s(call))
+    purge_inbox(database(), at=clock.now())
+    if done.published or done.left or done.purged:
+        log.info("outbox_relayed", published=done.published, left=done.left, purged=done.purged)
+
+
+@api.schedule("/jobs/notify/sweep-mails")
+def sweep_mails(call: Call[None]) -> None:
+    """Sends mails that are due again."""
+    mailing.sweep(mails=mails(), mailer=mailer(), tokens=tokens(), clock=clock, within_s=_time_left_s(call))
+
+
+def _time_left_s(call: Call[None]) -> float:
+    return (call.give_up_at - call.at).total_seconds()
+
+
+def notify(request: Request) -> Flask:
+    """The entry point of the deployment `notify`."""
+    return api.app

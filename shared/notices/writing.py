@@ -1,0 +1,108 @@
+"""Words and looks of mails: a template for subject and text, another for HTML, amounts and dates in the shop's locale.
+
+What a buyer typed is escaped in HTML, and can neither end the line of a subject nor begin one of its own in a text.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from babel import Locale
+from babel.dates import format_date, format_datetime
+from babel.numbers import format_currency
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from shared.kernel.money import Money
+from shared.notices.mailing import TOKEN_PLACEHOLDER
+from shared.notices.orders import Address, Order
+
+DEFAULT_LOCALE = "en_US"
+_LONGEST_SUBJECT = 200
+_TEMPLATES = Path(__file__).parent / "templates"
+# Line and paragraph ends, control characters, halves of surrogate pairs; and what turns the direction of writing round,
+# so that one thing looks like another (CVE-2021-42574).
+_DISRUPTIVE = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+# Refunds that a mail speaks of, by its template.
+_RETURNING = {"order_cancelled": ("cancelled", "staff"), "payment_returned": ("late", "duplicate")}
+
+
+class Writer:
+    """Writes the mails of a shop of that name, whose orders are at `public_url`."""
+
+    def __init__(self, *, shop_name: str, public_url: str, locale: str = DEFAULT_LOCALE) -> None:
+        self._shop_name = shop_name
+        self._public_url = public_url.rstrip("/")
+        self._locale = Locale.parse(locale)
+        self._html = self._environment(autoescape=True)
+        self._text = self._environment(autoescape=False)
+
+    def write(self, template: str, order: Order) -> tuple[str, str, str]:
+        """Subject, text and HTML. The link opens the order for whoever has the mail, once its token is put in."""
+        facts: dict[str, Any] = {
+            "order": order,
+            "money": partial(self._money, order.currency),
+            "totals": list(self._totals(order)),
+            "address": list(self._lines_of(order.shipping_address)),
+            "returning": order.returning_minor(*_RETURNING.get(template, ())),
+            "order_url": f"{self._public_url}/orders/{order.number}#k={TOKEN_PLACEHOLDER}",
+            "shop_name": self._shop_name,
+            "shop_url": self._public_url,
+            "language": self._locale.language,
+        }
+        # The first line of a text template is the subject.
+        subject, _, text = self._text.get_template(f"{template}.txt").render(facts).partition("\n")
+        subject = one_line(subject)[:_LONGEST_SUBJECT]
+        html = self._html.get_template(f"{template}.html").render(facts, subject=subject)
+        return subject, text.strip() + "\n", html
+
+    def _environment(self, *, autoescape: bool) -> Environment:
+        environment = Environment(
+            loader=FileSystemLoader(_TEMPLATES),
+            autoescape=autoescape,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            # Whatever an expression gives stays within its line; what is markup already (a Markup) stays as it is.
+            finalize=lambda value: one_line(value) if type(value) is str else value,
+        )
+        environment.filters["date"] = lambda moment: format_date(moment, "long", locale=self._locale)
+        environment.filters["moment"] = self._moment
+        return environment
+
+    def _money(self, currency: str, minor: int) -> str:
+        return str(format_currency(Money(minor, currency).major(), currency, locale=self._locale))
+
+    def _moment(self, moment: datetime) -> str:
+        return str(format_datetime(moment.astimezone(UTC), "MMMM d, h:mm a 'UTC'", locale=self._locale))
+
+    def _totals(self, order: Order) -> Iterator[tuple[str, str]]:
+        """What stands between the lines and the total."""
+        money = partial(self._money, order.currency)
+        yield "Subtotal", money(order.subtotal_minor)
+        if order.discount_minor:
+            yield "Discount", money(-order.discount_minor)
+        yield "Shipping", money(order.shipping_minor)
+        if not order.prices_include_tax:
+            yield "Tax", money(order.tax_minor)
+
+    def _lines_of(self, address: Address) -> Iterator[str]:
+        city = " ".join(part for part in (address.city, address.region, address.postal_code) if part)
+        country = self._locale.territories.get(address.country.upper(), address.country)
+        for part in (address.name, address.line1, address.line2, city, country):
+            if part:
+                yield part
+
+
+def one_line(text: str) -> str:
+    """Without anything that ends a line or turns its direction; one space for several."""
+    kept = "".join(" " if _is_disruptive(character) else character for character in text)
+    return re.sub(r" {2,}", " ", kept).strip()
+
+
+def _is_disruptive(character: str) -> bool:
+    return unicodedata.category(character) in _DISRUPTIVE or character in _TURNING
