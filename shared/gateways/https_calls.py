@@ -33,7 +33,7 @@ class Answer:
 class Origin:
     """One scheme, host and port. Safe for threads: a connection is used by one call at a time."""
 
-    def __init__(self, base_url: str, *, answer_limit: int = 4 << 20) -> None:
+    def __init__(self, base_url: str, *, read_timeout_s: float = READ_TIMEOUT_S, answer_limit: int = 4 << 20) -> None:
         parts = urlsplit(base_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"{base_url!r} is no http or https URL")
@@ -41,6 +41,7 @@ class Origin:
         self._host = parts.hostname
         self._port = parts.port
         self._path = parts.path.rstrip("/")
+        self._read_timeout_s = read_timeout_s
         self._answer_limit = answer_limit
         self._idle: list[tuple[http.client.HTTPConnection, float]] = []
 
@@ -67,6 +68,11 @@ class Origin:
                 connection.close()
                 raise
 
+    def close(self) -> None:
+        """Close what is kept idle; a later call opens a new connection."""
+        while self._idle:
+            self._idle.pop()[0].close()
+
     def _exchange(
         self,
         connection: http.client.HTTPConnection,
@@ -78,7 +84,7 @@ class Origin:
     ) -> Answer:
         if connection.sock is None:
             connection.connect()  # sets TCP_NODELAY
-        connection.sock.settimeout(READ_TIMEOUT_S)
+        connection.sock.settimeout(self._read_timeout_s)
         connection.request(method, self._path + path, body=body, headers=dict(headers))
         response = connection.getresponse()
         content = bytearray()
@@ -88,6 +94,8 @@ class Origin:
                 raise http.client.HTTPException("the answer is too long")
             if time.monotonic() > until:
                 raise TimeoutError("the answer takes too long")
+        if response.length == 0:
+            response.close()  # read1 leaves that to its caller where the length was known; the connection stays open
         answer = Answer(response.status, bytes(content), {name.lower(): value for name, value in response.getheaders()})
         if not response.isclosed() or response.will_close or len(self._idle) >= _KEPT:
             connection.close()

@@ -79,6 +79,9 @@ class PayPal:
         self._token = ""
         self._token_until = 0.0
 
+    def close(self) -> None:
+        self._origin.close()
+
     def open(self, request: PaymentRequest) -> Approval:
         reply = self._send("POST", "/v2/checkout/orders", _order_of(request, self._prefix), request_id=request.order_id)
         if not reply.done:
