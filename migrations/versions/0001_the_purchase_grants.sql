@@ -62,3 +62,15 @@ grant execute on function refuse_v1, order_json_v1, release_stock_v1, hold_stock
 grant select, update, delete on outbox to vitrine_notify;
 grant select, insert, delete on inbox to vitrine_notify;
 grant select, insert, update on mails to vitrine_notify;
+
+-- search: reads the catalogue and what is in stock, nothing else.
+grant select on brands, categories, products, slug_history, variants, stock_levels to vitrine_search;
+grant execute on function fold_v1 to vitrine_search;
+
+-- inventory, of the catalogue: the import.
+grant select on shop_settings, orders, order_lines to vitrine_inventory;
+grant select, insert on brands, categories to vitrine_inventory;
+grant select, insert, update, delete on products, slug_history to vitrine_inventory;
+grant select, insert, update on variants, stock_levels to vitrine_inventory;
+grant insert on stock_movements to vitrine_inventory;
+grant execute on function fold_v1, product_words_v1 to vitrine_inventory;

@@ -1,0 +1,196 @@
+"""`python -m functions.inventory.cli import FILE`: a catalogue file into a shop, from a merchant's shell.
+
+The shop is the one of DATABASE_URL, else the one that runs in this checkout. Exit status: 0 everything went in, 1 some
+lines were refused (stderr and FILE.errors say which and why), 2 nothing could be read or written.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Self, TextIO
+
+from shared.catalog.files import Unreadable, read_rows
+from shared.catalog.importing import Counts, Refusal, import_rows
+from shared.kernel.clock import SystemClock
+from shared.kernel.errors import Unavailable
+from shared.persistence.catalog import Catalogue
+from shared.persistence.connecting import connector
+from shared.persistence.database import Database, SqlError
+from shared.settings import DatabaseSettings, SettingsError, environment
+
+ALL_WENT_IN, SOME_REFUSED, UNREADABLE = 0, 1, 2
+
+# A shop without settings yet sells in this; its settings, once written, decide.
+DEFAULT_CURRENCY = "USD"
+# What the running shop of this checkout says of itself.
+INSTANCES = Path(".local")
+SHOWN_REFUSALS = 100
+STATEMENT_TIMEOUT_MS = 120_000
+
+
+class NoShop(Exception):
+    """There is no database to import into; the message says what to do."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = _read_arguments(argv)
+    try:
+        with open(arguments.file, "rb", buffering=1 << 16) as raw:
+            return _import(raw, arguments.file, default_on_hand=arguments.default_on_hand, quiet=arguments.quiet)
+    except FileNotFoundError:
+        return _give_up(f"{arguments.file}: there is no such file")
+    except (OSError, Unreadable) as error:
+        return _give_up(f"{arguments.file}: {error}")
+    except (NoShop, SettingsError) as error:
+        return _give_up(str(error))
+    except Unavailable:
+        return _give_up("the database does not answer; what was imported before is in, and the import may be repeated")
+    except SqlError as error:
+        return _give_up(f"the database refuses: {error.message}")
+
+
+def _read_arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m functions.inventory.cli")
+    commands = parser.add_subparsers(dest="command", required=True)
+    importing = commands.add_parser(
+        "import",
+        help="JSON Lines or CSV, also gzipped; adds what is new, changes what is known by its SKU",
+        description="Columns: sku, product, name, brand, category_path (levels by ' > '), description, "
+        "price (major units), currency, option.<name>, weight_g, tax_class, image_url, on_hand, popularity; "
+        "others become attributes.",
+    )
+    importing.add_argument("file", type=Path, metavar="FILE")
+    importing.add_argument(
+        "--default-on-hand", type=_units, metavar="N", help="units of a new SKU whose line has no on_hand"
+    )
+    importing.add_argument("--quiet", action="store_true", help="no progress bar and no summary")
+    return parser.parse_args(argv)
+
+
+def _units(text: str) -> int:
+    units = int(text)
+    if not 0 <= units <= 1_000_000_000:
+        raise ValueError
+    return units
+
+
+def _import(raw: IO[bytes], file: Path, *, default_on_hand: int | None, quiet: bool) -> int:
+    database = Database(
+        connector(_settings(), application="vitrine-import", statement_timeout_ms=STATEMENT_TIMEOUT_MS),
+        size=1,
+        clock=SystemClock(),
+    )
+    catalogue = Catalogue(database, reason=f"import of {file.name}"[:200])
+    currency = catalogue.find_currency() or DEFAULT_CURRENCY
+    began = time.monotonic()
+    with ExitStack() as stack:
+        refusals = stack.enter_context(_Refusals(file.with_name(file.name + ".errors")))
+        advance = stack.enter_context(_progress(raw, shown=not quiet and sys.stderr.isatty()))
+        counts = import_rows(
+            read_rows(raw, file.name),
+            catalogue=catalogue,
+            currency=currency,
+            report=refusals.report,
+            default_on_hand=default_on_hand,
+            batch_written=advance,
+        )
+    if counts.new + counts.changed:
+        catalogue.analyze()
+    if not quiet:
+        took = time.monotonic() - began
+        _say(
+            f"{file.name}: {counts.new} new, {counts.changed} changed, {counts.unchanged} unchanged, "
+            f"{counts.refused} refused in {took:.1f} s"
+        )
+    return SOME_REFUSED if counts.refused else ALL_WENT_IN
+
+
+def _settings() -> DatabaseSettings:
+    """DATABASE_URL, or the ways of a deployment, or the shop that runs in this checkout. Raises NoShop."""
+    env = dict(environment())
+    if "DATABASE_ACCESS" not in env:
+        url = env.get("DATABASE_URL") or _find_running_shop()
+        # A person at a shell may name a URL whatever the environment is called; a deployment may not.
+        env |= {"VITRINE_ENVIRONMENT": "local", "DATABASE_ACCESS": "url", "DATABASE_URL": url}
+    return DatabaseSettings.from_env({"POOL_SIZE": "1"} | env)
+
+
+def _find_running_shop() -> str:
+    for instance in sorted(INSTANCES.glob("*/instance.json")):
+        try:
+            url = json.loads(instance.read_text())["database_url"]
+        except (OSError, ValueError, KeyError):
+            continue
+        return str(url)
+    raise NoShop("no shop runs in this folder: start one with `make run`, or set DATABASE_URL")
+
+
+@dataclass
+class _Refusals:
+    """Says each refusal on stderr, the first hundred of them, and writes all into `file`; no refusal, no file."""
+
+    file: Path
+    said: int = 0
+    _written: TextIO | None = None
+
+    def __enter__(self) -> Self:
+        self.file.unlink(missing_ok=True)
+        return self
+
+    def report(self, refusal: Refusal) -> None:
+        name = f" ({refusal.sku})" if refusal.sku else ""
+        text = f"line {refusal.line}{name}: {refusal.reason}"
+        self.said += 1
+        if self._written is None:
+            self._written = self.file.open("w", encoding="utf-8", errors="backslashreplace")
+        self._written.write(text + "\n")
+        if self.said <= SHOWN_REFUSALS:
+            _say(text)
+        elif self.said == SHOWN_REFUSALS + 1:
+            _say(f"more refusals are in {self.file}")
+
+    def __exit__(self, *_: object) -> None:
+        if self._written is not None:
+            self._written.close()
+
+
+@contextmanager
+def _progress(raw: IO[bytes], *, shown: bool) -> Iterator[Callable[[Counts], None]]:
+    """A bar over the bytes of the file, drawn on a terminal only."""
+    if not shown:
+        yield lambda counts: None
+        return
+    # Only a person at a terminal needs it; a deployed archive does not carry it.
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    size = Path(raw.name).stat().st_size
+    columns = (BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TextColumn("{task.description}"))
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
+        task = progress.add_task("", total=size)
+
+        def advance(counts: Counts) -> None:
+            lines = counts.new + counts.changed + counts.unchanged
+            progress.update(task, completed=raw.tell(), description=f"{lines} lines, {counts.refused} refused")
+
+        yield advance
+
+
+def _say(text: str) -> None:
+    # What a file contains must not drive the terminal: everything that is not printable is written as an escape.
+    safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    sys.stderr.write(safe.encode(errors="backslashreplace").decode() + "\n")
+
+
+def _give_up(reason: str) -> int:
+    _say(reason)
+    return UNREADABLE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,580 @@
+"""The catalogue as an import writes it: brands, categories, products, variants, and the counts of stock.
+
+One step writes a batch. Imports take turns by an advisory lock, so two of them never wait for each other's rows, and
+stock rows are locked last and in (sku, location) order like everywhere (DESIGN.md rule 13). A step reads what is there,
+lets shared.catalog decide what changes, and writes only that.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+from uuid import UUID
+
+from shared.catalog.importing import Counts, Describing, Refusal, Written
+from shared.catalog.products import ImportLine, Product, Refused, Variant
+from shared.catalog.slugs import numbered, product_slugs, slug_of
+from shared.kernel.ids import new_id
+from shared.persistence.database import Database, Row, Transaction, as_json
+
+LOCATION = "main"
+
+# Waits for the other importer's batch, not for a forgotten lock: longer than a batch takes. Plans are made for each
+# batch: one that was made while the tables were empty would read all of them, batch after batch.
+_TAKE_TURN = """
+select set_config('lock_timeout', '60s', true), pg_advisory_xact_lock(hashtext('catalogue-import')),
+    set_config('lock_timeout', '5s', true), set_config('plan_cache_mode', 'force_custom_plan', true)
+"""
+
+_KNOWN_VARIANTS = """
+select v.sku, v.options, v.price_minor, v.currency, v.weight_g, v.tax_class, v.position, v.product_id, p.group_key
+from variants v join products p on p.id = v.product_id
+where v.sku = any(:skus::text[])
+"""
+
+_KNOWN_PRODUCTS = """
+select p.id, p.group_key, p.slug, p.name, b.name as brand, p.category_id, p.description, p.attributes,
+    to_json(p.image_urls) as image_urls, p.popularity
+from products p left join brands b on b.id = p.brand_id
+where p.group_key = any(:group_keys::text[])
+"""
+
+# Names from the top of the tree down to each category.
+_CATEGORY_NAMES = """
+with recursive trail as (
+    select id as leaf, parent_id, name, 0 as height from categories where id = any(:ids::uuid[])
+    union all
+    select t.leaf, c.parent_id, c.name, t.height + 1 from trail t join categories c on c.id = t.parent_id
+)
+select leaf, array_agg(name order by height desc) as names from trail group by leaf
+"""
+
+_SIBLINGS = """
+select product_id, sku, price_minor, position from variants where product_id = any(:ids::uuid[])
+order by product_id, position, sku
+"""
+
+# What a name is by lower(), which is what the unique index compares.
+_KNOWN_BRANDS = """
+select wanted, b.id, b.name from unnest(:names::text[]) as w (wanted) join brands b on lower(b.name) = lower(wanted)
+"""
+
+_TAKEN_BRAND_SLUGS = "select slug from brands where slug = any(:slugs::text[])"
+
+_ADD_BRANDS = """
+insert into brands (id, slug, name)
+select id, slug, name from unnest(:ids::uuid[], :slugs::text[], :names::text[]) as b (id, slug, name)
+on conflict do nothing
+"""
+
+_CHILD_CATEGORIES = """
+select w.parent_id, w.wanted, c.id, c.name, c.path
+from unnest(:parent_ids::uuid[], :names::text[]) as w (parent_id, wanted)
+join categories c on c.parent_id is not distinct from w.parent_id and lower(c.name) = lower(w.wanted)
+"""
+
+_TAKEN_PATHS = "select path from categories where path = any(:paths::text[])"
+
+_ADD_CATEGORY = """
+insert into categories (id, parent_id, slug, path, name, position)
+select :id::uuid, :parent_id::uuid, :slug::text, :path::text, :name::text,
+    (select coalesce(max(position) + 1, 0) from categories where parent_id is not distinct from :parent_id::uuid)
+"""
+
+# A slug that once led to another product keeps doing so: it is taken as well.
+_TAKEN_SLUGS = """
+select slug, id as product_id from products where slug = any(:slugs::text[])
+union all
+select slug, product_id from slug_history where slug = any(:slugs::text[])
+"""
+
+_WRITE_PRODUCTS = """
+insert into products as p (id, slug, group_key, name, description, brand_id, category_id, attributes, image_urls,
+    popularity, price_minor, currency, published_at, created_at, updated_at, words, search_text)
+select w.id, w.slug, w.group_key, w.name, w.description, w.brand_id, w.category_id, w.attributes, w.image_urls,
+    w.popularity, w.price_minor, w.currency, :now::timestamptz, :now::timestamptz, :now::timestamptz,
+    product_words_v1(w.name, w.brand, w.categories, w.description, w.skus),
+    left(fold_v1(w.name || ' ' || w.brand || ' ' || w.skus), 8000)
+from json_to_recordset(:products::json) as w (id uuid, slug text, group_key text, name text, description text,
+    brand text, brand_id uuid, categories text, category_id uuid, attributes jsonb, image_urls text[],
+    popularity integer, price_minor bigint, currency text, skus text)
+order by w.group_key
+on conflict (group_key) do update set
+    slug = excluded.slug, name = excluded.name, description = excluded.description, brand_id = excluded.brand_id,
+    category_id = excluded.category_id, attributes = excluded.attributes, image_urls = excluded.image_urls,
+    popularity = excluded.popularity, price_minor = excluded.price_minor, currency = excluded.currency,
+    updated_at = excluded.updated_at, words = excluded.words, search_text = excluded.search_text
+"""
+
+_FORGET_OLD_SLUGS = "delete from slug_history where slug = any(:slugs::text[])"
+
+_KEEP_OLD_SLUGS = """
+insert into slug_history (slug, product_id)
+select slug, product_id from unnest(:slugs::text[], :ids::uuid[]) as h (slug, product_id) order by slug
+on conflict (slug) do update set product_id = excluded.product_id
+"""
+
+_WRITE_VARIANTS = """
+insert into variants as v (sku, product_id, position, options, price_minor, currency, weight_g, tax_class, updated_at)
+select w.sku, w.product_id, w.position, w.options, w.price_minor, w.currency, w.weight_g, w.tax_class,
+    :now::timestamptz
+from json_to_recordset(:variants::json) as w (sku text, product_id uuid, position integer, options jsonb,
+    price_minor bigint, currency text, weight_g integer, tax_class text)
+order by w.sku collate "C"
+on conflict (sku) do update set
+    product_id = excluded.product_id, position = excluded.position, options = excluded.options,
+    price_minor = excluded.price_minor, currency = excluded.currency, weight_g = excluded.weight_g,
+    tax_class = excluded.tax_class, updated_at = excluded.updated_at
+"""
+
+# A product whose variants have all moved ends; whoever has its address finds the product that they moved to.
+_END_EMPTY_PRODUCTS = (
+    """
+update slug_history h set product_id = m.heir
+from unnest(:ids::uuid[], :heirs::uuid[]) as m (id, heir)
+where h.product_id = m.id and not exists (select from variants v where v.product_id = m.id)
+""",
+    """
+insert into slug_history (slug, product_id)
+select p.slug, m.heir from unnest(:ids::uuid[], :heirs::uuid[]) as m (id, heir) join products p on p.id = m.id
+where not exists (select from variants v where v.product_id = m.id)
+on conflict (slug) do update set product_id = excluded.product_id
+""",
+    """
+delete from products p using unnest(:ids::uuid[], :heirs::uuid[]) as m (id, heir)
+where p.id = m.id and not exists (select from variants v where v.product_id = m.id)
+""",
+)
+
+# One that some variants have left: its price, words and text are those of what stays.
+_REFRESH_PRODUCTS = """
+update products p set
+    price_minor = n.price_minor, updated_at = :now::timestamptz,
+    words = product_words_v1(p.name, n.brand, n.categories, p.description, n.skus),
+    search_text = left(fold_v1(p.name || ' ' || n.brand || ' ' || n.skus), 8000)
+from (
+    select o.id, coalesce(b.name, '') as brand, v.skus, v.price_minor,
+        coalesce((select string_agg(a.name, ' ' order by length(a.path)) from categories a
+                  where c.path = a.path or starts_with(c.path, a.path || '/')), '') as categories
+    from products o
+    join lateral (select string_agg(sku, ' ' order by position, sku) as skus, min(price_minor) as price_minor
+                  from variants where product_id = o.id) v on v.skus is not null
+    left join brands b on b.id = o.brand_id
+    left join categories c on c.id = o.category_id
+    where o.id = any(:ids::uuid[])
+) n
+where p.id = n.id
+"""
+
+_LEVELS = "select sku, on_hand from stock_levels where sku = any(:skus::text[]) and location = :location::text"
+
+# A level of stock and its movements in one statement: one never changes without the other.
+_RECEIVE_STOCK = """
+with made as (
+    insert into stock_levels (sku, location, on_hand)
+    select sku, :location::text, on_hand from unnest(:skus::text[], :on_hand::int[]) as w (sku, on_hand)
+    order by sku collate "C"
+    on conflict do nothing
+    returning sku, on_hand
+), moved as (
+    insert into stock_movements (at, sku, location, kind, delta_on_hand, delta_held, actor, reason)
+    select :now::timestamptz, sku, :location::text, 'receive', on_hand, 0, 'import', :reason::text
+    from made where on_hand <> 0 order by sku
+)
+select sku from made
+"""
+
+_LOCK_LEVELS = """
+select sku, on_hand, held from stock_levels where sku = any(:skus::text[]) and location = :location::text
+order by sku, location for update
+"""
+
+_COUNT_STOCK = """
+with counted as (
+    update stock_levels s set on_hand = w.on_hand
+    from unnest(:skus::text[], :on_hand::int[]) as w (sku, on_hand)
+    where s.sku = w.sku and s.location = :location::text and s.held <= w.on_hand
+    returning s.sku
+)
+insert into stock_movements (at, sku, location, kind, delta_on_hand, delta_held, actor, reason)
+select :now::timestamptz, w.sku, :location::text, 'count', w.delta, 0, 'import', :reason::text
+from unnest(:skus::text[], :deltas::int[]) as w (sku, delta) join counted using (sku)
+order by w.sku collate "C"
+"""
+
+_HOLDING_ORDERS = """
+select l.sku, array_agg(o.number order by o.number) as numbers
+from order_lines l join orders o on o.id = l.order_id
+where l.sku = any(:skus::text[]) and l.location = :location::text and l.held + l.allocated > 0
+group by l.sku
+"""
+
+# Whoever does not own the tables gets a warning instead; autovacuum comes a minute later anyway.
+_ANALYZE = "analyze brands, categories, products, variants, stock_levels"
+
+_SHOP_CURRENCY = "select value->>'currency' as currency from shop_settings where id = 'shop'"
+
+
+class Catalogue:
+    """What an import writes through; `reason` stands in every movement of stock."""
+
+    def __init__(self, database: Database, *, reason: str) -> None:
+        self._database = database
+        self._reason = reason
+
+    def find_currency(self) -> str | None:
+        """The currency of the shop, if it has its settings yet."""
+        row = self._database.find(_SHOP_CURRENCY)
+        return row["currency"] if row else None
+
+    def analyze(self) -> None:
+        """Tell the planner about what is there now: a page right after a large import needs it."""
+        self._database.call(_ANALYZE)
+
+    def write(self, lines: Sequence[ImportLine], *, describing: Describing, default_on_hand: int | None) -> Written:
+        """The whole batch or nothing; a line that cannot go in is a refusal, the others go in."""
+        return self._database.step(lambda tx: _Batch(tx, describing, self._reason).write(lines, default_on_hand))
+
+
+@dataclass(slots=True)
+class _Sold:
+    """A variant in a batch: as it was, as it will be, and where it belonged."""
+
+    line: ImportLine
+    variant: Variant
+    before: Variant | None
+    left: UUID | None = None
+
+
+@dataclass(slots=True)
+class _Described:
+    """A product in a batch, as it was and as it will be, with its variants as they will be."""
+
+    product: Product
+    before: Product | None
+    prices: dict[str, int] = field(default_factory=dict)
+    next_position: int = 0
+    sold: list[_Sold] = field(default_factory=list)
+
+    @property
+    def changed(self) -> bool:
+        return self.product != self.before or any(sold.variant != sold.before or sold.left for sold in self.sold)
+
+
+class _Batch:
+    """One batch in its transaction."""
+
+    def __init__(self, tx: Transaction, describing: Describing, reason: str) -> None:
+        self._tx = tx
+        self._describing = describing
+        self._reason = reason
+        self._refusals: list[Refusal] = []
+
+    def write(self, lines: Sequence[ImportLine], default_on_hand: int | None) -> Written:
+        self._tx.rows(_TAKE_TURN)
+        variants = {row["sku"]: row for row in self._tx.rows(_KNOWN_VARIANTS, skus=[line.sku for line in lines])}
+        group_keys = {line.sku: _group_key(line, variants.get(line.sku)) for line in lines}
+        products = self._known_products(set(group_keys.values()))
+
+        counts = Counts()
+        for line in lines:
+            try:
+                self._tell(line, group_keys[line.sku], products, variants.get(line.sku))
+            except Refused as reason:
+                self._refusals.append(Refusal(line.line, line.sku, str(reason)))
+        told = [described for described in products.values() if described.sold]
+        self._write_products([described for described in told if described.changed])
+        counted = self._count_stock([sold for described in told for sold in described.sold], default_on_hand)
+
+        for described in told:
+            described_anew = described.product != described.before
+            for sold in described.sold:
+                if sold.before is None:
+                    counts.new += 1
+                elif sold.variant != sold.before or sold.left or described_anew or sold.line.sku in counted:
+                    counts.changed += 1
+                else:
+                    counts.unchanged += 1
+        counts.refused = len(self._refusals)
+        return Written(counts, sorted(self._refusals, key=lambda refusal: refusal.line))
+
+    # Reading and deciding ---------------------------------------------------------------------------------------------
+
+    def _known_products(self, group_keys: Collection[str]) -> dict[str, _Described]:
+        rows = self._tx.rows(_KNOWN_PRODUCTS, group_keys=sorted(group_keys))
+        category_ids = {row["category_id"] for row in rows if row["category_id"] is not None}
+        names = {}
+        if category_ids:
+            trails = self._tx.rows(_CATEGORY_NAMES, ids=sorted(category_ids))
+            names = {row["leaf"]: tuple(row["names"]) for row in trails}
+        known = {}
+        by_id = {}
+        for row in rows:
+            product = _product(row, names.get(row["category_id"], ()))
+            known[product.group_key] = by_id[product.id] = _Described(product, before=product)
+        if by_id:
+            for row in self._tx.rows(_SIBLINGS, ids=sorted(by_id)):
+                described = by_id[row["product_id"]]
+                described.prices[row["sku"]] = row["price_minor"]
+                described.next_position = row["position"] + 1
+        return known
+
+    def _tell(self, line: ImportLine, group_key: str, products: dict[str, _Described], known: Row | None) -> None:
+        """Work the line into its variant and, where it is the product's first in this file, into the product."""
+        described = products.get(group_key)
+        moved = known is not None and known["group_key"] != group_key
+        if known is None or moved:
+            position = described.next_position if described else 0
+        else:
+            position = known["position"]
+        before = _variant(known) if known is not None else None
+        if before is None:
+            variant = Variant.made_by(line, position=position)
+        else:
+            variant = replace(before.told(line), position=position)
+
+        if described is None:
+            made = Product.made_by(line, group_key=group_key)
+            described = products[group_key] = _Described(made, before=None)
+            self._describing.claim(group_key, line.line)
+        elif described.before is not None and self._describing.claim(group_key, line.line):
+            described.product = described.product.told(line)
+        left = known["product_id"] if known is not None and moved else None
+        described.sold.append(_Sold(line, variant, before, left))
+        described.prices[variant.sku] = variant.price_minor
+        described.next_position = max(described.next_position, variant.position + 1)
+
+    # Writing ----------------------------------------------------------------------------------------------------------
+
+    def _write_products(self, changed: Sequence[_Described]) -> None:
+        if not changed:
+            return
+        brands = self._brand_ids({described.product.brand for described in changed} - {""})
+        categories = self._category_ids({described.product.category for described in changed} - {()})
+        old_slugs = self._choose_slugs(changed)
+        now = self._tx.clock.now()
+        self._tx.rows(
+            _WRITE_PRODUCTS,
+            products=as_json(
+                [
+                    {
+                        "id": described.product.id,
+                        "slug": described.product.slug,
+                        "group_key": described.product.group_key,
+                        "name": described.product.name,
+                        "description": described.product.description,
+                        "brand": described.product.brand,
+                        "brand_id": brands.get(described.product.brand),
+                        "categories": " ".join(described.product.category),
+                        "category_id": categories.get(described.product.category),
+                        "attributes": described.product.attributes,
+                        "image_urls": described.product.image_urls,
+                        "popularity": described.product.popularity,
+                        "price_minor": min(described.prices.values()),
+                        "currency": described.sold[0].variant.currency,
+                        "skus": " ".join(described.prices)[:8000],
+                    }
+                    for described in changed
+                ]
+            ),
+            now=now,
+        )
+        if old_slugs:
+            self._tx.rows(_KEEP_OLD_SLUGS, slugs=list(old_slugs), ids=list(old_slugs.values()))
+        sold = [(described.product.id, sold) for described in changed for sold in described.sold]
+        moved = {one.left: product_id for product_id, one in sold if one.left is not None}
+        sold = [(product_id, one) for product_id, one in sold if one.variant != one.before or one.left]
+        if sold:
+            self._tx.rows(_WRITE_VARIANTS, variants=as_json([_variant_json(*one) for one in sold]), now=now)
+        if moved:
+            for statement in _END_EMPTY_PRODUCTS:
+                self._tx.rows(statement, ids=list(moved), heirs=list(moved.values()))
+            self._tx.rows(_REFRESH_PRODUCTS, ids=list(moved), now=now)
+
+    def _choose_slugs(self, changed: Iterable[_Described]) -> dict[str, UUID]:
+        """Give new and renamed products their slug; returns the slugs that they leave behind."""
+        renamed = {
+            described.product.group_key: product_slugs(described.product.name, described.product.group_key)
+            for described in changed
+            if described.before is None or described.product.name != described.before.name
+        }
+        if not renamed:
+            return {}
+        wanted = sorted({slug for slugs in renamed.values() for slug in slugs})
+        owners = {row["slug"]: row["product_id"] for row in self._tx.rows(_TAKEN_SLUGS, slugs=wanted)}
+        left: dict[str, UUID] = {}
+        taken_back = []
+        for described in changed:
+            slugs = renamed.get(described.product.group_key)
+            # A name that changes within its slug, or whose slug had a suffix, keeps its address.
+            if slugs is None or described.product.slug in slugs:
+                continue
+            own = described.product.id
+            slug = next(slug for slug in slugs if owners.get(slug, own) == own)
+            if slug in owners:
+                taken_back.append(slug)
+            owners[slug] = own
+            if described.product.slug:
+                left[described.product.slug] = own
+            described.product = replace(described.product, slug=slug)
+        if taken_back:
+            self._tx.rows(_FORGET_OLD_SLUGS, slugs=taken_back)
+        return left
+
+    def _brand_ids(self, names: Collection[str]) -> dict[str, UUID]:
+        """The brands by these names, made where they are missing."""
+        wanted = sorted(names)
+        known = {row["wanted"]: row["id"] for row in self._tx.rows(_KNOWN_BRANDS, names=wanted)} if wanted else {}
+        missing = sorted({name.lower(): name for name in reversed(wanted) if name not in known}.values())
+        if not missing:
+            return known
+        slugs: list[str] = []
+        for name in missing:
+            slugs.append(self._free_slug(slug_of(name, fallback="brand"), _TAKEN_BRAND_SLUGS, also=slugs))
+        self._tx.rows(_ADD_BRANDS, ids=[new_id() for _ in missing], slugs=slugs, names=missing)
+        return {row["wanted"]: row["id"] for row in self._tx.rows(_KNOWN_BRANDS, names=wanted)}
+
+    def _free_slug(self, slug: str, taken_by: str, *, also: Collection[str]) -> str:
+        number = 1
+        while True:
+            candidates = [numbered(slug, number + step) for step in range(20)]
+            taken = {row["slug"] for row in self._tx.rows(taken_by, slugs=candidates)} | set(also)
+            free = next((candidate for candidate in candidates if candidate not in taken), None)
+            if free is not None:
+                return free
+            number += len(candidates)
+
+    def _category_ids(self, paths: Collection[tuple[str, ...]]) -> dict[tuple[str, ...], UUID]:
+        """The categories by their names from the top, made where they are missing: level by level."""
+        found: dict[tuple[str, ...], tuple[UUID, str]] = {}
+        depth = 1
+        while wanted := sorted({path[:depth] for path in paths if len(path) >= depth}):
+            parents = [found[path[:-1]][0] if depth > 1 else None for path in wanted]
+            rows = self._tx.rows(_CHILD_CATEGORIES, parent_ids=parents, names=[path[-1] for path in wanted])
+            known = {(row["parent_id"], row["wanted"]): (row["id"], row["path"]) for row in rows}
+            for path, parent_id in zip(wanted, parents, strict=True):
+                child = known.get((parent_id, path[-1]))
+                if child is None:
+                    child = self._add_category(path[-1], found.get(path[:-1]))
+                found[path] = child
+            depth += 1
+        return {path: found[path][0] for path in paths}
+
+    def _add_category(self, name: str, parent: tuple[UUID, str] | None) -> tuple[UUID, str]:
+        # Two spellings of one name in one batch: the second finds what the first has made.
+        parent_id = parent[0] if parent else None
+        rows = self._tx.rows(_CHILD_CATEGORIES, parent_ids=[parent_id], names=[name])
+        if rows:
+            return rows[0]["id"], rows[0]["path"]
+        slug, prefix = slug_of(name, fallback="category"), f"{parent[1]}/" if parent else ""
+        number = 1
+        while self._tx.rows(_TAKEN_PATHS, paths=[prefix + numbered(slug, number)]):
+            number += 1
+        made, path = new_id(), prefix + numbered(slug, number)
+        self._tx.rows(_ADD_CATEGORY, id=made, parent_id=parent_id, slug=numbered(slug, number), path=path, name=name)
+        return made, path
+
+    # Stock ------------------------------------------------------------------------------------------------------------
+
+    def _count_stock(self, told: Sequence[_Sold], default_on_hand: int | None) -> Collection[str]:
+        """New SKUs receive what the file has of them; the others are counted, never below what orders hold.
+
+        Returns the SKUs whose stock is another now.
+        """
+        levels = {
+            row["sku"]: row["on_hand"]
+            for row in self._tx.rows(_LEVELS, skus=[sold.line.sku for sold in told], location=LOCATION)
+        }
+        wanted: dict[str, int] = {}
+        lines: dict[str, int] = {}
+        for sold in told:
+            sku, on_hand = sold.line.sku, sold.line.on_hand
+            if on_hand is None and sku not in levels:
+                on_hand = default_on_hand
+            if on_hand is not None and levels.get(sku) != on_hand:
+                wanted[sku], lines[sku] = on_hand, sold.line.line
+        new = sorted(wanted.keys() - levels.keys())
+        if new:
+            made = self._tx.rows(
+                _RECEIVE_STOCK,
+                skus=new,
+                on_hand=[wanted[sku] for sku in new],
+                location=LOCATION,
+                now=self._tx.clock.now(),
+                reason=self._reason,
+            )
+            changed |= {row["sku"] for row in made}
+        wanted = {sku: on_hand for sku, on_hand in wanted.items() if sku not in changed}
+        if not wanted:
+            return changed
+        locked = self._tx.rows(_LOCK_LEVELS, skus=sorted(wanted), location=LOCATION)
+        short = {row["sku"]: row["held"] for row in locked if wanted[row["sku"]] < row["held"]}
+        counted = [row for row in locked if row["sku"] not in short and row["on_hand"] != wanted[row["sku"]]]
+        if counted:
+            self._tx.rows(
+                _COUNT_STOCK,
+                skus=[row["sku"] for row in counted],
+                on_hand=[wanted[row["sku"]] for row in counted],
+                deltas=[wanted[row["sku"]] - row["on_hand"] for row in counted],
+                location=LOCATION,
+                now=self._tx.clock.now(),
+                reason=self._reason,
+            )
+            changed |= {row["sku"] for row in counted}
+        if short:
+            self._refuse_counts(short, wanted, lines)
+        return changed
+
+    def _refuse_counts(self, short: Mapping[str, int], wanted: Mapping[str, int], lines: Mapping[str, int]) -> None:
+        orders = {
+            row["sku"]: ", ".join(row["numbers"][:5])
+            for row in self._tx.rows(_HOLDING_ORDERS, skus=sorted(short), location=LOCATION)
+        }
+        for sku, held in short.items():
+            reason = f"on_hand {wanted[sku]} is below the {held} that open orders hold ({orders.get(sku, 'unknown')})"
+            self._refusals.append(Refusal(lines[sku], sku, f"{reason}: not counted, the rest of the line went in"))
+
+
+def _group_key(line: ImportLine, known: Row | None) -> str:
+    """The product that the line names; without one, the product the SKU is in already, or one of its own."""
+    return line.group_key or (known["group_key"] if known is not None else line.sku)
+
+
+def _variant(row: Mapping[str, Any]) -> Variant:
+    return Variant(
+        sku=row["sku"],
+        options=row["options"],
+        price_minor=row["price_minor"],
+        currency=row["currency"],
+        weight_g=row["weight_g"],
+        tax_class=row["tax_class"],
+        position=row["position"],
+    )
+
+
+def _variant_json(product_id: UUID, sold: _Sold) -> dict[str, Any]:
+    variant = sold.variant
+    return {
+        "sku": variant.sku,
+        "product_id": product_id,
+        "position": variant.position,
+        "options": variant.options,
+        "price_minor": variant.price_minor,
+        "currency": variant.currency,
+        "weight_g": variant.weight_g,
+        "tax_class": variant.tax_class,
+    }
+
+
+def _product(row: Mapping[str, Any], category: tuple[str, ...]) -> Product:
+    return Product(
+        id=row["id"],
+        group_key=row["group_key"],
+        slug=row["slug"],
+        name=row["name"],
+        brand=row["brand"] or "",
+        category=category,
+        description=row["description"],
+        attributes=row["attributes"],
+        image_urls=tuple(row["image_urls"]),
+        popularity=row["popularity"],
+    )
