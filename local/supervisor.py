@@ -222,7 +222,11 @@ class LocalCloud:
                 "--client-secret": values["PAYPAL_CLIENT_SECRET"],
                 "--webhook-id": values["PAYPAL_WEBHOOK_ID"],
             },
-            "sendgrid": {"--event-url": f"{hooks}/sendgrid", "--signing-key": str(self._keys.sendgrid_key)},
+            "sendgrid": {
+                "--event-url": f"{hooks}/sendgrid",
+                "--signing-key": str(self._keys.sendgrid_key),
+                "--api-key": values["SENDGRID_API_KEY"],
+            },
         }
         flags = [part for pair in (common | dict(more[name])).items() for part in pair]
         return [sys.executable, "-m", f"local.{package}", *flags]
@@ -364,15 +368,31 @@ class LocalCloud:
         wanted, done = self.options.catalog, self._state / "catalogue.json"
         if wanted == "none" or done.exists():
             return
-        argv = [sys.executable, "-m", "local.catalogue_import", "--url", self.url]
-        argv += ["--demo"] if wanted == "demo" else [wanted]
         self._say("Loading the catalogue ...")
-        environment = child_environment(PYTHONPATH=str(CODE)) | platform_environment(self._table, self._addresses)
-        loader = await asyncio.create_subprocess_exec(*argv, env=environment, preexec_fn=die_with_parent)
-        if await loader.wait() != 0:
-            self._say("The catalogue was not loaded; the shop runs without it.")
-            return
-        done.write_text(json.dumps({"catalog": wanted}))
+        file = wanted
+        if wanted == "demo":
+            file = str(self._state / "demo.jsonl")
+            if not await self._run_once("local.demo_catalogue", file):
+                return
+        # A line without on_hand would make a product that nobody can buy.
+        if await self._run_once("functions.inventory.cli", "import", file, "--default-on-hand", "100"):
+            done.write_text(json.dumps({"catalog": wanted}))
+
+    async def _run_once(self, module: str, *arguments: str) -> bool:
+        environment = child_environment(
+            **platform_environment(self._table, self._addresses),
+            MEDIA_URL=self._values["MEDIA_URL"],
+            MEDIA_BUCKET=self._values["MEDIA_BUCKET"],
+            DATABASE_URL=self._database.owner.url,
+            PYTHONPATH=f"{self.options.root}:{CODE}",
+        )
+        argv = [sys.executable, "-m", module, *arguments]
+        program = await asyncio.create_subprocess_exec(
+            *argv, cwd=self.options.root, env=environment, preexec_fn=die_with_parent
+        )
+        if await program.wait() != 0:
+            self._say(f"{module} failed: the shop runs without a catalogue.")
+        return program.returncode == 0
 
     # Running ----------------------------------------------------------------------------------------------------------
 
