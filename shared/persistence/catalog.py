@@ -492,6 +492,7 @@ class _Batch:
                 on_hand = default_on_hand
             if on_hand is not None and levels.get(sku) != on_hand:
                 wanted[sku], lines[sku] = on_hand, sold.line.line
+        changed: set[str] = set()
         new = sorted(wanted.keys() - levels.keys())
         if new:
             made = self._tx.rows(
