@@ -1,0 +1,186 @@
+from contextlib import suppress
+from typing import Annotated, Literal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec import Meta
+
+from shared.edge.parsing import Body, Query, parse_body, parse_query, readable_text
+from shared.edge.problems import Unreadable
+from shared.kernel.errors import Field, Invalid
+
+
+class Line(Body):
+    sku: Annotated[str, Meta(min_length=1, max_length=8)]
+    quantity: Annotated[int, Meta(ge=1, le=999)] = 1
+
+
+class Order(Body):
+    email: str
+    lines: tuple[Line, ...] = ()
+    notes: dict[str, int] | None = None
+    gift: bool = False
+
+
+class Search(Query):
+    q: Annotated[str, Meta(max_length=10)] = ""
+    limit: Annotated[int, Meta(ge=1, le=100)] = 24
+    brand: Annotated[tuple[str, ...], Meta(max_length=2)] = ()
+    in_stock: bool | None = None
+    sort: Literal["relevance", "newest"] = "relevance"
+
+
+class Needed(Query):
+    sku: str
+
+
+def test_a_good_body_becomes_what_it_says() -> None:
+    assert parse_body(b'{"email": "a@b.example", "lines": [{"sku": "A", "quantity": 2}]}', Order) == Order(
+        email="a@b.example", lines=(Line(sku="A", quantity=2),)
+    )
+
+
+@pytest.mark.parametrize(
+    ("raw", "fields"),
+    [
+        (b"{}", [Field("/email", "is required")]),
+        (b"[]", [Field("", "Expected object, got array")]),
+        (b"null", [Field("", "Expected object, got null")]),
+        (b'"text"', [Field("", "Expected object, got str")]),
+        (b'{"email": 1}', [Field("/email", "Expected str, got int")]),
+        (b'{"email": null}', [Field("/email", "Expected str, got null")]),
+        (b'{"email": "a", "total": 1}', [Field("/total", "is not known here")]),
+        (b'{"email": "a", "a/b~c": 1}', [Field("/a~1b~0c", "is not known here")]),
+        (
+            b'{"email": "a", "lines": [{"sku": "A"}, {"sku": ""}]}',
+            [Field("/lines/1/sku", "Expected str of length >= 1")],
+        ),
+        (b'{"email": "a", "lines": [{"sku": "A", "quantity": 0}]}', [Field("/lines/0/quantity", "Expected int >= 1")]),
+        (b'{"email": "a", "lines": [{"quantity": 1}]}', [Field("/lines/0/sku", "is required")]),
+        (b'{"email": "a", "lines": [{"sku": "A", "price": 1}]}', [Field("/lines/0/price", "is not known here")]),
+        (b'{"email": "a", "notes": {"x": "y"}}', [Field("/notes", "Expected int, got str")]),
+        (b'{"email": "a", "gift": 1}', [Field("/gift", "Expected bool, got int")]),
+        (
+            b'{"lines": 1, "gift": "no", "extra": 0}',
+            [
+                Field("/extra", "is not known here"),
+                Field("/email", "is required"),
+                Field("/lines", "Expected array, got int"),
+                Field("/gift", "Expected bool, got str"),
+            ],
+        ),
+    ],
+)
+def test_a_readable_body_with_bad_fields_names_every_one_of_them(raw: bytes, fields: list[Field]) -> None:
+    with pytest.raises(Invalid) as caught:
+        parse_body(raw, Order)
+
+    assert type(caught.value) is Invalid
+    assert list(caught.value.fields) == fields
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"{",
+        b"{'email': 1}",
+        b'{"email": "a"} x',
+        b'{"email": "\xff"}',
+        b'{"email": "\xed\xa0\x80"}',  # half a surrogate pair as bytes
+        b'{"email": "\\ud800"}',
+        b'{"email": "\\udc00x"}',
+        b'{"email": "\\u0000"}',
+        b'{"email": "a", "notes": {"\\u0000": 1}}',
+        b'{"email": "\x00"}',
+        b'\xef\xbb\xbf{"email": "a"}',
+        b"[" * 100_000,
+        b'{"email": "a", "zz": ' + b"[" * 100_000,
+        b'{"email": 1, "lines": [',
+        b'{"email": NaN}',
+    ],
+)
+def test_an_unreadable_body_is_no_422(raw: bytes) -> None:
+    with pytest.raises(Unreadable):
+        parse_body(raw, Order)
+
+
+def test_a_backslash_before_u0000_is_text() -> None:
+    assert parse_body(rb'{"email": "\\u0000"}', Order).email == r"\u0000"
+
+
+@settings(max_examples=60)
+@given(st.binary(max_size=200) | st.text(max_size=100).map(str.encode))
+def test_no_bytes_at_all_surprise_the_parser(raw: bytes) -> None:
+    with suppress(Invalid):
+        parse_body(raw, Order)
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("", Search()),
+        ("q=tea+pot&limit=5", Search(q="tea pot", limit=5)),
+        ("q=%C3%A9t%C3%A9", Search(q="été")),
+        ("brand=a&brand=b", Search(brand=("a", "b"))),
+        ("in_stock=true&sort=newest", Search(in_stock=True, sort="newest")),
+        ("in_stock=0", Search(in_stock=False)),
+        ("q=", Search(q="")),
+    ],
+)
+def test_a_query_becomes_what_it_says(query: str, expected: Search) -> None:
+    assert parse_query(query, Search) == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "parameters"),
+    [
+        ("limit=0", {"limit": "Expected int >= 1"}),
+        ("limit=101", {"limit": "Expected int <= 100"}),
+        ("limit=many", {"limit": "Expected int, got str"}),
+        ("limit=", {"limit": "Expected int, got str"}),
+        ("limit=9999999999999999999999", {"limit": "Expected int <= 100"}),
+        ("limit=1&limit=2", {"limit": "is given more than once"}),
+        ("colour=red", {"colour": "is not known here"}),
+        ("brand=a&brand=b&brand=c", {"brand": "Expected array of length <= 2"}),
+        ("in_stock=maybe", {"in_stock": "Expected bool | null, got str"}),
+        ("in_stock=null", {"in_stock": "is left out where it is not meant"}),
+        ("sort=price", {"sort": "Invalid enum value 'price'"}),
+        (
+            "limit=x&sort=y&z=1",
+            {"z": "is not known here", "limit": "Expected int, got str", "sort": "Invalid enum value 'y'"},
+        ),
+    ],
+)
+def test_every_bad_parameter_is_named(query: str, parameters: dict[str, str]) -> None:
+    with pytest.raises(Unreadable) as caught:
+        parse_query(query, Search)
+
+    assert caught.value.parameters == parameters
+
+
+def test_a_parameter_that_is_missing_is_named() -> None:
+    with pytest.raises(Unreadable) as caught:
+        parse_query("", Needed)
+
+    assert caught.value.parameters == {"sku": "is required"}
+
+
+def test_a_route_without_parameters_takes_none() -> None:
+    assert parse_query("", None) is None
+    with pytest.raises(Unreadable) as caught:
+        parse_query("debug=1", None)
+    assert caught.value.parameters == {"debug": "is not known here"}
+
+
+@pytest.mark.parametrize("query", ["q=%00", "q=%ff", "q=%ed%a0%80", "%00=1", "&".join(["brand=a"] * 65)])
+def test_an_unreadable_query_is_refused(query: str) -> None:
+    with pytest.raises(Unreadable):
+        parse_query(query, Search)
+
+
+@pytest.mark.parametrize("raw", [b"/v1/\x00", b"/v1/\xff", b"/v1/\xed\xa0\x80"])
+def test_an_unreadable_path_is_refused(raw: bytes) -> None:
+    with pytest.raises(Unreadable):
+        readable_text(raw)
