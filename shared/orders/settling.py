@@ -169,10 +169,13 @@ def _open_attempt(situation: Situation, outcome: Outcome, attempts: Sequence[Att
 
 def _follow_payment(situation: Situation, outcome: Outcome, now: datetime) -> None:
     order, ledger = outcome.order, situation.ledger
-    completed = sorted((c for c in ledger.captures if c.is_completed), key=_completed_first)
-    pending = any(capture.is_pending for capture in ledger.captures)
-    if order.is_open and completed:
-        _pay(situation, outcome, completed[0], now)
+    capture = _binding(order, ledger)
+    pending = any(known.is_pending for known in ledger.captures)
+    if order.status == "expired":
+        if capture is not None and order.bound_capture_id is None:
+            _pay_late(situation, outcome, capture, now)
+    elif capture is not None and order.status != "cancelled":
+        _bind(situation, outcome, capture, now)
     elif order.status == "pending_payment" and pending:
         outcome.move("on_hold", "capture_pending")
         outcome.events.append("order.on_hold")
@@ -181,40 +184,50 @@ def _follow_payment(situation: Situation, outcome: Outcome, now: datetime) -> No
         outcome.change(hold_expires_at=now + _AFTER_DENIAL)
         if "payment.refused" not in outcome.events:
             outcome.events.append("payment.refused")
-    elif order.status == "expired" and order.bound_capture_id is None and completed:
-        _pay_late(situation, outcome, completed, now)
 
 
-def _pay(situation: Situation, outcome: Outcome, capture: Capture, now: datetime) -> None:
-    """The first completed capture binds the order; it is paid if amount and currency are those of the frozen order."""
+def _binding(order: Order, ledger: Ledger) -> Capture | None:
+    """The completed capture that is the order's own: one of its amount goes first, then the one that PayPal made first.
+
+    What PayPal made first may be told last, so the choice is made anew with every fact; otherwise the order in which
+    facts arrive would decide. What has gone back, or left the house, is not chosen again.
+    """
+    if order.has_handed_over:
+        return next((capture for capture in ledger.captures if capture.id == order.bound_capture_id), None)
+    returned = {refund.capture_id for refund in order.refunds if refund.kind != "staff"}
+    own = [capture for capture in ledger.captures if capture.is_completed and capture.id not in returned]
+    return min(own, key=lambda capture: (not _matches(order, capture), *_completed_first(capture)), default=None)
+
+
+def _bind(situation: Situation, outcome: Outcome, capture: Capture, now: datetime) -> None:
+    """Bound to this capture, the order is paid if amount and currency are those that were frozen."""
+    order = outcome.order
+    if capture.id == order.bound_capture_id:
+        return
     outcome.change(bound_capture_id=capture.id)
-    if not _matches(outcome.order, capture):
-        outcome.move("on_hold", "amount_mismatch")
-        outcome.events.append("order.on_hold")
-    elif outcome.order.holds_its_stock:
+    waits = order.is_open or (order.status, order.status_reason) == ("on_hold", "amount_mismatch")
+    if not waits:
+        return
+    if not _matches(order, capture):
+        if order.status_reason != "amount_mismatch":
+            outcome.move("on_hold", "amount_mismatch")
+            outcome.events.append("order.on_hold")
+    elif order.holds_its_stock or situation.stock_is_there:
         outcome.move("paid")
         outcome.change(paid_at=now)
-        outcome.stock = "allocate"
-        outcome.events.append("order.paid")
-    elif situation.stock_is_there:
-        outcome.move("paid")
-        outcome.change(paid_at=now)
-        outcome.stock = "take again"
+        outcome.stock = "allocate" if order.holds_its_stock else "take again"
         outcome.events.append("order.paid")
     else:
         outcome.move("on_hold", "no_stock")
         outcome.events.append("order.on_hold")
 
 
-def _pay_late(situation: Situation, outcome: Outcome, completed: Sequence[Capture], now: datetime) -> None:
-    """The money of an expired order has come all the same: it counts if the goods are still there, else it goes
-    back.
-    """
-    capture = completed[0]
+def _pay_late(situation: Situation, outcome: Outcome, capture: Capture, now: datetime) -> None:
+    """The money of an expired order has come all the same: if the goods are there it counts, else it goes back."""
     if situation.cart_is_taken or not situation.stock_is_there or not _matches(outcome.order, capture):
         return
     # Where one capture went back, or is on its way, the order stays expired for good.
-    if outcome.order.refunds or any(situation.ledger.given_back_of(known.id) for known in completed):
+    if outcome.order.refunds or situation.ledger.given_back_of(capture.id):
         return
     outcome.move("paid")
     outcome.change(bound_capture_id=capture.id, paid_at=now, late=True)

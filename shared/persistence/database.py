@@ -203,6 +203,11 @@ class Database:
         """Messages that a SQL function has written to the outbox itself: published like those of a step."""
         self._committed(messages)
 
+    def close(self) -> None:
+        """Close what is idle, for programs that end."""
+        while self._idle:
+            self._idle.pop().close()
+
     def _write_outbox(self, transaction: Transaction) -> None:
         messages = [*transaction.emitted, *transaction.left]
         if messages:

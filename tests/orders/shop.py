@@ -1,0 +1,357 @@
+"""A shop on real PostgreSQL, a PayPal that does as it is told, and the short words in which tests of orders are written."""
+
+import itertools
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+from uuid import UUID, uuid4
+
+from shared.kernel.clock import SystemClock
+from shared.kernel.errors import ShopError, Unavailable
+from shared.kernel.idempotency import Answering, Claim
+from shared.kernel.money import Money
+from shared.orders import capturing, expiring, placing
+from shared.orders.order import Order
+from shared.payments.processor import (
+    Approval,
+    CaptureFact,
+    DisputeFact,
+    OrderFact,
+    PaymentRequest,
+    RefundFact,
+    Refused,
+)
+from shared.persistence import orders as orders_in_sql
+from shared.persistence.carts import Carts
+from shared.persistence.connecting import connector
+from shared.persistence.database import Database
+from shared.persistence.orders import Orders
+from shared.settings import DatabaseSettings
+
+T = TypeVar("T")
+ADDRESS = {
+    "name": "Ada Buyer",
+    "line1": "1 Main St",
+    "line2": "",
+    "city": "Springfield",
+    "region": "OR",
+    "postal_code": "97477",
+    "country": "US",
+    "phone": "",
+}
+SHIPPING_MINOR = 590
+
+
+class MovingClock:
+    """The machine's time, moved on by whoever asks."""
+
+    def __init__(self) -> None:
+        self._ahead = timedelta()
+
+    def now(self) -> datetime:
+        return SystemClock().now() + self._ahead
+
+    def advance(self, **parts: float) -> None:
+        self._ahead += timedelta(**parts)
+
+
+class ScriptedPayPal:
+    """Orders, captures and refunds in memory, each call once per request id, as PayPal keeps them."""
+
+    def __init__(self) -> None:
+        self.requests: dict[str, PaymentRequest] = {}
+        self.statuses: dict[str, tuple[str, str]] = {}
+        self.captures: dict[str, CaptureFact] = {}
+        self.refunds: dict[str, RefundFact] = {}
+        self.calls: list[tuple[str, str]] = []
+        self.next_capture: str = "COMPLETED"
+        self.amount: Money | None = None
+        self.lost_answers = 0
+        self.while_away: Callable[[], None] = lambda: None
+        self.away = False
+        self._of_request: dict[UUID, CaptureFact | RefundFact | Refused] = {}
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
+
+    def open(self, request: PaymentRequest) -> Approval:
+        self._answer_or_not("open", str(request.order_id))
+        with self._lock:
+            known = next((k for k, r in self.requests.items() if r.order_id == request.order_id), None)
+            paypal_order_id = known or f"PPORDER{uuid4().hex[:10].upper()}"
+            self.requests[paypal_order_id] = request
+            self.statuses.setdefault(paypal_order_id, ("CREATED", self._moment()))
+        self._lose_answer()
+        return Approval(paypal_order_id, f"https://paypal.example/approve/{paypal_order_id}", "CREATED")
+
+    def approve(self, paypal_order_id: str | None) -> None:
+        assert paypal_order_id is not None
+        self.statuses[paypal_order_id] = ("APPROVED", self._moment())
+
+    def capture(self, paypal_order_id: str, *, attempt_id: UUID) -> CaptureFact | Refused:
+        self._answer_or_not("capture", str(attempt_id))
+        with self._lock:
+            answer = self._of_request.get(attempt_id)
+            if answer is None:
+                answer = self._of_request[attempt_id] = self._capture(paypal_order_id)
+        self._lose_answer()
+        assert not isinstance(answer, RefundFact)
+        return answer
+
+    def _capture(self, paypal_order_id: str) -> CaptureFact | Refused:
+        if self.statuses[paypal_order_id][0] != "APPROVED":
+            return Refused("ORDER_NOT_APPROVED", retryable_by_buyer=True)
+        if self.next_capture == "INSTRUMENT_DECLINED":
+            return Refused("INSTRUMENT_DECLINED", retryable_by_buyer=True)
+        self.statuses[paypal_order_id] = ("COMPLETED", self._moment())
+        return self.make_capture(paypal_order_id, self.next_capture)
+
+    def make_capture(self, paypal_order_id: str | None, status: str = "COMPLETED") -> CaptureFact:
+        """A capture that nobody here asked for, or the one that was."""
+        assert paypal_order_id is not None
+        request = self.requests[paypal_order_id]
+        made = CaptureFact(
+            id=f"CAPTURE{uuid4().hex[:10].upper()}",
+            status=status,
+            amount=self.amount or Money(request.total_minor, request.currency),
+            invoice_id=f"VIT-{request.number}",
+            custom_id=str(request.order_id),
+            paypal_order_id=paypal_order_id,
+            created_at=datetime.now(UTC),
+            update_time=self._moment(),
+        )
+        self.captures[made.id] = made
+        return made
+
+    def become(self, capture_id: str, status: str) -> CaptureFact:
+        self.captures[capture_id] = replace(self.captures[capture_id], status=status, update_time=self._moment())
+        return self.captures[capture_id]
+
+    def make_refund(
+        self, capture: CaptureFact, minor: int | None = None, *, custom_id: str | None = None
+    ) -> RefundFact:
+        assert capture.amount is not None
+        amount = capture.amount if minor is None else Money(minor, capture.amount.currency)
+        made = RefundFact(
+            f"REFUND{uuid4().hex[:10].upper()}", capture.id, "COMPLETED", amount, custom_id, None, self._moment()
+        )
+        self.refunds[made.id] = made
+        return made
+
+    def refund(
+        self, capture_id: str, *, refund_id: UUID, amount: Money, number: str, note: str
+    ) -> RefundFact | Refused:
+        self._answer_or_not("refund", str(refund_id))
+        with self._lock:
+            answer = self._of_request.get(refund_id)
+            if answer is None:
+                answer = self.make_refund(self.captures[capture_id], amount.minor, custom_id=str(refund_id))
+                self._of_request[refund_id] = answer
+        self._lose_answer()
+        assert isinstance(answer, RefundFact)
+        return answer
+
+    def find_order(self, paypal_order_id: str) -> OrderFact | None:
+        self._answer_or_not("find_order", paypal_order_id)
+        if paypal_order_id not in self.requests:
+            return None
+        request = self.requests[paypal_order_id]
+        status, update_time = self.statuses[paypal_order_id]
+        captures = tuple(c for c in self.captures.values() if c.paypal_order_id == paypal_order_id)
+        refunds = tuple(r for r in self.refunds.values() if r.capture_id in {c.id for c in captures})
+        number = f"VIT-{request.number}"
+        return OrderFact(paypal_order_id, status, update_time, str(request.order_id), number, captures, refunds)
+
+    def find_capture(self, capture_id: str) -> CaptureFact | None:
+        return self.captures.get(capture_id)
+
+    def find_refund(self, refund_id: str) -> RefundFact | None:
+        return self.refunds.get(refund_id)
+
+    def find_dispute(self, dispute_id: str) -> DisputeFact | None:
+        return None
+
+    def called(self, what: str) -> int:
+        return sum(1 for call, _id in self.calls if call == what)
+
+    def _answer_or_not(self, what: str, of: str) -> None:
+        with self._lock:
+            self.calls.append((what, of))
+        self.while_away()
+        if self.away:
+            raise Unavailable
+
+    def _lose_answer(self) -> None:
+        """It was done, and nobody heard."""
+        with self._lock:
+            if self.lost_answers <= 0:
+                return
+            self.lost_answers -= 1
+        raise Unavailable
+
+    def _moment(self) -> str:
+        return f"2026-11-22T10:00:00.{next(self._numbers):06}Z"
+
+
+class Shop:
+    """One database, as many processes as a test starts threads."""
+
+    def __init__(self, url: str, *, pool_size: int = 8) -> None:
+        self.clock = MovingClock()
+        self.paypal = ScriptedPayPal()
+        self.database = Database(
+            connector(DatabaseSettings("url", pool_size, url), application="tests"),
+            size=pool_size,
+            clock=self.clock,
+            guards=orders_in_sql.GUARDS,
+            wait_s=30,
+        )
+        self.carts = Carts(self.database, self.clock)
+        self.orders = Orders(self.database, self.clock)
+
+    # Stock and carts -----------------------------------------------------------------------------
+
+    def make_stock(self, sku: str, on_hand: int, *, price_minor: int = 1000) -> str:
+        """A product with one variant and so many units on hand; the SKU is made this test's own."""
+        own = f"{sku}-{uuid4().hex[:8]}"
+        now = self.clock.now()
+
+        def write(tx: Any) -> None:
+            tx.rows(
+                """
+                insert into products (id, slug, group_key, name, price_minor, currency, published_at, created_at,
+                    updated_at, words, search_text)
+                values (:id::uuid, :sku::text, :sku::text, :sku::text, :price::bigint, 'USD', :now::timestamptz,
+                    :now::timestamptz, :now::timestamptz, '', '')
+                """,
+                id=(product := uuid4()),
+                sku=own,
+                price=price_minor,
+                now=now,
+            )
+            tx.rows(
+                """
+                insert into variants (sku, product_id, price_minor, currency, updated_at)
+                values (:sku::text, :product::uuid, :price::bigint, 'USD', :now::timestamptz)
+                """,
+                sku=own,
+                product=product,
+                price=price_minor,
+                now=now,
+            )
+            tx.rows(
+                "insert into stock_levels (sku, location, on_hand) values (:sku::text, 'main', :n::int)",
+                sku=own,
+                n=on_hand,
+            )
+            if on_hand:
+                tx.rows(
+                    """
+                    insert into stock_movements (at, sku, location, kind, delta_on_hand, delta_held, actor)
+                    values (:now::timestamptz, :sku::text, 'main', 'receive', :n::int, 0, 'test')
+                    """,
+                    sku=own,
+                    n=on_hand,
+                    now=now,
+                )
+
+        self.database.step(write)
+        return own
+
+    def set_price(self, sku: str, price_minor: int) -> None:
+        self.database.call("update variants set price_minor = :p::bigint where sku = :s::text", p=price_minor, s=sku)
+
+    def make_cart(self, quantities: dict[str, int]) -> str:
+        cart_id = uuid4().hex
+        self.carts.create(cart_id, address=ADDRESS)
+        for sku, quantity in quantities.items():
+            self.carts.set_line(cart_id, sku, quantity)
+        return cart_id
+
+    def level(self, sku: str) -> tuple[int, int]:
+        """(on hand, held)."""
+        found = self.database.find("select on_hand, held from stock_levels where sku = :sku::text", sku=sku)
+        assert found is not None
+        return found["on_hand"], found["held"]
+
+    # Orders ---------------------------------------------------------------------------------------
+
+    def place(self, cart_id: str, *, version: int | None = None, key: str | None = None) -> Order:
+        return self.placed(cart_id, version=version, key=key).order
+
+    def placed(self, cart_id: str, *, version: int | None = None, key: str | None = None) -> placing.Placed:
+        version = self.carts.get(cart_id).cart.version if version is None else version
+        claim = self.claim(cart_id, key or uuid4().hex)
+        return placing.place_order(
+            placing.PlaceOrder(cart_id, version, "ada@example.com", "127.0.0.0/24"),
+            claim=claim,
+            answering=lambda status: Answering(claim, status, lambda order: order.number),
+            return_url=lambda order: "https://shop.example/return",
+            cancel_url=lambda order: "https://shop.example/cancel",
+            store=self.orders,
+            processor=self.paypal,
+            clock=self.clock,
+        )
+
+    def claim(self, scope: str, key: str) -> Claim:
+        now = self.clock.now()
+        return Claim(scope, "POST /v1/checkouts", key, b"same request", uuid4(), now, now + timedelta(seconds=70))
+
+    def order(self, quantities: dict[str, int]) -> Order:
+        """An order that waits for its buyer at PayPal."""
+        return self.place(self.make_cart(quantities))
+
+    def approved_order(self, quantities: dict[str, int]) -> Order:
+        order = self.order(quantities)
+        self.paypal.approve(order.paypal_order_id)
+        return order
+
+    def paid_order(self, quantities: dict[str, int]) -> Order:
+        return self.capture(self.approved_order(quantities))
+
+    def capture(self, order: Order) -> Order:
+        return capturing.capture_order(order.id, store=self.orders, processor=self.paypal)
+
+    def expire(self) -> None:
+        expiring.expire_orders(store=self.orders, processor=self.paypal, clock=self.clock, limit=1000)
+
+    def events(self, order: Order) -> list[str]:
+        return [
+            row["name"]
+            for row in self.database.call(
+                """
+                select name from outbox where destination = 'topic:orders'
+                    and payload -> 'order' ->> 'id' = :id::text order by position
+                """,
+                id=str(order.id),
+            )
+        ]
+
+    def movements(self, order: Order) -> list[tuple[str, int, int]]:
+        return [
+            (row["kind"], row["delta_on_hand"], row["delta_held"])
+            for row in self.database.call(
+                """
+                select kind, delta_on_hand, delta_held from stock_movements where order_id = :id::uuid order by id
+                """,
+                id=order.id,
+            )
+        ]
+
+
+def at_once(works: Sequence[Callable[[], T]]) -> tuple[list[T], list[ShopError]]:
+    """All of them at the same moment; what they gave, and what they refused."""
+    gate = threading.Barrier(len(works))
+
+    def run(work: Callable[[], T]) -> T | ShopError:
+        gate.wait(timeout=30)
+        try:
+            return work()
+        except ShopError as error:
+            return error
+
+    with ThreadPoolExecutor(len(works)) as pool:
+        ended = list(pool.map(run, works))
+    return [e for e in ended if not isinstance(e, ShopError)], [e for e in ended if isinstance(e, ShopError)]

@@ -1,0 +1,214 @@
+"""Facts come in any order and any number of times, and order, ledger and stock end the same (DESIGN.md rule 7)."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from shared.kernel.money import Money
+from shared.orders.order import Order
+from shared.orders.settling import AttemptReply
+from shared.payments.processor import CaptureFact, DisputeFact, Fact, OrderFact, RefundFact
+from tests.numbers import PROPERTY_EXAMPLES
+from tests.orders.shop import Shop
+
+_NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The facts that PayPal can tell of one order; ids are the order's own."""
+
+    order: Order
+
+    def approved(self, second: int) -> OrderFact:
+        moment = (_NOON + timedelta(seconds=second)).isoformat()
+        return OrderFact(self.order.paypal_order_id or "", "APPROVED", moment, str(self.order.id), None, (), ())
+
+    def capture(self, number: int, status: str) -> CaptureFact:
+        return CaptureFact(
+            id=f"C{number}-{self.order.number}",
+            status=status,
+            amount=Money(self.order.total_minor, self.order.currency),
+            invoice_id=f"VIT-{self.order.number}",
+            custom_id=str(self.order.id),
+            paypal_order_id=self.order.paypal_order_id,
+            created_at=_NOON + timedelta(minutes=number),
+            update_time="",
+        )
+
+    def refund(self, number: int, minor: int, *, reversal: bool = False) -> RefundFact:
+        return RefundFact(
+            f"R{number}{'V' if reversal else ''}-{self.order.number}",
+            f"C{number}-{self.order.number}",
+            "COMPLETED",
+            Money(minor, self.order.currency),
+            None,
+            None,
+            "",
+            reversal,
+        )
+
+    def dispute(self, status: str, outcome: str | None, second: int) -> DisputeFact:
+        moment = (_NOON + timedelta(seconds=second)).isoformat()
+        return DisputeFact(f"D-{self.order.number}", status, outcome, (f"C1-{self.order.number}",), None, moment)
+
+
+Tell = Callable[[Facts], Fact]
+# What may have happened at PayPal, each story in the order in which it happened there.
+STORIES: dict[str, list[Tell]] = {
+    "paid at once": [lambda f: f.approved(1), lambda f: f.capture(1, "COMPLETED")],
+    "refused, approved again, paid": [
+        lambda f: f.approved(1),
+        lambda f: f.capture(1, "DECLINED"),
+        lambda f: f.approved(2),
+        lambda f: f.capture(2, "COMPLETED"),
+    ],
+    "pending, then paid": [
+        lambda f: f.approved(1),
+        lambda f: f.capture(1, "PENDING"),
+        lambda f: f.capture(1, "COMPLETED"),
+    ],
+    "pending, then denied": [
+        lambda f: f.approved(1),
+        lambda f: f.capture(1, "PENDING"),
+        lambda f: f.capture(1, "DECLINED"),
+    ],
+    "paid, refunded in the dashboard": [
+        lambda f: f.approved(1),
+        lambda f: f.capture(1, "COMPLETED"),
+        lambda f: f.capture(1, "PARTIALLY_REFUNDED"),
+        lambda f: f.refund(1, 400),
+    ],
+    "paid, reversed": [
+        lambda f: f.approved(1),
+        lambda f: f.capture(1, "COMPLETED"),
+        lambda f: f.capture(1, "REFUNDED"),
+        lambda f: f.refund(1, f.order.total_minor, reversal=True),
+    ],
+    "paid twice": [
+        lambda f: f.approved(1),
+        lambda f: f.capture(1, "COMPLETED"),
+        lambda f: f.capture(2, "COMPLETED"),
+    ],
+    "paid three times": [
+        lambda f: f.capture(1, "COMPLETED"),
+        lambda f: f.capture(2, "PENDING"),
+        lambda f: f.capture(2, "COMPLETED"),
+        lambda f: f.capture(3, "COMPLETED"),
+    ],
+    "paid twice, the first refunded in the dashboard": [
+        lambda f: f.approved(1),
+        lambda f: f.capture(1, "COMPLETED"),
+        lambda f: f.capture(2, "COMPLETED"),
+        lambda f: f.refund(1, 400),
+    ],
+    "disputed and won": [
+        lambda f: f.approved(1),
+        lambda f: f.capture(1, "COMPLETED"),
+        lambda f: f.dispute("OPEN", None, 1),
+        lambda f: f.dispute("UNDER_REVIEW", None, 2),
+        lambda f: f.dispute("RESOLVED", "RESOLVED_SELLER_FAVOUR", 3),
+    ],
+    "disputed": [
+        lambda f: f.approved(1),
+        lambda f: f.capture(1, "COMPLETED"),
+        lambda f: f.dispute("OPEN", None, 1),
+    ],
+    "disputed and lost": [
+        lambda f: f.approved(1),
+        lambda f: f.capture(1, "COMPLETED"),
+        lambda f: f.dispute("OPEN", None, 1),
+        lambda f: f.dispute("RESOLVED", "RESOLVED_BUYER_FAVOUR", 2),
+        lambda f: f.refund(1, f.order.total_minor, reversal=True),
+    ],
+    "another amount": [
+        lambda f: f.approved(1),
+        lambda f: replace(f.capture(1, "COMPLETED"), amount=Money(1, f.order.currency)),
+    ],
+    "another amount, then the right one": [
+        lambda f: replace(f.capture(1, "COMPLETED"), amount=Money(1, f.order.currency)),
+        lambda f: f.capture(2, "COMPLETED"),
+    ],
+}
+
+
+def _live(shop: Shop, story: Sequence[Tell]) -> dict[str, Any]:
+    """Tell an order this story, answering what it asks of PayPal, and say how all ended."""
+    lamp = shop.make_stock("LAMP", 5)
+    order = shop.order({lamp: 2})
+    facts = Facts(order)
+    for tell in story:
+        settled = shop.orders.settle(order.id, facts=[tell(facts)], source="webhook")
+        while settled.attempt is not None:
+            settled = _answer(shop, settled.order, settled.attempt.id, facts, story)
+    ended = shop.orders.get(order.id)
+    return {
+        "status": (ended.status, ended.status_reason, ended.disputed),
+        "sums": (ended.captured_minor, ended.refunded_minor, ended.reversed_minor, ended.pending_minor),
+        "bound": ended.bound_capture_id and ended.bound_capture_id.partition("-")[0],
+        "given back": Counter((refund.capture_id.partition("-")[0], refund.amount_minor) for refund in ended.refunds),
+        "lines": [(line.held, line.allocated, line.released, line.expired) for line in ended.lines],
+        "stock": shop.level(lamp),
+        "movements": Counter(shop.movements(order)),
+        "mails": Counter(name for name in shop.events(order) if name == "order.paid"),
+    }
+
+
+def _answer(shop: Shop, order: Order, attempt_id: Any, facts: Facts, story: Sequence[Tell]) -> Any:
+    """Our own capture call: PayPal answers with the furthest that the story makes of the first capture, or refuses."""
+    known = [fact for tell in story if isinstance(fact := tell(facts), CaptureFact) and fact.status != "DECLINED"]
+    if not known:
+        return shop.orders.settle(order.id, reply=AttemptReply(attempt_id, refusal="INSTRUMENT_DECLINED"))
+    first = known[0]
+    return shop.orders.settle(
+        order.id, facts=[first], reply=AttemptReply(attempt_id, capture_id=first.id), source="reply"
+    )
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_every_order_of_the_facts_ends_the_same(shop: Shop, name: str) -> None:
+    story = STORIES[name]
+    expected = _live(shop, story)
+
+    @settings(
+        max_examples=max(PROPERTY_EXAMPLES // 5, 10),
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture],
+    )
+    @given(st.permutations(story), st.lists(st.sampled_from(story), max_size=4), st.randoms(use_true_random=False))
+    def check(shuffled: list[Tell], repeated: list[Tell], random: Any) -> None:
+        told = list(shuffled)
+        for tell in repeated:
+            told.insert(random.randint(0, len(told)), tell)
+
+        assert _live(shop, told) == expected
+
+    check()
+
+
+def test_the_stories_end_where_design_says(shop: Shop) -> None:
+    """The states that the permutations above agree on are the right ones."""
+    ends = {name: _live(shop, story)["status"][:2] for name, story in STORIES.items()}
+
+    assert ends == {
+        "paid at once": ("paid", None),
+        "refused, approved again, paid": ("paid", None),
+        "pending, then paid": ("paid", None),
+        "pending, then denied": ("pending_payment", None),
+        "paid, refunded in the dashboard": ("on_hold", "outside"),
+        "paid, reversed": ("on_hold", "outside"),
+        "paid twice": ("paid", None),
+        "paid three times": ("paid", None),
+        "paid twice, the first refunded in the dashboard": ("on_hold", "outside"),
+        "disputed and won": ("paid", None),
+        "disputed": ("on_hold", "outside"),
+        "disputed and lost": ("on_hold", "outside"),
+        "another amount": ("on_hold", "amount_mismatch"),
+        "another amount, then the right one": ("paid", None),
+    }

@@ -1,0 +1,226 @@
+"""Placing: stock is held before money moves, and no two buyers hold the same unit."""
+
+import threading
+from datetime import timedelta
+
+import pytest
+
+from shared.cart.carts import CartChanged
+from shared.inventory.stock import OutOfStock, ShortLine
+from shared.kernel.errors import Unavailable
+from shared.kernel.idempotency import AlreadyAnswered, InFlight
+from shared.orders.order import PaymentInProgress, PriceChanged
+from tests.numbers import DEADLOCK_ROUNDS
+from tests.orders.shop import SHIPPING_MINOR, Shop, at_once
+
+
+def test_an_order_freezes_its_lines_and_holds_their_stock(shop: Shop) -> None:
+    lamp = shop.make_stock("LAMP", 5, price_minor=1999)
+
+    order = shop.order({lamp: 2})
+
+    assert (order.status, order.subtotal_minor, order.total_minor) == ("pending_payment", 3998, 3998 + SHIPPING_MINOR)
+    assert order.approve_url is not None
+    assert shop.level(lamp) == (5, 2)
+    assert shop.movements(order) == [("hold", 0, 2)]
+    assert shop.events(order) == ["order.placed"]
+
+
+def test_fifty_buyers_of_the_last_unit_make_one_order_and_forty_nine_refusals(shop: Shop) -> None:
+    """S1."""
+    lamp = shop.make_stock("LAST", 1)
+    carts = [shop.make_cart({lamp: 1}) for _ in range(50)]
+
+    orders, refusals = at_once([lambda cart=cart: shop.place(cart) for cart in carts])
+
+    assert len(orders) == 1
+    assert [type(refusal) for refusal in refusals] == [OutOfStock] * 49
+    assert all(refusal.data["lines"] == [{"sku": lamp, "wanted": 1, "available": 0}] for refusal in refusals)
+    assert shop.level(lamp) == (1, 1)
+    assert shop.paypal.called("open") == 1
+
+
+def test_carts_of_opposite_line_order_never_deadlock(shop: Shop) -> None:
+    """S9. A deadlock would be retried by the step and hidden, so the server's own count is asked."""
+    first, second = shop.make_stock("A", 10_000), shop.make_stock("B", 10_000)
+    carts = [
+        shop.make_cart({first: 1, second: 1} if number % 2 else {second: 1, first: 1})
+        for number in range(DEADLOCK_ROUNDS)
+    ]
+    before = _deadlocks(shop)
+
+    orders, refusals = at_once([lambda cart=cart: shop.place(cart) for cart in carts])
+
+    assert (len(orders), refusals) == (DEADLOCK_ROUNDS, [])
+    assert shop.level(first) == shop.level(second) == (10_000, DEADLOCK_ROUNDS)
+    assert _deadlocks(shop) == before
+
+
+def _deadlocks(shop: Shop) -> int:
+    shop.database.call("select pg_stat_clear_snapshot()")
+    return int(
+        shop.database.call("select deadlocks::int as n from pg_stat_database where datname = current_database()")[0][
+            "n"
+        ]
+    )
+
+
+def test_a_refused_order_leaves_nothing_behind(shop: Shop) -> None:
+    """S2, S17."""
+    lamp, chair = shop.make_stock("LAMP", 5), shop.make_stock("CHAIR", 1)
+    cart = shop.make_cart({lamp: 5, chair: 1})
+    shop.order({chair: 1})
+
+    with pytest.raises(OutOfStock) as refused:
+        shop.place(cart)
+
+    assert refused.value.short == (ShortLine(chair, 1, 0),)
+    assert shop.level(lamp) == (5, 0)
+    assert shop.paypal.called("open") == 1
+    assert shop.database.call("select id from orders where cart_id = :id::text", id=cart) == []
+
+
+def test_a_price_that_changed_since_the_buyer_saw_it_is_said_before_anything_is_held(shop: Shop) -> None:
+    lamp = shop.make_stock("LAMP", 5, price_minor=1000)
+    cart = shop.make_cart({lamp: 1})
+    shop.set_price(lamp, 1200)
+
+    with pytest.raises(PriceChanged) as refused:
+        shop.place(cart)
+
+    assert refused.value.data["lines"] == [{"sku": lamp, "was": 1000, "now": 1200}]
+    assert shop.level(lamp) == (5, 0)
+    shop.carts.set_line(cart, lamp, 1)
+    assert shop.place(cart).subtotal_minor == 1200
+
+
+def test_an_older_cart_version_is_refused(shop: Shop) -> None:
+    lamp = shop.make_stock("LAMP", 5)
+    cart = shop.make_cart({lamp: 1})
+    version = shop.carts.get(cart).cart.version
+    shop.carts.set_line(cart, lamp, 2)
+
+    with pytest.raises(CartChanged) as refused:
+        shop.place(cart, version=version)
+
+    assert refused.value.data == {"version": version + 1}
+    assert shop.level(lamp) == (5, 0)
+
+
+def test_the_same_cart_version_under_another_key_is_the_same_order(shop: Shop) -> None:
+    lamp = shop.make_stock("LAMP", 5)
+    cart = shop.make_cart({lamp: 1})
+
+    first, again = shop.placed(cart, key="one"), shop.placed(cart, key="two")
+
+    assert (first.is_new, again.is_new) == (True, False)
+    assert first.order.id == again.order.id
+    assert shop.level(lamp) == (5, 1)
+    assert shop.paypal.called("open") == 1
+
+
+def test_placing_a_changed_cart_again_replaces_its_open_order(shop: Shop) -> None:
+    """The only unit moves from the old order to the new one, in one transaction."""
+    lamp, chair = shop.make_stock("LAMP", 1), shop.make_stock("CHAIR", 1)
+    cart = shop.make_cart({lamp: 1})
+    first = shop.place(cart)
+    shop.carts.set_line(cart, chair, 1)
+
+    second = shop.place(cart)
+
+    replaced = shop.orders.get(first.id)
+    assert (replaced.status, replaced.status_reason) == ("cancelled", "replaced")
+    assert (second.status, len(second.lines)) == ("pending_payment", 2)
+    assert shop.level(lamp) == shop.level(chair) == (1, 1)
+    assert shop.events(first) == ["order.placed", "order.cancelled"]
+
+
+def test_a_cart_whose_payment_is_in_progress_cannot_be_placed_again(shop: Shop) -> None:
+    lamp = shop.make_stock("LAMP", 5)
+    cart = shop.make_cart({lamp: 1})
+    order = shop.place(cart)
+    shop.paypal.approve(order.paypal_order_id)
+    shop.paypal.lost_answers = 1
+    with pytest.raises(Unavailable):
+        shop.capture(order)
+    shop.carts.set_line(cart, lamp, 2)
+
+    with pytest.raises(PaymentInProgress):
+        shop.place(cart)
+
+    assert shop.orders.get(order.id).status == "pending_payment"
+    assert shop.level(lamp) == (5, 1)
+
+
+def test_one_key_twenty_times_at_once_is_one_order(shop: Shop) -> None:
+    lamp = shop.make_stock("LAMP", 50)
+    cart = shop.make_cart({lamp: 1})
+
+    def place() -> str:
+        try:
+            return shop.place(cart, version=2, key="same").number
+        except AlreadyAnswered as answered:
+            return answered.body
+
+    numbers, refusals = at_once([place] * 20)
+
+    assert len(set(numbers)) == 1
+    assert {type(refusal) for refusal in refusals} <= {InFlight}
+    assert shop.level(lamp) == (50, 1)
+    assert len(shop.paypal.requests) == 1
+
+
+def test_a_key_whose_holder_died_goes_on_where_it_stopped_once_the_lease_is_over(shop: Shop) -> None:
+    lamp = shop.make_stock("LAMP", 5)
+    cart = shop.make_cart({lamp: 1})
+    shop.paypal.lost_answers = 1
+    with pytest.raises(Unavailable):
+        shop.place(cart, version=2, key="same")  # died after PayPal had its order, before anybody wrote that down
+    with pytest.raises(InFlight):
+        shop.place(cart, version=2, key="same")
+
+    shop.clock.advance(seconds=71)
+    order = shop.place(cart, version=2, key="same")
+
+    assert order.status == "pending_payment"
+    assert list(shop.paypal.requests) == [order.paypal_order_id]
+    assert shop.level(lamp) == (5, 1)
+
+
+def test_a_paypal_that_sleeps_holds_no_lock(shop: Shop) -> None:
+    """S11: while PayPal thinks about one order, another buyer of the same SKU is served."""
+    lamp = shop.make_stock("LAMP", 5)
+    sleeping, other = shop.make_cart({lamp: 1}), shop.make_cart({lamp: 1})
+    asleep, awake = threading.Event(), threading.Event()
+    first_call = threading.Semaphore(1)
+
+    def sleep() -> None:
+        if first_call.acquire(blocking=False):
+            asleep.set()
+            assert awake.wait(timeout=30)
+
+    shop.paypal.while_away = sleep
+    waiting = threading.Thread(target=lambda: shop.place(sleeping))
+    waiting.start()
+    assert asleep.wait(timeout=30)
+
+    locks = shop.database.call(
+        """
+        select count(*)::int as n from pg_locks l join pg_stat_activity a using (pid)
+        where a.datname = current_database() and a.application_name = 'tests' and a.pid <> pg_backend_pid()
+            and l.mode in ('RowExclusiveLock', 'RowShareLock')
+        """
+    )
+    order = shop.place(other)
+    awake.set()
+    waiting.join(timeout=30)
+
+    assert locks == [{"n": 0}]
+    assert order.status == "pending_payment"
+    assert shop.level(lamp) == (5, 2)
+
+
+def test_hold_ends_fifteen_minutes_after_placing(shop: Shop) -> None:
+    order = shop.order({shop.make_stock("LAMP", 1): 1})
+
+    assert order.hold_expires_at - order.placed_at == timedelta(minutes=15)
