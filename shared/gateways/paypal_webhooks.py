@@ -16,6 +16,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -265,8 +266,8 @@ def _fetch(url: str) -> bytes:
     """What lies there. Raises CertificateUnreachable for anything but a 200; redirects are not followed."""
     parts = urlsplit(url)
     try:
-        origin = Origin(f"{parts.scheme}://{parts.netloc}", answer_limit=_CERTIFICATE_LIMIT)
-        answer = origin.call("GET", parts.path, headers={"Accept": "*/*", "Connection": "close"}, repeatable=True)
+        with closing(Origin(f"{parts.scheme}://{parts.netloc}", answer_limit=_CERTIFICATE_LIMIT)) as origin:
+            answer = origin.call("GET", parts.path, headers={"Accept": "*/*"})
     except (Unavailable, ValueError) as error:
         raise CertificateUnreachable from error
     if answer.status != 200:
