@@ -64,7 +64,7 @@ def main(arguments: list[str]) -> int:
     if shutil.which("checkov") is None:
         print("checkov is not installed: it is not asked.")
         return 0
-    command = ["checkov", "--quiet", "--compact", "--config-file", str(CONFIGURATION / ".checkov.yaml")]
+    command = ["checkov", "--config-file", str(CONFIGURATION / ".checkov.yaml")]
     return subprocess.run([*command, "-d", str(CONFIGURATION)], check=False).returncode
 
 

@@ -1,0 +1,121 @@
+# One address for all: the URL map is the table's routes, as the local gateway's is.
+
+resource "google_compute_global_address" "public" {
+  name = "vitrine"
+
+  depends_on = [google_project_service.apis]
+}
+
+resource "google_compute_region_network_endpoint_group" "functions" {
+  for_each = local.routed
+
+  name                  = each.key
+  region                = var.region
+  network_endpoint_type = "SERVERLESS"
+
+  cloud_run {
+    service = google_cloudfunctions2_function.deployments[each.key].name
+  }
+}
+
+resource "google_compute_backend_service" "functions" {
+  for_each = local.routed
+
+  name                  = each.key
+  load_balancing_scheme = "EXTERNAL_MANAGED"
+  protocol              = "HTTPS"
+  security_policy       = google_compute_security_policy.guard.id
+
+  backend {
+    group = google_compute_region_network_endpoint_group.functions[each.key].id
+  }
+
+  log_config {
+    enable      = true
+    sample_rate = 0.1
+  }
+}
+
+resource "google_compute_url_map" "public" {
+  name = "vitrine"
+
+  # A path that no row names is answered by a function's own 404.
+  default_service = google_compute_backend_service.functions[sort(keys(local.routed))[0]].id
+
+  host_rule {
+    hosts        = [var.domain]
+    path_matcher = "table"
+  }
+
+  path_matcher {
+    name            = "table"
+    default_service = google_compute_backend_service.functions[sort(keys(local.routed))[0]].id
+
+    dynamic "path_rule" {
+      for_each = local.routed
+
+      content {
+        paths   = flatten([for route in path_rule.value.triggers.routes : [route, "${route}/*"]])
+        service = google_compute_backend_service.functions[path_rule.key].id
+      }
+    }
+  }
+}
+
+resource "google_compute_managed_ssl_certificate" "public" {
+  name = "vitrine"
+
+  managed {
+    domains = [var.domain]
+  }
+
+  depends_on = [google_project_service.apis]
+}
+
+resource "google_compute_ssl_policy" "modern" {
+  name            = "vitrine"
+  profile         = "MODERN"
+  min_tls_version = "TLS_1_2"
+
+  depends_on = [google_project_service.apis]
+}
+
+resource "google_compute_target_https_proxy" "public" {
+  name             = "vitrine"
+  url_map          = google_compute_url_map.public.id
+  ssl_certificates = [google_compute_managed_ssl_certificate.public.id]
+  ssl_policy       = google_compute_ssl_policy.modern.id
+}
+
+resource "google_compute_global_forwarding_rule" "https" {
+  name                  = "vitrine-https"
+  load_balancing_scheme = "EXTERNAL_MANAGED"
+  ip_address            = google_compute_global_address.public.id
+  port_range            = "443"
+  target                = google_compute_target_https_proxy.public.id
+}
+
+resource "google_compute_url_map" "to_https" {
+  name = "vitrine-to-https"
+
+  default_url_redirect {
+    https_redirect         = true
+    redirect_response_code = "PERMANENT_REDIRECT"
+    strip_query            = false
+  }
+
+  depends_on = [google_project_service.apis]
+}
+
+resource "google_compute_target_http_proxy" "to_https" {
+  name    = "vitrine-to-https"
+  url_map = google_compute_url_map.to_https.id
+}
+
+resource "google_compute_global_forwarding_rule" "http" {
+  name                  = "vitrine-http"
+  load_balancing_scheme = "EXTERNAL_MANAGED"
+  ip_address            = google_compute_global_address.public.id
+  port_range            = "80"
+  target                = google_compute_target_http_proxy.to_https.id
+}

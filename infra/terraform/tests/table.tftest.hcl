@@ -1,0 +1,266 @@
+# What the table says is what is planned: nothing here calls Google.
+
+mock_provider "google" {
+  mock_resource "google_sql_database_instance" {
+    defaults = {
+      connection_name    = "shop-1:europe-west3:vitrine"
+      private_ip_address = "10.20.0.3"
+      server_ca_cert     = [{ cert = "-----BEGIN CERTIFICATE-----", common_name = "", create_time = "", expiration_time = "", sha1_fingerprint = "" }]
+    }
+  }
+}
+
+override_resource {
+  target = google_service_account.deployments["search"]
+  values = {
+    email  = "vitrine-search@shop-1.iam.gserviceaccount.com"
+    member = "serviceAccount:vitrine-search@shop-1.iam.gserviceaccount.com"
+  }
+}
+
+override_resource {
+  target = google_service_account.deployments["webhooks"]
+  values = {
+    email  = "vitrine-webhooks@shop-1.iam.gserviceaccount.com"
+    member = "serviceAccount:vitrine-webhooks@shop-1.iam.gserviceaccount.com"
+  }
+}
+
+variables {
+  domain  = "shop.example.com"
+  project = { id = "shop-1", number = 123456789012 }
+  archives = {
+    for name in ["search", "checkout", "payment-jobs", "webhooks", "inventory", "notify"] :
+    name => { path = "build/${name}.zip", sha256 = sha256(name) }
+  }
+}
+
+run "search_and_webhooks_by_default" {
+  assert {
+    condition     = toset(keys(google_cloudfunctions2_function.deployments)) == toset(["search", "webhooks"])
+    error_message = "Search and webhooks are deployed, and nothing else."
+  }
+
+  assert {
+    condition     = alltrue([for function in google_cloudfunctions2_function.deployments : function.service_config[0].ingress_settings == "ALLOW_INTERNAL_AND_GCLB"])
+    error_message = "What the public calls is reached through the load balancer only."
+  }
+
+  assert {
+    condition     = toset(keys(google_cloud_run_service_iam_member.everyone)) == toset(["search", "webhooks"]) && length(google_cloud_run_service_iam_member.invokers) == 0
+    error_message = "Everyone may invoke the two, and no caller is named."
+  }
+
+  assert {
+    condition = alltrue([
+      for name, function in google_cloudfunctions2_function.deployments :
+      function.service_config[0].environment_variables.THREADS == tostring(function.service_config[0].max_instance_request_concurrency)
+    ])
+    error_message = "THREADS equals concurrency."
+  }
+
+  assert {
+    condition     = google_cloudfunctions2_function.deployments["webhooks"].service_config[0].environment_variables.QUEUE_URL_PAYMENTS == "https://payment-jobs-123456789012.europe-west3.run.app"
+    error_message = "A task is addressed to the queue's worker, deployed or not."
+  }
+
+  assert {
+    condition     = google_cloudfunctions2_function.deployments["search"].service_config[0].environment_variables.DATABASE_ACCESS == "connector" && google_cloudfunctions2_function.deployments["search"].service_config[0].environment_variables.DATABASE_INSTANCE == "shop-1:europe-west3:vitrine"
+    error_message = "The connector is the default way to the database."
+  }
+
+  assert {
+    condition     = google_cloudfunctions2_function.deployments["search"].service_config[0].environment_variables.DATABASE_USER == "vitrine-search@shop-1.iam"
+    error_message = "Cloud SQL knows a service account without the end of its e-mail."
+  }
+
+  assert {
+    condition     = google_cloudfunctions2_function.deployments["search"].service_config[0].environment_variables.PUBLIC_URL == "https://shop.example.com"
+    error_message = "PUBLIC_URL is the domain's."
+  }
+
+  assert {
+    condition     = !contains(keys(google_cloudfunctions2_function.deployments["webhooks"].service_config[0].environment_variables), "PAYPAL_CERT_ROOTS")
+    error_message = "A setting without a value is not set."
+  }
+
+  assert {
+    condition     = toset(keys(google_secret_manager_secret.secrets)) == toset(["PAYPAL_WEBHOOK_ID", "SENDGRID_WEBHOOK_KEY", "TOKEN_KEYS"])
+    error_message = "A secret exists for who reads it, and no other."
+  }
+
+  assert {
+    condition     = alltrue([for function in google_cloudfunctions2_function.deployments : alltrue([for secret in function.service_config[0].secret_environment_variables : secret.version == "1"])])
+    error_message = "Secret versions are pinned."
+  }
+
+  assert {
+    condition     = toset(keys(google_secret_manager_secret_iam_member.readers)) == toset(["search TOKEN_KEYS", "webhooks PAYPAL_WEBHOOK_ID", "webhooks SENDGRID_WEBHOOK_KEY"])
+    error_message = "Each deployment reads its own secrets only."
+  }
+
+  assert {
+    condition     = toset(keys(google_cloud_tasks_queue_iam_member.enqueuers)) == toset(["webhooks payments"]) && length(google_pubsub_topic.topics) == 0
+    error_message = "Webhooks may enqueue payments; search may publish and enqueue nothing."
+  }
+
+  assert {
+    condition     = google_storage_bucket_object.archives["search"].name == "search/${sha256("search")}.zip"
+    error_message = "An archive is named by its content."
+  }
+
+  assert {
+    condition     = length(google_compute_network.vitrine) == 0 && one(google_sql_database_instance.vitrine.settings[0].ip_configuration).ipv4_enabled
+    error_message = "The connector needs no network of ours."
+  }
+
+  assert {
+    condition = toset(flatten([for rule in one(google_compute_url_map.public.path_matcher).path_rule : rule.paths])) == toset(flatten([
+      for row in yamldecode(file("../../functions/deployments.yaml")).deployments :
+      [for route in row.triggers.routes : [route, "${route}/*"]] if contains(["search", "webhooks"], row.name)
+    ]))
+    error_message = "The URL map says what the table's routes say."
+  }
+
+  assert {
+    condition     = output.database_grants == "grant vitrine_search to \"vitrine-search@shop-1.iam\";\ngrant vitrine_webhooks to \"vitrine-webhooks@shop-1.iam\";"
+    error_message = "Each login becomes a member of its role."
+  }
+
+  assert {
+    condition     = alltrue([for name, policy in google_monitoring_alert_policy.alerts : strcontains(one(policy.documentation).content, "docs/runbooks.md#${name}")])
+    error_message = "Every alert names its runbook."
+  }
+}
+
+run "a_network_of_its_own_where_the_database_is_private" {
+  variables {
+    database_access = "private"
+  }
+
+  assert {
+    condition     = !one(google_sql_database_instance.vitrine.settings[0].ip_configuration).ipv4_enabled
+    error_message = "A private database has no public address."
+  }
+
+  assert {
+    condition     = google_cloudfunctions2_function.deployments["search"].service_config[0].environment_variables.DATABASE_HOST == "10.20.0.3" && startswith(google_cloudfunctions2_function.deployments["search"].service_config[0].environment_variables.DATABASE_CA, "-----BEGIN")
+    error_message = "Functions are told the address and its authority."
+  }
+
+  assert {
+    condition     = google_cloudfunctions2_function.deployments["search"].service_config[0].vpc_connector_egress_settings == "PRIVATE_RANGES_ONLY"
+    error_message = "Only private addresses go through the network."
+  }
+}
+
+run "the_whole_table" {
+  variables {
+    deployments = ["search", "checkout", "payment-jobs", "webhooks", "inventory", "notify"]
+  }
+
+  assert {
+    condition = alltrue([
+      for name in ["payment-jobs", "notify"] :
+      google_cloudfunctions2_function.deployments[name].service_config[0].ingress_settings == "ALLOW_INTERNAL_ONLY"
+    ])
+    error_message = "Jobs are reached from inside only."
+  }
+
+  assert {
+    condition     = toset(keys(google_cloud_run_service_iam_member.everyone)) == toset(["checkout", "inventory", "search", "webhooks"])
+    error_message = "Nobody but the named callers may invoke jobs."
+  }
+
+  assert {
+    condition     = toset(keys(google_cloud_run_service_iam_member.invokers)) == toset(["notify pubsub", "notify scheduler", "payment-jobs scheduler", "payment-jobs tasks"])
+    error_message = "Jobs are called by the invokers that the table names."
+  }
+
+  assert {
+    condition = alltrue([
+      for name, subscription in google_pubsub_subscription.push :
+      length(subscription.dead_letter_policy) == 1 && length(subscription.retry_policy) == 1 && contains(keys(google_pubsub_subscription.dead_letters), name)
+    ])
+    error_message = "Every subscription has backoff, a dead-letter topic, and a subscription that keeps dead letters."
+  }
+
+  assert {
+    condition     = google_cloud_tasks_queue.queues["payments"].rate_limits[0].max_dispatches_per_second == 50
+    error_message = "Queues have bounded rates, the table's."
+  }
+
+  assert {
+    condition     = google_cloud_scheduler_job.schedules["relay"].http_target[0].uri == "https://notify-123456789012.europe-west3.run.app/jobs/notify/relay"
+    error_message = "A schedule calls its row's path."
+  }
+
+  assert {
+    condition     = contains(keys(google_monitoring_alert_policy.alerts), "dead-letters") && contains(keys(google_monitoring_alert_policy.alerts), "tasks-waiting")
+    error_message = "Dead letters and waiting tasks raise alerts."
+  }
+}
+
+run "pools_that_the_database_cannot_carry_are_refused" {
+  command = plan
+
+  variables {
+    database = { max_connections = 100 }
+  }
+
+  expect_failures = [google_sql_database_instance.vitrine]
+}
+
+run "pools_that_just_fit_are_not" {
+  command = plan
+
+  # search 12 x 3 and webhooks 4 x 2 are 44; 44 x 2 + 10 = 98 <= 0.8 x 123
+  variables {
+    database = { max_connections = 123 }
+  }
+
+  assert {
+    condition     = local.pooled_connections == 44
+    error_message = "The sum of max_instances x pool_size."
+  }
+}
+
+run "a_deployment_without_a_row_is_refused" {
+  command = plan
+
+  variables {
+    deployments = ["search", "serach"]
+  }
+
+  expect_failures = [var.deployments]
+}
+
+run "a_deployment_without_an_archive_is_refused" {
+  command = plan
+
+  variables {
+    archives = { search = { path = "build/search.zip", sha256 = sha256("search") } }
+  }
+
+  expect_failures = [var.deployments]
+}
+
+run "a_secret_that_is_not_pinned_is_refused" {
+  command = plan
+
+  variables {
+    secret_versions = { TOKEN_KEYS = "latest" }
+  }
+
+  expect_failures = [var.secret_versions]
+}
+
+run "settings_of_the_local_cloud_are_refused" {
+  command = plan
+
+  variables {
+    settings = { PAYPAL_CERT_ROOTS = "/roots.pem" }
+  }
+
+  expect_failures = [var.settings]
+}
