@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import fcntl
 import json
+import logging
 import os
 import signal
 import sys
@@ -22,10 +23,14 @@ def main() -> int:
     options = _read_options()
     options.state.mkdir(parents=True, exist_ok=True)
     options.state.chmod(0o700)
+    (options.state / "logs").mkdir(exist_ok=True)
     with open(options.state / "lock", "a+") as lock:
         if not _take(lock):
             print(_where_it_runs(options.state), flush=True)
             return 0
+        logging.basicConfig(
+            filename=options.state / "logs" / "gateway.log", format="%(asctime)s %(levelname)s %(name)s %(message)s"
+        )
         try:
             return asyncio.run(_run(options))
         except (CannotStart, StartFailed, DatabaseRefused, PostgresFailed) as failure:

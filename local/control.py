@@ -82,6 +82,9 @@ class Control:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.path
+        # A page from elsewhere must not move the clock or kill the inbox of whoever looks at it.
+        if request.method != "GET" and request.headers.get("Sec-Fetch-Site") == "cross-site":
+            return problem(403, "Forbidden", "The control surface is for this machine's own pages.")
         if path == "/_local":
             return web.Response(status=302, headers={"Location": "/_local/"})
         if path == "/_local/mail" or path.startswith("/_local/mail/"):

@@ -102,6 +102,9 @@ async def forward(request: web.BaseRequest, backend: Backend, session: aiohttp.C
     """
     if (request.content_length or 0) > MAX_BODY_BYTES:
         return _too_large()
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # or the answer's own head counts as sent
     body, timeout_s = _Body(request), backend.timeout_s
     try:
         return await _carry(request, body, backend, timeout_s, session)

@@ -35,9 +35,10 @@ from local.environment import (
 from local.faults import Faults
 from local.forking import child_environment, die_with_parent
 from local.front import Front
-from local.gateway import Gateway, Handler
+from local.gateway import Gateway
 from local.google.identity import Issuer, Verifier
 from local.keys import Keys
+from local.listening import serve
 from local.ports import Ports, is_free
 from local.postgres import EmbeddedPostgres
 from local.proxy import open_session
@@ -86,7 +87,7 @@ class LocalCloud:
         self._server_urls: dict[str, str] = {}
         self._functions: dict[str, FunctionProcess] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self._sites: list[web.ServerRunner] = []
+        self._listeners: list[web.ServerRunner] = []
         self._stopping = False
         self._session = open_session()
         self.url = ""
@@ -312,7 +313,7 @@ class LocalCloud:
                 clock=self._clock,
                 session=self._session,
             )
-            await self._serve(front.handle, int(url.rpartition(":")[2]))
+            self._listeners.append(await serve(front.handle, HOST, int(url.rpartition(":")[2])))
         scheduler = Scheduler(
             self._table.schedules,
             base_urls=self._addresses.fronts,
@@ -347,17 +348,8 @@ class LocalCloud:
         )
         routes = {route: function for function in self._functions.values() for route in function.deployment.routes}
         gateway = Gateway(routes, local=control.handle, session=self._session)
-        await self._serve(gateway.handle, port)
+        self._listeners.append(await serve(gateway.handle, HOST, port))
         self._tasks.append(asyncio.create_task(scheduler.run_forever()))
-
-    async def _serve(self, handler: Handler, port: int) -> None:
-        server = web.Server(
-            handler, access_log=None, keepalive_timeout=75, max_line_size=32768, max_field_size=65536, max_headers=1024
-        )
-        runner = web.ServerRunner(server, shutdown_timeout=0.5)
-        await runner.setup()
-        await web.TCPSite(runner, HOST, port, backlog=1024).start()
-        self._sites.append(runner)
 
     def _log_schedule(self, name: str, what: str) -> None:
         with open(self._logs / "scheduler.log", "a") as log:
@@ -456,6 +448,8 @@ class LocalCloud:
             "logs": str(self._logs),
             "database_url": self._database.owner.url,
             "fronts": dict(self._addresses.fronts),
+            "pubsub_host": self._addresses.pubsub_host,
+            "tasks_host": self._addresses.tasks_host,
             "paypal_url": self._addresses.paypal_url,
             "sendgrid_url": self._addresses.sendgrid_url,
             "storage_url": self._addresses.storage_url,
@@ -471,7 +465,7 @@ class LocalCloud:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.gather(*(runner.cleanup() for runner in self._sites))
+        await asyncio.gather(*(runner.cleanup() for runner in self._listeners))
         await asyncio.gather(*(function.stop() for function in self._functions.values()))
         postgres = self._servers.pop("postgres", None)
         await asyncio.gather(*(child.stop() for child in self._servers.values()))

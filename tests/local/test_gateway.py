@@ -5,6 +5,8 @@ import threading
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import pytest
+
 from tests.local.conftest import is_alive, wait_for
 
 if TYPE_CHECKING:
@@ -98,6 +100,54 @@ def test_more_than_32_mib_is_refused_declared_or_not(cloud: "RunningCloud") -> N
     assert cloud.call("/v1/echo", "POST", b"x" * limit).json["size"] == limit
     assert cloud.call("/v1/echo", "POST", b"x" * (limit + 1)).status == 413
     assert _post_in_chunks(cloud.url, limit + 1).startswith(b"HTTP/1.1 413 ")
+
+
+@pytest.mark.parametrize(
+    "request_head",
+    [
+        b"GET /v1/echo/\xff HTTP/1.1",
+        b"BREW /v1/echo HTTP/1.1",
+        b"GET /v1/echo?" + b"a" * 40000 + b" HTTP/1.1",
+        b"GET /v1/echo HTTP/1.1\r\nX A: b",
+        b"GET /v1/echo HTTP/1.1\r\nX-A: a\x01b",
+        b"POST /v1/echo HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked",
+    ],
+    ids=["byte", "method", "long", "name", "value", "smuggling"],
+)
+def test_what_is_no_http_is_a_problem_of_the_caller(cloud: "RunningCloud", request_head: bytes) -> None:
+    answer = _send(cloud.url, request_head + b"\r\nHost: x\r\n\r\n")
+
+    assert answer.split(b" ")[1] == b"400"
+    assert b"Content-Type: application/problem+json\r\n" in answer
+
+
+def test_who_asks_before_it_sends_is_told_to_go_on_or_that_it_is_too_much(cloud: "RunningCloud") -> None:
+    head = b"POST /v1/echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: "
+
+    good = _send(cloud.url, head + b"5\r\n\r\nhello")
+    large = _send(cloud.url, head + b"99999999\r\n\r\n")
+
+    assert good.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 ")
+    assert large.startswith(b"HTTP/1.1 413 ")
+
+
+def test_headers_of_one_connection_stay_there(cloud: "RunningCloud") -> None:
+    sent = {"Connection": "X-Mine", "X-Mine": "1", "TE": "trailers", "Proxy-Authorization": "Basic x", "X-Yours": "2"}
+
+    seen = cloud.call("/v1/echo", headers=sent).json["headers"]
+
+    assert seen["x-yours"] == "2"
+    assert {"x-mine", "te", "proxy-authorization"} & seen.keys() == set()
+
+
+def _send(url: str, raw: bytes) -> bytes:
+    parts = urlsplit(url)
+    with socket.create_connection((parts.hostname, parts.port), timeout=30) as connection:
+        connection.sendall(raw)
+        answer = b""
+        while received := connection.recv(65536):
+            answer += received
+        return answer
 
 
 def _post_in_chunks(url: str, size: int) -> bytes:
