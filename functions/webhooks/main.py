@@ -10,14 +10,17 @@ from shared.edge.parsing import View
 from shared.edge.services import Services
 from shared.gateways.paypal_webhooks import CertificateUnreachable, TransmissionVerifier
 from shared.gateways.pubsub import PubSubPublisher
+from shared.gateways.sendgrid_events import SignedEvents
 from shared.gateways.tasks import TaskQueue
 from shared.kernel.clock import SystemClock
+from shared.notices import delivery
 from shared.outbox.dispatching import Dispatcher
 from shared.outbox.publishing import Publisher
-from shared.payments import webhooks as paypal
+from shared.payments import webhooks as receiving
 from shared.payments.webhooks import SignatureRefused
 from shared.persistence.connecting import connector
 from shared.persistence.database import Database
+from shared.persistence.mails import Mails
 from shared.persistence.outbox import Outbox
 from shared.persistence.webhooks import WebhookEvents
 from shared.settings import DatabaseSettings, GoogleSettings, PlatformSettings, WebhookSettings, environment
@@ -38,25 +41,40 @@ def google() -> GoogleSettings:
 
 
 @cache
-def dispatcher() -> Dispatcher:
-    publisher = Publisher(lambda: PubSubPublisher.from_settings(google()), lambda: TaskQueue.from_settings(google()))
-    return Dispatcher(publisher, outbox, clock)
+def settings() -> WebhookSettings:
+    return WebhookSettings.from_env(environment())
 
 
 @cache
-def database() -> Database:
-    settings = DatabaseSettings.from_env(environment())
-    return Database(
-        connector(settings, application=platform().deployment),
-        size=settings.pool_size,
-        clock=clock,
-        committed=dispatcher().collect,
+def topics() -> PubSubPublisher:
+    return PubSubPublisher(project=google().project, emulator_host=google().pubsub_emulator)
+
+
+@cache
+def queues() -> TaskQueue:
+    return TaskQueue(
+        project=google().project,
+        location=google().tasks_location,
+        urls=google().queue_urls,
+        invoker=google().tasks_invoker,
+        emulator_host=google().tasks_emulator,
     )
 
 
 @cache
-def outbox() -> Outbox:
-    return Outbox(database())
+def dispatcher() -> Dispatcher:
+    return Dispatcher(Publisher(topics, queues), lambda: Outbox(database()), clock)
+
+
+@cache
+def database() -> Database:
+    access = DatabaseSettings.from_env(environment())
+    return Database(
+        connector(access, application=platform().deployment),
+        size=access.pool_size,
+        clock=clock,
+        committed=dispatcher().collect,
+    )
 
 
 @cache
@@ -65,14 +83,19 @@ def events() -> WebhookEvents:
 
 
 @cache
-def verifier() -> TransmissionVerifier:
-    settings = WebhookSettings.from_env(environment())
+def paypal() -> TransmissionVerifier:
     return TransmissionVerifier(
-        webhook_id=settings.paypal_webhook_id,
-        cert_prefixes=settings.cert_prefixes,
-        cert_roots=settings.cert_roots,
+        webhook_id=settings().paypal_webhook_id,
+        cert_prefixes=settings().cert_prefixes,
+        cert_roots=settings().cert_roots,
         clock=clock,
     )
+
+
+@cache
+def sendgrid() -> SignedEvents | None:
+    key = settings().sendgrid_key
+    return None if key is None else SignedEvents(key)
 
 
 api = Api(
@@ -87,7 +110,7 @@ api = Api(
 
 
 class ReceivedView(View, frozen=True):
-    """`status` is received, or repeated where the event was known already."""
+    """`status` is received, or repeated where all of it was known already."""
 
     status: str
 
@@ -102,9 +125,30 @@ class ReceivedView(View, frozen=True):
 )
 def receive_paypal(call: Call[bytes]) -> Reply:
     """Takes a transmission of PayPal's, once."""
-    headers = {name.lower(): value for name, value in call.headers.items()}
-    event = paypal.receive(headers, call.raw, verifier=verifier(), events=events(), clock=clock)
+    event = receiving.receive(_by_name(call), call.raw, verifier=paypal(), events=events(), clock=clock)
     return Reply(200, ReceivedView(status="repeated" if event is None else "received"))
+
+
+@api.post(
+    "/v1/webhooks/sendgrid",
+    body=bytes,
+    answers={200: ReceivedView},
+    errors=[SignatureRefused],
+    idempotent=False,
+)
+def receive_sendgrid(call: Call[bytes]) -> Reply:
+    """Takes events of mails, signed by SendGrid; those of mails that are not ours are passed over."""
+    with receiving.counting_refusals("sendgrid", events=events(), clock=clock):
+        signed = sendgrid()
+        if signed is None:
+            raise SignatureRefused("not-configured")
+        told = signed.read(_by_name(call), call.raw)
+    new = delivery.record(told, mails=Mails(database()), clock=clock)
+    return Reply(200, ReceivedView(status="received" if new else "repeated"))
+
+
+def _by_name(call: Call[bytes]) -> dict[str, str]:
+    return {name.lower(): value for name, value in call.headers.items()}
 
 
 def webhooks(request: Request) -> Flask:

@@ -4,7 +4,8 @@ A transmission that verifies makes us look, no more: the signature covers a chec
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
@@ -79,20 +80,26 @@ def receive(
 
     Raises SignatureRefused, which has been counted then; Unavailable: the sender tries again.
     """
-    now = clock.now()
-    try:
+    with counting_refusals(PROVIDER, events=events, clock=clock):
         transmission = verifier.verify(headers, body)
-    except SignatureRefused as refused:
-        events.count_refusal(PROVIDER, refused.reason, now)
-        log.warning("webhook_refused", provider=PROVIDER, reason=refused.reason)
-        raise
-    event = _event_of(transmission, body, now)
+    event = _event_of(transmission, body, clock.now())
     tasks = [Task(QUEUE, APPLY_PATH, {"webhook_event_id": str(event.id)})] if event.state == "received" else []
     if not events.keep(event, *tasks):
         log.info("webhook_repeated", provider=PROVIDER, transmission_id=event.transmission_id)
         return None
     log.info("webhook_received", webhook_event_id=event.id, event_type=event.event_type, state=event.state)
     return event
+
+
+@contextmanager
+def counting_refusals(provider: str, *, events: Events, clock: Clock) -> Iterator[None]:
+    """A signature that is refused in here is counted by its reason; the refusal goes on to the caller."""
+    try:
+        yield
+    except SignatureRefused as refused:
+        events.count_refusal(provider, refused.reason, clock.now())
+        log.warning("webhook_refused", provider=provider, reason=refused.reason)
+        raise
 
 
 def parse(body: str | bytes) -> dict[str, Any] | None:
