@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from local.ports import find_free_port
 from shared.gateways import tasks as tasks_gateway
 from shared.gateways.pubsub import PubSubPublisher
 from shared.gateways.tasks import TaskQueue
 from shared.kernel.errors import Declined, Unavailable
 from shared.kernel.messages import Event, Task
-from tests.local.google_cloud import Receiver, Server, free_port
+from tests.local.google_cloud import Receiver, Server
 
 ROOT = Path(__file__).resolve().parents[2]
 INVOKER = "tasks@p.iam.gserviceaccount.com"
@@ -135,7 +136,7 @@ def test_a_publish_without_an_answer_gives_up_in_time(pubsub: Server, publisher:
 
 
 def test_a_publish_to_nobody_gives_up_in_time() -> None:
-    publisher = PubSubPublisher(project="p", emulator_host=f"127.0.0.1:{free_port()}")
+    publisher = PubSubPublisher(project="p", emulator_host=f"127.0.0.1:{find_free_port()}")
     with pytest.raises(Unavailable):
         publisher.publish_all("orders", [paid(1)], within_s=0.1)
     began = time.monotonic()

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -20,6 +19,7 @@ from typing import Any
 
 from local.clock import Clock
 from local.faults import Faults
+from local.ports import find_free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 30.0
@@ -32,28 +32,24 @@ def wait_until(holds: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class Server:
     """One local server of a fresh cloud: killed and started again on the same ports and the same state."""
 
-    def __init__(self, module: str, folder: Path, config: Mapping[str, Any], *, one_port: bool = False) -> None:
+    def __init__(self, module: str, folder: Path, config: Mapping[str, Any] | None = None, *flags: str) -> None:
+        """Without a config it is one that takes `flags` and serves its control on its one port."""
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.signing_key = folder / "oidc.pem"
-        self.port = free_port()
-        self.control_port = self.port if one_port else free_port()
+        self.port = find_free_port()
+        self.control_port = self.port if config is None else find_free_port()
         self.clock = Clock(folder / "clock")
         self.faults = Faults(folder / "faults.sqlite")
-        self.config = {"project": "p", "signing_key_file": str(self.signing_key), **config}
-        ports = [] if one_port else ["--control-port", str(self.control_port)]
-        self._command = [sys.executable, "-m", module, "--port", str(self.port), *ports, "--state", str(folder)]
-        self._command += ["--clock", str(folder / "clock"), "--config", str(folder / "config.json")]
-        self._command += [] if one_port else ["--faults", str(folder / "faults.sqlite")]
+        self._command = [sys.executable, "-m", module, "--port", str(self.port), "--state", str(folder), *flags]
+        self._command += ["--clock", str(folder / "clock"), "--faults", str(folder / "faults.sqlite")]
+        if config is not None:
+            content = {"project": "p", "signing_key_file": str(self.signing_key), **config}
+            (folder / "config.json").write_text(json.dumps(content))
+            self._command += ["--control-port", str(self.control_port), "--config", str(folder / "config.json")]
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -66,7 +62,6 @@ class Server:
         return self._process.pid
 
     def start(self) -> None:
-        (self.folder / "config.json").write_text(json.dumps(self.config))
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         self._process = subprocess.Popen(self._command, cwd=ROOT, env=environment, start_new_session=True)
         deadline = time.monotonic() + PATIENCE_S
