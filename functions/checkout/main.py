@@ -106,23 +106,8 @@ def database() -> Database:
 
 @cache
 def dispatcher() -> Dispatcher:
-    return Dispatcher(Publisher(topics, queues), lambda: Outbox(database()), clock)
-
-
-@cache
-def topics() -> PubSubPublisher:
-    return PubSubPublisher(project=google().project, emulator_host=google().pubsub_emulator)
-
-
-@cache
-def queues() -> TaskQueue:
-    return TaskQueue(
-        project=google().project,
-        location=google().tasks_location,
-        urls=google().queue_urls,
-        invoker=google().tasks_invoker,
-        emulator_host=google().tasks_emulator,
-    )
+    publisher = Publisher(lambda: PubSubPublisher.from_settings(google()), lambda: TaskQueue.from_settings(google()))
+    return Dispatcher(publisher, lambda: Outbox(database()), clock)
 
 
 @cache

@@ -74,3 +74,10 @@ grant select, insert, update, delete on products, slug_history to vitrine_invent
 grant select, insert, update on variants, stock_levels to vitrine_inventory;
 grant insert on stock_movements to vitrine_inventory;
 grant execute on function fold_v1, product_words_v1 to vitrine_inventory;
+
+-- inventory, of stock and settings: what staff read and change.
+grant select on sessions, stock_movements to vitrine_inventory;
+grant update on shop_settings to vitrine_inventory;
+grant insert on audit_log to vitrine_inventory;
+grant select, insert, update on idempotency_keys, outbox to vitrine_inventory;
+grant execute on function refuse_v1, claim_key_v1, store_answer_v1 to vitrine_inventory;

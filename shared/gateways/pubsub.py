@@ -3,10 +3,11 @@
 import json
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from shared.gateways.google_calls import LOCAL_CHANNEL, call, google_errors
 from shared.kernel.messages import SCHEMA_VERSION, Event
+from shared.settings import GoogleSettings
 
 if TYPE_CHECKING:
     from google.pubsub_v1 import PublisherClient
@@ -24,6 +25,10 @@ class PubSubPublisher:
         self._emulator_host = emulator_host
         self._lock = threading.Lock()
         self._client: PublisherClient | None = None
+
+    @classmethod
+    def from_settings(cls, settings: GoogleSettings) -> Self:
+        return cls(project=settings.project, emulator_host=settings.pubsub_emulator)
 
     def publish_all(self, topic: str, events: Sequence[Event], *, within_s: float) -> None:
         """All in one call, or none. The first call imports the client, which the time does not count.

@@ -5,10 +5,11 @@ import threading
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from shared.gateways.google_calls import LOCAL_CHANNEL, call, google_errors
 from shared.kernel.messages import Task
+from shared.settings import GoogleSettings
 
 if TYPE_CHECKING:
     from google.cloud.tasks_v2 import CloudTasksClient
@@ -33,6 +34,16 @@ class TaskQueue:
         self._emulator_host = emulator_host
         self._lock = threading.Lock()
         self._client: CloudTasksClient | None = None
+
+    @classmethod
+    def from_settings(cls, settings: GoogleSettings) -> Self:
+        return cls(
+            project=settings.project,
+            location=settings.tasks_location,
+            urls=settings.queue_urls,
+            invoker=settings.tasks_invoker,
+            emulator_host=settings.tasks_emulator,
+        )
 
     def enqueue(self, task: Task, *, within_s: float) -> None:
         """Create the task under its own id; the second time, for a day or more, does nothing.

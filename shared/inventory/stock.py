@@ -35,6 +35,18 @@ class Movement:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """Units of a SKU that an order keeps: held until it is paid, allocated until they are handed over."""
+
+    sku: str
+    location: str
+    held: int
+    allocated: int
+    order_number: str
+    order_status: str
+
+
+@dataclass(frozen=True, slots=True)
 class ShortLine:
     sku: str
     wanted: int

@@ -1,4 +1,6 @@
-"""Carts in SQL. Every change locks the cart, and makes a new version of it only if something is different afterwards."""
+"""Carts in SQL. Every change locks the cart, and makes a new version of it only if something is different
+afterwards.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -50,7 +52,8 @@ class Carts:
             tx.rows(
                 """
                 insert into carts (id, currency, email, shipping_address, created_at, updated_at)
-                select :id::text, value ->> 'currency', :email::text, :address::jsonb, :now::timestamptz, :now::timestamptz
+                select :id::text, value ->> 'currency', :email::text, :address::jsonb, :now::timestamptz,
+                    :now::timestamptz
                 from shop_settings where id = 'shop'
                 on conflict (id) do nothing
                 """,

@@ -6,6 +6,12 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+from shared.kernel.errors import Stale
+
+
+class SettingsStale(Stale):
+    sentence = "The settings have changed since you looked at them."
+
 
 @dataclass(frozen=True, slots=True)
 class ShippingOption:

@@ -1,4 +1,6 @@
-"""A shop on real PostgreSQL, a PayPal that does as it is told, and the short words in which tests of orders are written."""
+"""A shop on real PostgreSQL, a PayPal that does as it is told, and the short words in which tests of orders are
+written.
+"""
 
 import itertools
 import threading

@@ -1,0 +1,206 @@
+"""Inventory: stock and the shop's settings, for staff."""
+
+from functools import cache
+
+from shared.edge.api import Api
+from shared.edge.calls import Call, Reply
+from shared.edge.inventory_views import (
+    AdjustmentBody,
+    CountBody,
+    HoldsPage,
+    LevelsPage,
+    LevelView,
+    MovementsPage,
+    OfSkuQuery,
+    PageQuery,
+    SettingsBody,
+    SettingsView,
+    hold_view,
+    level_view,
+    make_cursor,
+    movement_view,
+    read_cursor,
+    settings_view,
+)
+from shared.edge.problems import Unreadable
+from shared.edge.services import Services
+from shared.gateways.paypal_money import supports
+from shared.gateways.pubsub import PubSubPublisher
+from shared.gateways.tasks import TaskQueue
+from shared.inventory.stock import BelowHeld, NothingChanges, UnknownSku
+from shared.kernel.clock import SystemClock
+from shared.kernel.errors import Field, Invalid
+from shared.outbox.dispatching import Dispatcher
+from shared.outbox.publishing import Publisher
+from shared.persistence.connecting import connector
+from shared.persistence.database import Database
+from shared.persistence.idempotency import IdempotencyKeys
+from shared.persistence.outbox import Outbox
+from shared.persistence.sessions import Sessions
+from shared.persistence.shop_settings import SettingsOfShop
+from shared.persistence.stock import Stock
+from shared.settings import DatabaseSettings, GoogleSettings, PlatformSettings, TokenKeys, environment
+from shared.shop.settings import SettingsStale
+
+clock = SystemClock()
+
+
+# Wiring: everything is made on first use -------------------------------------------------------------
+
+
+@cache
+def platform() -> PlatformSettings:
+    return PlatformSettings.from_env(environment())
+
+
+@cache
+def token_keys() -> TokenKeys:
+    return TokenKeys.from_env(environment())
+
+
+@cache
+def google() -> GoogleSettings:
+    return GoogleSettings.from_env(environment())
+
+
+@cache
+def dispatcher() -> Dispatcher:
+    publisher = Publisher(lambda: PubSubPublisher.from_settings(google()), lambda: TaskQueue.from_settings(google()))
+    return Dispatcher(publisher, lambda: Outbox(database()), clock)
+
+
+@cache
+def database() -> Database:
+    settings = DatabaseSettings.from_env(environment())
+    return Database(
+        connector(settings, application=platform().deployment),
+        size=settings.pool_size,
+        clock=clock,
+        committed=dispatcher().collect,
+    )
+
+
+@cache
+def stock() -> Stock:
+    return Stock(database(), clock)
+
+
+@cache
+def settings_of_shop() -> SettingsOfShop:
+    return SettingsOfShop(database(), clock)
+
+
+api = Api(
+    "inventory",
+    services=Services(
+        platform=platform,
+        ping=lambda: database().call("select 1 as ok"),
+        clock=clock,
+        tokens=token_keys,
+        keys=lambda: IdempotencyKeys(database()),
+        sessions=lambda: Sessions(database()),
+        flush=lambda: dispatcher().flush(),
+    ),
+)
+
+
+def inventory(request: object) -> object:
+    """The entry point of the deployment `inventory`."""
+    return api.app
+
+
+# Stock ---------------------------------------------------------------------------------------------------
+
+
+@api.get("/v1/inventory", query=PageQuery, answers={200: LevelsPage}, permission="stock:read")
+def list_levels(call: Call[None]) -> Reply:
+    """Every SKU's stock, by SKU."""
+    found = read_cursor(call.query.cursor, 1)
+    levels = stock().list_levels(after=found[0] if found else "", limit=call.query.limit)
+    cursor = make_cursor(levels[-1].sku) if len(levels) == call.query.limit else None
+    return Reply(200, LevelsPage(items=[level_view(level) for level in levels], next_cursor=cursor))
+
+
+@api.get("/v1/inventory/levels/<sku>", answers={200: LevelView}, errors=[UnknownSku], permission="stock:read")
+def get_level(call: Call[None]) -> Reply:
+    """One SKU's stock."""
+    return Reply(200, level_view(stock().get_level(call.path["sku"])))
+
+
+@api.get("/v1/inventory/movements", query=OfSkuQuery, answers={200: MovementsPage}, permission="stock:read")
+def list_movements(call: Call[None]) -> Reply:
+    """What moved, who moved it and why; the newest first."""
+    found = read_cursor(call.query.cursor, 1)
+    if found and not (found[0].isascii() and found[0].isdigit() and len(found[0]) < 19):
+        raise Unreadable(parameters={"cursor": "is none that this list has given"})
+    before = int(found[0]) if found else None
+    movements = stock().list_movements(call.query.sku, before=before, limit=call.query.limit)
+    cursor = make_cursor(movements[-1][0]) if len(movements) == call.query.limit else None
+    return Reply(200, MovementsPage(items=[movement_view(moved) for _place, moved in movements], next_cursor=cursor))
+
+
+@api.get("/v1/inventory/holds", query=OfSkuQuery, answers={200: HoldsPage}, permission="stock:read")
+def list_holds(call: Call[None]) -> Reply:
+    """Which orders keep which units."""
+    found = read_cursor(call.query.cursor, 2)
+    after = (found[0], found[1]) if found else None
+    holds = stock().list_holds(call.query.sku, after=after, limit=call.query.limit)
+    full = len(holds) == call.query.limit
+    cursor = make_cursor(holds[-1].sku, holds[-1].order_number) if full else None
+    return Reply(200, HoldsPage(items=[hold_view(hold) for hold in holds], next_cursor=cursor))
+
+
+@api.post(
+    "/v1/inventory/adjustments",
+    body=AdjustmentBody,
+    answers={201: LevelView},
+    errors=[UnknownSku, BelowHeld, NothingChanges],
+    permission="stock:write",
+)
+def adjust(call: Call[AdjustmentBody]) -> Reply:
+    """So many units more or fewer, for a reason."""
+    body = call.body
+    answering = call.answering(201, level_view)
+    stock().adjust(body.sku, body.delta, reason=body.reason, actor=call.actor, answering=answering)
+    return Reply(201)
+
+
+@api.post(
+    "/v1/inventory/counts",
+    body=CountBody,
+    answers={201: LevelView},
+    errors=[UnknownSku, BelowHeld],
+    permission="stock:write",
+)
+def count(call: Call[CountBody]) -> Reply:
+    """So many units were counted; the difference becomes a movement."""
+    body = call.body
+    answering = call.answering(201, level_view)
+    stock().count(body.sku, body.counted, reason=body.reason, actor=call.actor, answering=answering)
+    return Reply(201)
+
+
+# Settings --------------------------------------------------------------------------------------------------
+
+
+@api.get("/v1/admin/settings", answers={200: SettingsView}, permission="settings:read")
+def get_settings(call: Call[None]) -> Reply:
+    """What the merchant has set."""
+    settings = settings_of_shop().get()
+    return Reply(200, settings_view(settings), {"ETag": f'"{settings.version}"'})
+
+
+@api.patch(
+    "/v1/admin/settings",
+    body=SettingsBody,
+    answers={200: SettingsView},
+    errors=[SettingsStale, Invalid],
+    permission="settings:write",
+)
+def change_settings(call: Call[SettingsBody]) -> Reply:
+    """Change what the merchant has set; If-Match names the version that is meant. It counts from the next quote on."""
+    body = call.body
+    if isinstance(body.currency, str) and not supports(body.currency):
+        raise Invalid([Field("/currency", "PayPal takes no payments in this currency.")])
+    settings = settings_of_shop().change(body.changed, actor=call.actor, if_match=call.if_match)
+    return Reply(200, settings_view(settings), {"ETag": f'"{settings.version}"'})

@@ -1,0 +1,232 @@
+"""What staff send and see of stock and of the shop's settings (DESIGN.md section 5)."""
+
+import base64
+import binascii
+from dataclasses import replace
+from decimal import Decimal
+from typing import Annotated
+
+from msgspec import UNSET, Meta, UnsetType
+
+from shared.edge.parsing import Body, Query, View
+from shared.edge.problems import Unreadable
+from shared.inventory.stock import Hold, Level, Movement
+from shared.kernel.clock import iso
+from shared.kernel.errors import Field, Invalid
+from shared.shop.settings import ShippingOption, ShopSettings, TaxRate
+
+Sku = Annotated[str, Meta(min_length=1, max_length=64)]
+Limit = Annotated[int, Meta(ge=1, le=100)]
+Reason = Annotated[str, Meta(min_length=1, max_length=500, pattern=r"\S")]
+# What a PostgreSQL integer holds, and a shop ever will.
+Units = Annotated[int, Meta(ge=0, le=1_000_000_000)]
+Delta = Annotated[int, Meta(ge=-1_000_000_000, le=1_000_000_000)]
+AmountMinor = Annotated[int, Meta(ge=0, le=100_000_000)]
+Cursor = Annotated[str, Meta(max_length=400)]
+
+
+class PageQuery(Query, frozen=True, kw_only=True):
+    cursor: Cursor | None = None
+    limit: Limit = 24
+
+
+class OfSkuQuery(Query, frozen=True, kw_only=True):
+    sku: Sku | None = None
+    cursor: Cursor | None = None
+    limit: Limit = 24
+
+
+class AdjustmentBody(Body, frozen=True, kw_only=True):
+    """`delta` units more, or fewer where it is negative."""
+
+    sku: Sku
+    delta: Delta
+    reason: Reason
+
+
+class CountBody(Body, frozen=True, kw_only=True):
+    sku: Sku
+    counted: Units
+    reason: Reason
+
+
+class LevelView(View, frozen=True, kw_only=True):
+    """Units; `held` is promised to open orders and part of `on_hand`."""
+
+    sku: str
+    location: str
+    on_hand: int
+    held: int
+    available: int
+
+
+class MovementView(View, frozen=True, kw_only=True):
+    at: str
+    kind: str
+    sku: str
+    location: str
+    delta_on_hand: int
+    delta_held: int
+    order_number: str | None
+    actor: str
+    reason: str
+
+
+class HoldView(View, frozen=True, kw_only=True):
+    sku: str
+    location: str
+    held: int
+    allocated: int
+    order_number: str
+    order_status: str
+
+
+class LevelsPage(View, frozen=True, kw_only=True):
+    items: list[LevelView]
+    next_cursor: str | None
+
+
+class MovementsPage(View, frozen=True, kw_only=True):
+    items: list[MovementView]
+    next_cursor: str | None
+
+
+class HoldsPage(View, frozen=True, kw_only=True):
+    items: list[HoldView]
+    next_cursor: str | None
+
+
+class ShippingOptionSetting(Body, frozen=True, kw_only=True):
+    id: Annotated[str, Meta(min_length=1, max_length=64)]
+    name: Annotated[str, Meta(min_length=1, max_length=100, pattern=r"\S")]
+    amount_minor: AmountMinor
+
+
+class TaxRateSetting(Body, frozen=True, kw_only=True):
+    """`rate` as a decimal, 0.0725 for 7.25 %; no region or tax class means every one."""
+
+    country: Annotated[str, Meta(pattern=r"^[A-Z]{2}$")]
+    region: Annotated[str, Meta(min_length=1, max_length=60)] | None = None
+    tax_class: Annotated[str, Meta(min_length=1, max_length=60)] | None = None
+    rate: Annotated[str, Meta(pattern=r"^(0(\.\d{1,6})?|1(\.0{1,6})?)$")]
+
+
+class SettingsBody(Body, frozen=True, kw_only=True):
+    """What changes of the settings; what is left out stays. Lists are replaced as a whole."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=100, pattern=r"\S")] | UnsetType = UNSET
+    currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}$")] | UnsetType = UNSET
+    locale: Annotated[str, Meta(pattern=r"^[a-z]{2}_[A-Z]{2}$")] | UnsetType = UNSET
+    orders_open: bool | UnsetType = UNSET
+    hold_minutes: Annotated[int, Meta(ge=1, le=1440)] | UnsetType = UNSET
+    shipping_options: Annotated[list[ShippingOptionSetting], Meta(min_length=1, max_length=20)] | UnsetType = UNSET
+    shipping_tax_class: Annotated[str, Meta(min_length=1, max_length=60)] | UnsetType = UNSET
+    prices_include_tax: bool | UnsetType = UNSET
+    tax_rates: Annotated[list[TaxRateSetting], Meta(max_length=1000)] | UnsetType = UNSET
+
+    def changed(self, before: ShopSettings) -> ShopSettings:
+        """The settings with these changes. Raises Invalid where two entries say the same thing twice."""
+        given = {name: getattr(self, name) for name in self.__struct_fields__ if getattr(self, name) is not UNSET}
+        if "shipping_options" in given:
+            options = [ShippingOption(o.id, o.name, o.amount_minor) for o in given["shipping_options"]]
+            _refuse_repeats([option.id for option in options], "/shipping_options")
+            given["shipping_options"] = tuple(options)
+        if "tax_rates" in given:
+            rates = [TaxRate(r.country, _upper(r.region), r.tax_class, Decimal(r.rate)) for r in given["tax_rates"]]
+            _refuse_repeats([(rate.country, rate.region, rate.tax_class) for rate in rates], "/tax_rates")
+            given["tax_rates"] = tuple(rates)
+        return replace(before, **given)
+
+
+class SettingsView(View, frozen=True, kw_only=True):
+    version: int
+    name: str
+    currency: str
+    locale: str
+    orders_open: bool
+    hold_minutes: int
+    shipping_options: list[ShippingOptionSetting]
+    shipping_tax_class: str
+    prices_include_tax: bool
+    tax_rates: list[TaxRateSetting]
+
+
+def level_view(level: Level) -> LevelView:
+    return LevelView(
+        sku=level.sku, location=level.location, on_hand=level.on_hand, held=level.held, available=level.available
+    )
+
+
+def movement_view(movement: Movement) -> MovementView:
+    return MovementView(
+        at=iso(movement.at),
+        kind=movement.kind,
+        sku=movement.sku,
+        location=movement.location,
+        delta_on_hand=movement.delta_on_hand,
+        delta_held=movement.delta_held,
+        order_number=movement.order_number,
+        actor=movement.actor,
+        reason=movement.reason,
+    )
+
+
+def hold_view(hold: Hold) -> HoldView:
+    return HoldView(
+        sku=hold.sku,
+        location=hold.location,
+        held=hold.held,
+        allocated=hold.allocated,
+        order_number=hold.order_number,
+        order_status=hold.order_status,
+    )
+
+
+def settings_view(settings: ShopSettings) -> SettingsView:
+    return SettingsView(
+        version=settings.version,
+        name=settings.name,
+        currency=settings.currency,
+        locale=settings.locale,
+        orders_open=settings.orders_open,
+        hold_minutes=settings.hold_minutes,
+        shipping_options=[
+            ShippingOptionSetting(id=option.id, name=option.name, amount_minor=option.amount_minor)
+            for option in settings.shipping_options
+        ],
+        shipping_tax_class=settings.shipping_tax_class,
+        prices_include_tax=settings.prices_include_tax,
+        tax_rates=[
+            TaxRateSetting(country=rate.country, region=rate.region, tax_class=rate.tax_class, rate=f"{rate.rate:f}")
+            for rate in settings.tax_rates
+        ],
+    )
+
+
+def make_cursor(*parts: str | int) -> str:
+    """Where a page ended, as a word for an address."""
+    return base64.urlsafe_b64encode("\x1f".join(str(part) for part in parts).encode()).rstrip(b"=").decode()
+
+
+def read_cursor(cursor: str | None, parts: int) -> list[str] | None:
+    """The parts of a cursor of ours; None where there is none. Raises Unreadable."""
+    if cursor is None:
+        return None
+    try:
+        found = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
+    except (binascii.Error, ValueError) as error:
+        raise Unreadable(parameters={"cursor": "is none that this list has given"}) from error
+    read = found.split("\x1f")
+    if len(read) != parts or "\x00" in found:
+        raise Unreadable(parameters={"cursor": "is none that this list has given"})
+    return read
+
+
+def _upper(region: str | None) -> str | None:
+    return region.strip().upper() if region is not None else None
+
+
+def _refuse_repeats(names: list[object] | list[str] | list[tuple[str, str | None, str | None]], pointer: str) -> None:
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            raise Invalid([Field(f"{pointer}/{index}", "Says the same thing twice.")])
