@@ -5,6 +5,7 @@ was being sent when the process died is sent again.
 """
 
 import asyncio
+import contextlib
 import secrets
 from functools import partial
 from typing import Any
@@ -54,10 +55,10 @@ class Courier:
                         self._under_way[transmission["id"]] = task
                         task.add_done_callback(partial(self._finished, transmission["id"]))
                     self._woken.clear()
-                    try:
-                        await asyncio.wait_for(self._woken.wait(), POLL_S)
-                    except TimeoutError:
-                        continue
+                    # Not wait_for: 3.11's swallows a cancellation that comes together with the wake-up.
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(POLL_S):
+                            await self._woken.wait()
             finally:
                 for task in list(self._under_way.values()):
                     task.cancel()

@@ -1,6 +1,7 @@
 """The event webhook: signed batches, posted until a 2xx, duplicates included."""
 
 import asyncio
+import contextlib
 import json
 from typing import Any
 
@@ -44,10 +45,10 @@ class Reporter:
                     await self._report(session, batch)
                     continue
                 self._woken.clear()
-                try:
-                    await asyncio.wait_for(self._woken.wait(), POLL_S)
-                except TimeoutError:
-                    continue
+                # Not wait_for: 3.11's swallows a cancellation that comes together with the wake-up.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(POLL_S):
+                        await self._woken.wait()
 
     def wake(self) -> None:
         self._woken.set()

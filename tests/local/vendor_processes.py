@@ -172,14 +172,15 @@ class PayPalProcess(Process):
     def call_api(
         self, method: str, path: str, content: Any = None, *, request_id: str | None = None, full: bool = True
     ) -> Answer:
-        if not self.token:
-            self.token = self.sign_in().json["access_token"]
-        headers = {"Authorization": f"Bearer {self.token}"}
+        more: Headers = {"Prefer": "return=representation"} if full else {}
         if request_id is not None:
-            headers["PayPal-Request-Id"] = request_id
-        if full:
-            headers["Prefer"] = "return=representation"
-        return self.call(method, path, content, headers)
+            more["PayPal-Request-Id"] = request_id
+        answer = self.call(method, path, content, {"Authorization": f"Bearer {self.token}", **more})
+        if answer.status == 401:
+            # None yet, or the clock has gone on.
+            self.token = self.sign_in().json["access_token"]
+            answer = self.call(method, path, content, {"Authorization": f"Bearer {self.token}", **more})
+        return answer
 
     def sign_in(self, client: str = "client:secret", grant: bytes = b"grant_type=client_credentials") -> Answer:
         headers = {
@@ -254,16 +255,30 @@ def paypal_process(folder: Path, receiver: Receiver) -> Iterator[PayPalProcess]:
         simulator.stop()
 
 
-class Contract:
-    """A published OpenAPI document, and whether an answer keeps to it."""
+ORDERS_V2 = "paypal_checkout_orders_v2.json"
+PAYMENTS_V2 = "paypal_payments_payment_v2.json"
+WEBHOOKS_V1 = "paypal_notifications_webhooks_v1.json"
+DISPUTES_V1 = "paypal_customer_disputes_v1.json"
+MAIL_V3 = "sendgrid_tsg_mail_v3.json"
 
-    def __init__(self, path: Path) -> None:
-        self._document = json.loads(path.read_text())
-        resource: Resource[Any] = Resource.from_contents(self._document, default_specification=DRAFT4)
+
+class Contract:
+    """A published OpenAPI document of ../shared/contracts, and whether an answer keeps to it.
+
+    Where ../shared is missing nothing is compared: what a test asserts itself still holds, and test_vendor_contracts.py
+    says by its skip that the comparison was left out.
+    """
+
+    def __init__(self, name: str) -> None:
+        path = ROOT.parent / "shared" / "contracts" / name
+        self._document = json.loads(path.read_text()) if path.exists() else None
+        resource: Resource[Any] = Resource.from_contents(self._document or {}, default_specification=DRAFT4)
         self._registry: Registry[Any] = Registry().with_resource("urn:contract", resource)
 
     def check(self, answer: Answer, method: str, path: str) -> None:
         """The status is one that the operation names, and the body fits its schema."""
+        if self._document is None:
+            return
         responses = self._document["paths"][path][method.lower()]["responses"]
         assert str(answer.status) in responses, f"{answer.status} is not among {list(responses)}"
         pointer = "/".join(
@@ -273,7 +288,8 @@ class Contract:
         self._validate(answer.json, f"{pointer}/{answer.status}/{content}")
 
     def check_schema(self, value: Any, name: str) -> None:
-        self._validate(value, f"components/schemas/{name}")
+        if self._document is not None:
+            self._validate(value, f"components/schemas/{name}")
 
     def _validate(self, value: Any, pointer: str) -> None:
         validator = OAS30Validator({"$ref": f"urn:contract#/{pointer}"}, registry=self._registry)
