@@ -1,0 +1,71 @@
+"""Cursors of product lists: opaque, bound to the search they were made for, and refused when anything in them is odd.
+
+A cursor holds no secret and opens nothing, so its mark is a plain digest: it tells a cursor of another search, or one
+that was changed on the way, from ours. What it says is checked all the same, because anybody may compute a digest.
+"""
+
+import base64
+import hashlib
+import json
+from uuid import UUID
+
+from shared.search.listing import Continuation, Matching, Position, Search, Total
+
+_MAX_LENGTH = 400
+# Within what PostgreSQL and datetime can hold; a moment is a key in microseconds.
+_LARGEST_KEY = 250_000_000_000_000_000
+_MARK_BYTES = 9
+
+
+class ForeignCursor(Exception):
+    """This is no cursor of this list."""
+
+
+def write_cursor(search: Search, following: Continuation) -> str:
+    content = json.dumps(
+        [
+            following.matching.value,
+            following.total.value,
+            int(following.total.exact),
+            following.after.key,
+            following.after.id.hex,
+        ],
+        separators=(",", ":"),
+    ).encode()
+    return base64.urlsafe_b64encode(_mark(search, content) + content).decode().rstrip("=")
+
+
+def read_cursor(search: Search, cursor: str) -> Continuation:
+    """Raises ForeignCursor."""
+    if len(cursor) > _MAX_LENGTH or not cursor.isascii():
+        raise ForeignCursor
+    try:
+        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        mark, content = raw[:_MARK_BYTES], raw[_MARK_BYTES:]
+        if mark != _mark(search, content):
+            raise ForeignCursor
+        matching, value, exact, key, last = json.loads(content)
+        if not (_is_whole(value) and value >= 0 and exact in (0, 1) and _is_whole(key)):
+            raise ForeignCursor
+        if (Matching(matching) is Matching.EVERYTHING) != (not search.text):
+            raise ForeignCursor
+        return Continuation(Matching(matching), Total(value, bool(exact)), Position(key, UUID(hex=last)))
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise ForeignCursor from error
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _LARGEST_KEY
+
+
+def _mark(search: Search, content: bytes) -> bytes:
+    asked = [
+        search.text,
+        search.category,
+        search.brand,
+        search.price_min,
+        search.price_max,
+        search.in_stock,
+        search.sorted_by.value,
+    ]
+    return hashlib.sha256(json.dumps(asked).encode() + b"\0" + content).digest()[:_MARK_BYTES]
