@@ -143,8 +143,8 @@ select * from (
     order by left(p.search_text, 60) collate "C" limit 500) names
 """
 
-# Of names only (weight A): what begins like a SKU is no word to go on with. An index knows no weights, and every SKU may
-# begin like this: so many are looked at.
+# Of names only (weight A): what begins like a SKU is no word to go on with. An index knows no weights, and every SKU
+# may begin like this: so many are looked at.
 _WORDS_THAT_GO_ON = f"""
 select 'product', name, slug, popularity from (
     select p.name, p.slug, p.popularity, p.words from products p
