@@ -33,7 +33,8 @@ class Address:
 
     @property
     def url(self) -> str:
-        return f"postgresql://{quote(self.login)}:{quote(self.password)}@{self.host}:{self.port}/{quote(self.database)}"
+        login, password, database = (quote(part, safe="") for part in (self.login, self.password, self.database))
+        return f"postgresql://{login}:{password}@{self.host}:{self.port}/{database}"
 
     def connect(self) -> "pg8000.native.Connection":
         return pg8000.native.Connection(

@@ -105,7 +105,7 @@ class LocalCloud:
         ) | read_dotenv(self.options.root / ".env")
         for name, missing in unknown_names(self._table, self._values).items():
             self._say(f"{name} asks for {', '.join(missing)}: not known here, put a value into .env")
-        servers = asyncio.gather(*(self._start_server(name) for name in SERVERS if _exists(name)))
+        servers = asyncio.gather(*(self._start_server(name) for name in SERVERS))
         try:
             self._database = await self._start_database()
         except BaseException:
@@ -215,7 +215,7 @@ class LocalCloud:
         more: Mapping[str, Mapping[str, str]] = {
             "pubsub": {"--control-port": self._control_port(name), "--config": self._write_config(name)},
             "tasks": {"--control-port": self._control_port(name), "--config": self._write_config(name)},
-            "storage": {},
+            "storage": {"--public-bucket": MEDIA_BUCKET},
             "paypal": {
                 "--webhook-url": f"{hooks}/paypal",
                 "--public-url": self._addresses.paypal_url,
@@ -331,11 +331,7 @@ class LocalCloud:
             scheduler=scheduler,
             settling=Settling(
                 scheduler=scheduler,
-                servers={
-                    name: self._server_urls[name]
-                    for name in ("pubsub", "tasks", "paypal", "sendgrid")
-                    if name in self._servers
-                },
+                servers={name: self._server_urls[name] for name in ("pubsub", "tasks", "paypal", "sendgrid")},
                 database=self._database.owner,
                 clock=self._clock,
                 session=self._session,
@@ -424,7 +420,7 @@ class LocalCloud:
     def processes(self) -> Sequence[Mapping[str, Any]]:
         """Every server and every deployment, running or not."""
         self._reap()
-        rows = [(name, "server", self._server_urls[name], child) for name, child in self._servers.items()]
+        rows = [(name, "server", self._server_urls[name], child) for name, child in sorted(self._servers.items())]
         rows += [(name, "function", function.url, function.child) for name, function in self._functions.items()]
         return [
             {
@@ -472,10 +468,3 @@ class LocalCloud:
         if postgres is not None:
             await postgres.stop()
         await self._session.close()
-
-
-def _exists(name: str) -> bool:
-    import importlib.util
-
-    module = f"{name}.__main__" if name in ("paypal", "sendgrid") else f"google.{name}"
-    return importlib.util.find_spec(f"local.{module}") is not None

@@ -13,8 +13,11 @@ api = flask.Flask(__name__)
 
 @api.route("/jobs/<path:job>", methods=["GET", "POST"])
 def work(job: str) -> Any:
+    home = Path(os.environ["HOME"])
+    if job == "fail" and not (home / "mended").exists():
+        return {"failed": job}, 500
     row = {"job": job, "at": time.time(), "body": flask.request.get_data().decode(), "pid": os.getpid()}
-    with open(Path(os.environ["HOME"]) / "jobs.jsonl", "a") as log:
+    with open(home / "jobs.jsonl", "a") as log:
         log.write(json.dumps(row) + "\n")
     return {"done": job}
 
