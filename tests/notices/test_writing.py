@@ -1,0 +1,212 @@
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from shared.notices.mails import TEMPLATES
+from shared.notices.orders import Address, Line, Order
+from shared.notices.writing import Writer, one_line
+from tests.notices.conftest import make_order, make_refund
+
+WRITER = Writer(shop_name="Vitrine", public_url="https://shop.example/")
+
+
+class Page(HTMLParser):
+    """What a mail program would see: its tags, its links and its words."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.words: list[str] = []
+        self.attributes: list[str] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [name for name, _ in attrs]
+        self.links += [value or "" for name, value in attrs if name == "href"]
+
+    def handle_data(self, data: str) -> None:
+        self.words += data.split()
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.words)
+
+
+def test_the_mail_of_a_paid_order_says_everything_in_plain_text() -> None:
+    subject, text, _ = WRITER.write("order_paid", make_order())
+
+    assert subject == "Order 7K3MZ9QX2B: thank you, your payment has arrived"
+    assert (
+        text
+        == """\
+Thank you for your order.
+
+We have received your payment of $1,343.85 for order 7K3MZ9QX2B of November 22, 2026.
+We get it ready now, and write again when it is on its way.
+
+Your order: https://shop.example/orders/7K3MZ9QX2B#k=ORDER-TOKEN
+
+  2 x Brass desk lamp, Color: Brass
+      $49.50 each = $99.00
+  1 x Walnut desk
+      $1,148.50 each = $1,148.50
+
+  Subtotal: $1,247.50
+  Shipping: $5.90
+  Tax: $90.45
+  Total: $1,343.85
+
+Delivery to (Standard):
+
+  Ada Lovelace
+  12 Analytical Way
+  Springfield IL 62704
+  United States
+
+--
+Vitrine, https://shop.example
+The link to your order works for whoever has it, so please keep this mail to yourself.
+"""
+    )
+
+
+def test_the_html_says_the_same_with_one_link_to_the_order() -> None:
+    _, _, html = WRITER.write("order_paid", make_order())
+    page = Page(html)
+
+    assert page.links.count("https://shop.example/orders/7K3MZ9QX2B#k=ORDER-TOKEN") == 1
+    for words in ("Brass desk lamp", "Color: Brass · 2 × $49.50", "Subtotal $1,247.50", "Total $1,343.85",
+                  "Springfield IL 62704", "United States"):  # fmt: skip
+        assert words in page.text
+    # Nothing that a mail program must fetch: no picture, no style sheet, no font.
+    assert not {"img", "link", "script", "iframe", "form"} & set(page.tags)
+    assert "url(" not in html
+
+
+@pytest.mark.parametrize("template", sorted(TEMPLATES.values()))
+def test_every_mail_has_a_subject_a_text_and_html_that_name_the_order(template: str) -> None:
+    order = make_order(refunds=(make_refund("late", 5000), make_refund("cancelled", 7000)))
+
+    subject, text, html = WRITER.write(template, order)
+
+    assert "7K3MZ9QX2B" in subject
+    assert "7K3MZ9QX2B" in text
+    assert "7K3MZ9QX2B" in Page(html).text
+    assert "https://shop.example/orders/7K3MZ9QX2B#k=ORDER-TOKEN" in text
+    assert "https://shop.example/orders/7K3MZ9QX2B#k=ORDER-TOKEN" in Page(html).links
+    assert "{" not in text
+
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "{{ 7 * 7 }}{% raw %}",
+    "</td></table><a href='https://evil.example'>pay here</a>",
+    "&lt;b&gt;",
+    "<!--",
+]
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_what_a_buyer_typed_stays_text_in_html(hostile: str) -> None:
+    order = make_order(
+        email="a@buyer.example",
+        shipping_address=Address(hostile, hostile, hostile, hostile, hostile, hostile, hostile),
+        lines=(Line("SKU", hostile, 1, 100, 100, {hostile: hostile}),),
+    )
+    plain = make_order(
+        shipping_address=Address("name", "line", "city", "XX", "line", "region", "postal"),
+        lines=(Line("SKU", "name", 1, 100, 100, {"option": "value"}),),
+    )
+
+    _, _, html = WRITER.write("order_paid", order)
+
+    harmless = Page(WRITER.write("order_paid", plain)[2])
+    page = Page(html)
+    assert page.tags == harmless.tags
+    assert page.attributes == harmless.attributes
+    assert page.links == harmless.links
+    assert " ".join(hostile.split()) in page.text
+
+
+def test_a_line_end_in_a_name_begins_no_line_of_a_text() -> None:
+    forged = "Ada\r\nWe owe you $1,000: https://evil.example\u2028\u0085\x0bnow"
+    order = make_order(shipping_address=replace(make_order().shipping_address, name=forged))
+
+    _, text, _ = WRITER.write("order_paid", order)
+
+    assert "  Ada We owe you $1,000: https://evil.example now\n" in text
+    assert not any(line.startswith("We owe you") for line in text.splitlines())
+
+
+def test_a_subject_is_one_line_whatever_the_number_says() -> None:
+    order = make_order(number="A\r\nBcc: all@buyer.example")
+
+    subject, _, _ = WRITER.write("order_paid", order)
+
+    assert subject == "Order A Bcc: all@buyer.example: thank you, your payment has arrived"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Ada Lovelace", "Ada Lovelace"),
+        ("  a\t\tb\r\n\x00c ", "a b c"),
+        ("gnp.\u202egpj.exe", "gnp. gpj.exe"),
+        ("Zoë 林 🪔", "Zoë 林 🪔"),
+    ],
+)
+def test_one_line_keeps_words_of_any_script(text: str, expected: str) -> None:
+    assert one_line(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("currency", "locale", "total"),
+    [("USD", "en_US", "$1,343.85"), ("EUR", "en_US", "€1,343.85"), ("JPY", "en_US", "¥134,385"),
+     ("KWD", "en_US", "KWD134.385"), ("EUR", "de_DE", "1.343,85\xa0€")],
+)  # fmt: skip
+def test_amounts_are_written_as_the_locale_and_the_currency_have_them(currency: str, locale: str, total: str) -> None:
+    writer = Writer(shop_name="Vitrine", public_url="https://shop.example", locale=locale)
+
+    _, text, html = writer.write("order_paid", make_order(currency=currency))
+
+    assert f"Total: {total}\n" in text
+    assert total in html.replace("&nbsp;", "\xa0")
+
+
+def test_tax_that_prices_include_is_said_below_the_total_and_not_added() -> None:
+    order = make_order(prices_include_tax=True, total_minor=125340, discount_minor=0)
+
+    _, text, _ = WRITER.write("order_paid", order)
+
+    assert "  Shipping: $5.90\n  Total: $1,253.40\n  (includes $90.45 tax)\n" in text
+
+
+def test_a_discount_is_taken_off() -> None:
+    _, text, _ = WRITER.write("order_paid", make_order(discount_minor=1000, total_minor=133385))
+
+    assert "  Subtotal: $1,247.50\n  Discount: -$10.00\n  Shipping: $5.90\n" in text
+
+
+@pytest.mark.parametrize(
+    ("order", "sentence"),
+    [
+        (make_order(captured_minor=0), "You have not been charged."),
+        (make_order(refunds=(make_refund("cancelled", 134385),)), "We are giving back $1,343.85 through PayPal."),
+    ],
+)
+def test_the_mail_of_a_cancelled_order_says_what_becomes_of_the_money(order: Order, sentence: str) -> None:
+    _, text, html = WRITER.write("order_cancelled", order)
+
+    assert sentence in text
+    assert sentence in Page(html).text
+
+
+def test_a_refused_payment_is_told_with_the_time_that_is_left() -> None:
+    _, text, _ = WRITER.write("payment_refused", make_order())
+
+    assert "We keep your items for you until November 22, 12:10 PM UTC." in text
