@@ -77,6 +77,7 @@ class Api:
             outer.url_map.merge_slashes = False
             outer.register_error_handler(Exception, self._refuse)
             outer.register_error_handler(500, self._refuse)
+            outer.before_request(_refuse_untidy_paths)
         self._add(Route(kind="health", method="GET", path=f"/v1/health/{name}", handler=self._health,
                         answers={200: HealthView}))  # fmt: skip
 
@@ -313,6 +314,7 @@ class Api:
         logs.follow_trace(headers.get("traceparent", ""), headers.get("X-Cloud-Trace-Context", ""), platform.project)
         # WSGI hands bytes over as latin-1; werkzeug would replace what is not UTF-8 and let a NUL through.
         readable_text(flask.request.environ.get("PATH_INFO", "").encode("latin-1"))
+        _refuse_untidy_paths()
 
     def _end(self, response: flask.Response) -> flask.Response:
         _drain(flask.request)
@@ -335,6 +337,13 @@ def _prepare(app: flask.Flask, api: Api) -> None:
     app.before_request(api._begin)
     app.after_request(api._end)
     app.register_error_handler(Exception, api._refuse)
+
+
+def _refuse_untidy_paths() -> None:
+    """One thing has one path. Flask never asks an error handler about its own redirects, so they are caught before."""
+    request = flask.request
+    if isinstance(request.routing_exception, RequestRedirect) or request.environ.get("PATH_INFO", "").startswith("//"):
+        raise NotFound
 
 
 def _read_body(request: flask.Request, limit: int) -> bytes:
@@ -413,10 +422,10 @@ def _problem_response(found: Problem, headers: Mapping[str, str]) -> flask.Respo
 
 
 def _of_http(error: HTTPException) -> tuple[Problem, Mapping[str, str]]:
-    """What werkzeug raises, as one of ours. A redirect to a tidier path is no page of ours either: 404."""
+    """What werkzeug raises, as one of ours."""
     if isinstance(error, werkzeug.exceptions.MethodNotAllowed):
         return problem(MethodNotAllowed()), {"Allow": ", ".join(sorted(error.valid_methods or ()))}
-    if isinstance(error, RequestRedirect | werkzeug.exceptions.NotFound):
+    if isinstance(error, werkzeug.exceptions.NotFound):
         return problem(NotFound()), {}
     if isinstance(error, werkzeug.exceptions.RequestEntityTooLarge):
         return problem(ContentTooLarge()), {}

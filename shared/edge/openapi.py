@@ -146,7 +146,7 @@ def _parameters(route: Route, schemas: Mapping[Any, Json], components: Mapping[s
 
 def _as_parameter(schema: Json) -> Json:
     """A parameter cannot say null: where the Struct has None, the parameter is left out."""
-    schema = {name: value for name, value in schema.items() if not (name == "default" and value in (None, []))}
+    schema = {name: value for name, value in schema.items() if not (name == "default" and value in (None, [], ()))}
     choices = [choice for choice in schema.get("anyOf", ()) if choice != {"type": "null"}]
     if len(choices) == 1:
         del schema["anyOf"]

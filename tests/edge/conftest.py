@@ -135,7 +135,7 @@ def call(
         given.setdefault("Content-Type", "application/json")
     if method == "POST":
         given.setdefault("Idempotency-Key", "a-key")
-    return api.app.test_client().open(path, method=method, data=raw, headers=given)
+    return api.app.test_client(use_cookies=False).open(path, method=method, data=raw, headers=given)
 
 
 def problem_of(response: TestResponse) -> tuple[int, str, Any]:

@@ -12,15 +12,15 @@ from shared.kernel.errors import Conflict, Field, Invalid, NotFound, RateLimited
 from tests.edge.conftest import House, call, problem_of
 
 
-class Tea(Body):
+class Tea(Body, frozen=True):
     name: Annotated[str, Meta(min_length=1, max_length=20)]
 
 
-class TeaView(View):
+class TeaView(View, frozen=True):
     name: str
 
 
-class Browse(Query):
+class Browse(Query, frozen=True):
     limit: Annotated[int, Meta(ge=1, le=100)] = 24
 
 
@@ -65,7 +65,8 @@ def api(house: House) -> Api:
         ("GET", "/", 404, "not-found"),
         ("GET", "/v1/nothing", 404, "not-found"),
         ("GET", "/v1/teas/", 404, "not-found"),
-        ("GET", "//v1/teas", 404, "not-found"),
+        ("GET", "http://localhost//v1/teas", 404, "not-found"),
+        ("GET", "http://localhost", 404, "not-found"),
         ("GET", "/v1//teas", 404, "not-found"),
         ("GET", "/robots.txt", 404, "not-found"),
         ("GET", "/favicon.ico", 404, "not-found"),

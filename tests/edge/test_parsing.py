@@ -11,19 +11,19 @@ from shared.edge.problems import Unreadable
 from shared.kernel.errors import Field, Invalid
 
 
-class Line(Body):
+class Line(Body, frozen=True):
     sku: Annotated[str, Meta(min_length=1, max_length=8)]
     quantity: Annotated[int, Meta(ge=1, le=999)] = 1
 
 
-class Order(Body):
+class Order(Body, frozen=True):
     email: str
     lines: tuple[Line, ...] = ()
     notes: dict[str, int] | None = None
     gift: bool = False
 
 
-class Search(Query):
+class Search(Query, frozen=True):
     q: Annotated[str, Meta(max_length=10)] = ""
     limit: Annotated[int, Meta(ge=1, le=100)] = 24
     brand: Annotated[tuple[str, ...], Meta(max_length=2)] = ()
@@ -31,7 +31,7 @@ class Search(Query):
     sort: Literal["relevance", "newest"] = "relevance"
 
 
-class Needed(Query):
+class Needed(Query, frozen=True):
     sku: str
 
 

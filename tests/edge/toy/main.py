@@ -11,11 +11,11 @@ from shared.settings import PlatformSettings
 PLATFORM = PlatformSettings("toy", "local", "vitrine-local", 60, "http://127.0.0.1:8080", "")
 
 
-class Echo(Body):
+class Echo(Body, frozen=True):
     word: str
 
 
-class EchoView(View):
+class EchoView(View, frozen=True):
     word: str
 
 
