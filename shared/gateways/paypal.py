@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from shared.gateways.https_calls import Answer, Origin
-from shared.gateways.paypal_money import NotPayable, to_paypal
+from shared.gateways.paypal_money import NotPayableByPayPal, to_paypal
 from shared.gateways.paypal_objects import (
     Object,
     Unreadable,
@@ -119,7 +119,7 @@ class PayPal:
             return Refused("INVALID_RESOURCE_ID")
         try:
             asked: dict[str, Any] = {"amount": to_paypal(amount), "custom_id": str(refund_id)}
-        except NotPayable:
+        except NotPayableByPayPal:
             return Refused("DECIMAL_PRECISION")
         # Its own invoice number: accounts may refuse one that was used before (DUPLICATE_INVOICE_ID).
         asked["invoice_id"] = f"{self._prefix}{number}-{refund_id.hex[:8]}"
@@ -247,7 +247,7 @@ def _capture_of(order: OrderFact) -> CaptureFact:
 
 
 def _order_of(request: PaymentRequest, prefix: str) -> dict[str, Any]:
-    """The order request. Raises NotPayable; ValueError where the request's own sums are wrong."""
+    """The order request. Raises NotPayableByPayPal; ValueError where the request's own sums are wrong."""
     parts_minor = request.subtotal_minor - request.discount_minor + request.shipping_minor + request.tax_minor
     if parts_minor != request.total_minor:
         raise ValueError(f"the parts of order {request.order_id} do not make its total")

@@ -22,7 +22,7 @@ _LARGEST = Decimal(10) ** 15
 _VALUE = re.compile(r"-?(?:[0-9]{1,20}(?:\.[0-9]{0,10})?|\.[0-9]{1,10})")
 
 
-class NotPayable(Declined):
+class NotPayableByPayPal(Declined):
     """PayPal cannot be told the amount exactly: a currency that it does not take, or more decimals than it allows."""
 
     sentence = "This amount cannot be paid with PayPal."
@@ -34,14 +34,14 @@ def supports(currency: str) -> bool:
 
 
 def to_paypal(money: Money) -> dict[str, str]:
-    """{"currency_code", "value"}, exactly that amount. Raises NotPayable."""
+    """{"currency_code", "value"}, exactly that amount. Raises NotPayableByPayPal."""
     decimals = _DECIMALS.get(money.currency)
     if decimals is None:
-        raise NotPayable(currency=money.currency)
+        raise NotPayableByPayPal(currency=money.currency)
     amount = money.major()
     shown = f"{amount:.{decimals}f}"
     if Decimal(shown) != amount or abs(amount) >= _LARGEST:
-        raise NotPayable(currency=money.currency, amount_minor=money.minor)
+        raise NotPayableByPayPal(currency=money.currency, amount_minor=money.minor)
     return {"currency_code": money.currency, "value": shown}
 
 

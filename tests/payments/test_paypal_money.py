@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.gateways.paypal_money import NotPayable, from_paypal, supports, to_paypal
+from shared.gateways.paypal_money import NotPayableByPayPal, from_paypal, supports, to_paypal
 from shared.kernel.money import Money
 from tests.numbers import PROPERTY_EXAMPLES
 
@@ -36,7 +36,7 @@ def test_an_amount_is_written_with_paypals_decimals(minor: int, currency: str, v
     ("minor", "currency"), [(125050, "HUF"), (1, "TWD"), (1000, "KWD"), (100, "XXX"), (10**17, "USD")]
 )
 def test_what_paypal_cannot_be_told_exactly_is_refused(minor: int, currency: str) -> None:
-    with pytest.raises(NotPayable):
+    with pytest.raises(NotPayableByPayPal):
         to_paypal(Money(minor, currency))
 
 

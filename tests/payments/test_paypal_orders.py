@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.gateways.paypal import PayPal
-from shared.gateways.paypal_money import NotPayable
+from shared.gateways.paypal_money import NotPayableByPayPal
 from shared.kernel.errors import Declined
 from shared.kernel.money import Money
 from shared.payments.processor import CaptureFact, RefundFact, Refused
@@ -122,9 +122,9 @@ def test_paypals_own_sums_always_agree(
 def test_an_amount_that_paypal_cannot_take_is_never_sent(paypal: PayPal, simulator: Simulator) -> None:
     before = len(simulator.requests("/v2/checkout/orders"))
 
-    with pytest.raises(NotPayable):
+    with pytest.raises(NotPayableByPayPal):
         paypal.open(make_request(currency="HUF", lines=((125050, 1),)))
-    with pytest.raises(NotPayable):
+    with pytest.raises(NotPayableByPayPal):
         paypal.open(make_request(currency="KWD"))
 
     assert len(simulator.requests("/v2/checkout/orders")) == before
