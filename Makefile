@@ -27,7 +27,7 @@ demo: $(ENVIRONMENT)  ## one purchase against the running shop, step by step, fr
 
 import: $(ENVIRONMENT)  ## a catalogue into the running shop: make import FILE=products.jsonl (or .csv, also .gz)
 	@test -n "$(FILE)" || { echo "make import FILE=products.jsonl"; exit 2; }
-	@exec $(BIN)/python -m local.catalogue_import "$(FILE)"
+	@exec $(BIN)/python -m functions.inventory.cli import "$(FILE)"
 
 quick: $(ENVIRONMENT)  ## the fast tests, in less than a minute (ARGS="-k word" narrows)
 	$(PYTEST) -q -m "not slow" $(ARGS)

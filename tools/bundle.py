@@ -21,15 +21,12 @@ from pathlib import Path
 import grimp
 
 from local.table import Deployment, read_table
-from tools.scratch_database import ROOT
 
+ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
 
 # Cloud Functions' runtime: bytecode is of use only to the version that made it.
 RUNTIME = (3, 11)
-
-# In a function's folder, but of no use to what is deployed.
-_LEFT_OUT = {"__init__.py", "requirements.in"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +87,9 @@ def _write(deployment: Deployment, graph: grimp.ImportGraph, folder: Path) -> Ar
 
 
 def _of_the_function(source: Path) -> Iterable[Path]:
-    files = (file for file in source.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
-    return (file for file in files if file.name not in _LEFT_OUT)
+    """main.py, the locked requirements and data; a second module would not be found as it is here (functions.x.y)."""
+    yield source / "main.py"
+    yield from (file for file in _data_of(source) if file.name != "requirements.in")
 
 
 def _of_the_domain(modules: set[str]) -> Iterable[Path]:
@@ -102,7 +100,16 @@ def _of_the_domain(modules: set[str]) -> Iterable[Path]:
         packages.add(path if path.is_dir() else path.parent)
         yield path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     for package in packages:
-        yield from (file for file in package.iterdir() if file.is_file() and file.suffix not in {".py", ".pyc"})
+        yield from _data_of(package)
+
+
+def _data_of(folder: Path) -> Iterable[Path]:
+    """Files beside the modules of a package, such as templates; a folder within that is a package speaks for itself."""
+    for path in folder.iterdir():
+        if path.is_file() and path.suffix not in {".py", ".pyc"}:
+            yield path
+        elif path.is_dir() and path.name != "__pycache__" and not (path / "__init__.py").exists():
+            yield from _data_of(path)
 
 
 def _copy(file: Path, target: Path) -> None:
