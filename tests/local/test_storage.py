@@ -51,7 +51,9 @@ def make_client(server: Server) -> storage.Client:
 
 def read_account(folder: Path) -> service_account.Credentials:
     file = folder / "service-account.json"
-    return service_account.Credentials.from_service_account_file(file)  # type: ignore[no-untyped-call] # as above
+    read = service_account.Credentials.from_service_account_file
+    account: service_account.Credentials = read(file)  # type: ignore[no-untyped-call] # as above
+    return account
 
 
 class Signing:
