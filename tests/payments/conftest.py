@@ -22,9 +22,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
+from local.database import Address
 from shared.gateways.paypal import PayPal
 from shared.payments.processor import PaymentLine, PaymentRequest
 from shared.settings import PayPalSettings
+from tools.scratch_database import ScratchServer
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 WEBHOOK_ID = "8PT597110X687430LKGECATA"
@@ -46,9 +48,10 @@ class StandingClock:
 
 @dataclass
 class Simulator:
-    """local.paypal, and what its control surface can do."""
+    """local.paypal, and what its control surface can do. `roots` is the PEM file of the root of its certificates."""
 
     url: str
+    roots: Path
 
     def control(self, path: str, body: object = None) -> Any:
         content = None if body is None else json.dumps(body).encode()
@@ -61,6 +64,13 @@ class Simulator:
 
     def happen(self, event_type: str, resource: dict[str, Any]) -> Any:
         return self.control("/_local/paypal/events", {"event_type": event_type, "resource": resource})
+
+    def transmit(self, event_type: str, resource: dict[str, Any]) -> tuple[dict[str, str], bytes]:
+        """Headers and body of an event that was signed and is not true."""
+        told = self.control("/_local/paypal/events", {"event_type": event_type, "resource": resource, "forge": True})[
+            "transmission"
+        ]
+        return told["headers"], told["body"].encode()
 
     def requests(self, path: str) -> list[Any]:
         return [call for call in self.control("/_local/paypal/ledger")["requests"] if call["path"] == path]
@@ -81,7 +91,7 @@ def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
     )  # fmt: skip
     assert process.stdout is not None
     line = process.stdout.readline()
-    yield Simulator(line.split()[-1])
+    yield Simulator(line.split()[-1], folder / "state" / "roots.pem")
     process.terminate()
     process.wait(10)
     process.stdout.close()
@@ -89,6 +99,21 @@ def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
 
 def settings_for(url: str) -> PayPalSettings:
     return PayPalSettings(base_url=url, client_id="shop", client_secret="secret")
+
+
+@pytest.fixture(scope="session")
+def database_of_webhooks(postgres: ScratchServer) -> Address:
+    """The sweep looks at whole tables, so these tests have a database of their own."""
+    return postgres.copy()
+
+
+@pytest.fixture
+def webhooks_database(database_of_webhooks: Address) -> Address:
+    """The same database, empty again."""
+    connection = database_of_webhooks.connect()
+    connection.run("truncate webhook_events, webhook_refusals, payment_facts, outbox, mails, mail_events")
+    connection.close()
+    return database_of_webhooks
 
 
 @pytest.fixture
