@@ -15,7 +15,6 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar, cast
 from uuid import UUID
@@ -279,7 +278,7 @@ class Api:
             at=at,
             timeout_s=platform.function_timeout_s,
         )
-        return replace(call, claim=claim)
+        return msgspec.structs.replace(call, claim=claim)
 
     def _health(self, call: Call[Any]) -> Reply:
         """Whether this deployment and its database answer."""

@@ -1,7 +1,9 @@
-"""What a handler is given and what it gives back."""
+"""What a handler is given and what it gives back.
+
+The edge's own records are Structs: a dataclass costs a millisecond of every cold start, a Struct a thirtieth of it.
+"""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID
@@ -18,13 +20,12 @@ B_co = TypeVar("B_co", covariant=True)
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """`body` is a View, or None for no content; bytes are sent as they are, with the Content-Type of `headers`."""
 
     status: int
     body: object = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
 class Rendered:
@@ -36,8 +37,7 @@ class Rendered:
         self.answer: tuple[int, str] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call(Generic[B_co]):
+class Call(msgspec.Struct, Generic[B_co], frozen=True, kw_only=True):
     """One request, parsed and checked.
 
     `path` has what stands for <name> in the route; `raw` are the bytes of the body as they came; `attempt` counts the

@@ -6,7 +6,8 @@ an error carries as data are members of its problem.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 from shared.kernel.errors import (
     Conflict,
@@ -67,11 +68,10 @@ STATUSES: Mapping[type[ShopError], int] = {
 _RESERVED = frozenset({"type", "title", "status", "detail", "instance", "errors", "trace"})
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(msgspec.Struct, frozen=True):
     status: int
     document: Mapping[str, object]
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
 def status_of(error: type[ShopError]) -> int:

@@ -3,7 +3,6 @@
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
@@ -21,8 +20,7 @@ DEFAULT_BODY_LIMIT = 1024 * 1024
 _VARIABLE = re.compile(r"<(?:(\w+):)?(\w+)>")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
+class Route(msgspec.Struct, frozen=True, kw_only=True):
     kind: Kind
     method: str
     path: str

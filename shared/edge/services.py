@@ -1,10 +1,11 @@
 """What the edge needs of the rest of the house; each function's main.py provides it, every part made on first use."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
+
+import msgspec
 
 from shared.kernel.clock import Clock, SystemClock
 from shared.kernel.idempotency import Claim
@@ -32,8 +33,7 @@ class Sessions(Protocol):
     def is_live(self, session: UUID, *, at: datetime) -> bool: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Services:
+class Services(msgspec.Struct, frozen=True, kw_only=True):
     """`tokens` is None where nobody signs in (search, webhooks); `keys` and `sessions` where no route needs them.
 
     `ping` asks the database one thing; `flush` publishes what this request has committed, within a second, best effort.
@@ -41,7 +41,7 @@ class Services:
 
     platform: Callable[[], PlatformSettings]
     ping: Callable[[], object]
-    clock: Clock = field(default_factory=SystemClock)
+    clock: Clock = msgspec.field(default_factory=SystemClock)
     tokens: Callable[[], KeyRing] | None = None
     keys: Callable[[], Keys] | None = None
     sessions: Callable[[], Sessions] | None = None
