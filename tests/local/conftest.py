@@ -1,4 +1,4 @@
-"""A local cloud with the two toy functions of toy/, started once: tests leave its clock ahead and its faults cleared."""
+"""A local cloud with the two toy functions of toy/, started once: tests leave its clock ahead and its faults clear."""
 
 import http.client
 import json
