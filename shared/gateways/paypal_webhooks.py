@@ -9,7 +9,6 @@ What a signature is worth: it covers a checksum, and CRC32 is linear. Whoever ho
 another body that verifies under it. So nothing here is a fact about money; see shared.payments.applying.
 """
 
-import base64
 import binascii
 import re
 import threading
@@ -97,8 +96,8 @@ class TransmissionVerifier:
             raise SignatureRefused("transmission-id")
         sent_at = self._sent_at(time_text)
         try:
-            signature = base64.b64decode(headers.get("paypal-transmission-sig", ""), validate=True)
-        except (binascii.Error, ValueError) as error:
+            signature = binascii.a2b_base64(headers.get("paypal-transmission-sig", ""), strict_mode=True)
+        except ValueError as error:
             raise SignatureRefused("signature") from error
         signer = self._signer(headers.get("paypal-cert-url", ""), sent_at)
         if not signer.begins <= sent_at <= signer.ends:
