@@ -15,6 +15,7 @@ from local.database import Address
 from tools.scratch_database import ScratchServer, scratch_server
 
 ROOT = Path(__file__).resolve().parent.parent
+SKIPS = ROOT / "tests" / "skips.txt"
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
@@ -81,6 +82,6 @@ def _refuse_unlisted_skip(report: Report) -> Report:
 
 
 def _listed_skips() -> list[tuple[str, str]]:
-    lines = (ROOT / "tests" / "skips.txt").read_text().splitlines()
+    lines = SKIPS.read_text().splitlines()
     listed = [line.split(maxsplit=1) for line in lines if line and not line.startswith("#")]
     return [(pattern, part) for pattern, part in listed]

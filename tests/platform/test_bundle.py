@@ -23,6 +23,9 @@ from tools import bundle
 from tools.bundle import Archive
 from tools.scratch_database import ScratchServer
 
+# Beside its health: a call that needs rows, and what it answers where there are none.
+FIRST_CALLS = {"search": ("/v1/products?limit=1", 200)}
+
 DEPLOYMENTS = {row.name: row for row in bundle.deployments()}
 
 TABLE = yaml.safe_load((bundle.ROOT / "functions" / "deployments.yaml").read_text())
@@ -144,7 +147,10 @@ def test_an_archive_alone_in_a_fresh_environment_answers_with_what_the_database_
     with served(deployment, folder, python, database) as address:
         healthy = get(address, f"/v1/health/{name}")
         unknown = get(address, "/v1/nowhere")
+        path, expected = FIRST_CALLS.get(name, ("/v1/nowhere/else", 404))
+        first = get(address, path)
 
+    assert first[0] == expected, first
     assert healthy == (200, {"status": "ok"})
     assert unknown[0] == 404
 
