@@ -133,7 +133,7 @@ class Control:
 
     async def _add_fault(self, request: web.BaseRequest) -> web.Response:
         wanted = await _read_object(request)
-        known = {"target", "fault", "count", "probability", "path", "after", "seed"}
+        known = {"target", "fault", "count", "probability", "path", "after", "seed", "delay_s"}
         if not wanted.keys() <= known:
             raise Unreadable(f"unknown: {', '.join(sorted(wanted.keys() - known))}")
         wanted = {name: value for name, value in wanted.items() if value is not None}

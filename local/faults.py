@@ -32,10 +32,17 @@ create table if not exists faults (
     probability real,
     after integer not null,
     seed integer not null,
+    delay_s real,
     calls integer not null default 0,
     fired integer not null default 0
 );
 """
+
+
+class Drawn(str):
+    """The fault that befalls a call; `delay_s` is how long a delay takes, None: as long as the server's own."""
+
+    delay_s: float | None = None
 
 
 class Faults:
@@ -54,11 +61,12 @@ class Faults:
         path: str = "",
         after: int = 0,
         seed: int = 0,
+        delay_s: float | None = None,
     ) -> int:
         """Ask for a fault: for `count` calls, or, with `probability`, for that share of all calls until cleared.
 
         `path` is a prefix of the call's path; the first `after` calls that match are let through; `seed` makes a
-        probability draw the same calls again. Raises ValueError for what no server knows.
+        probability draw the same calls again; `delay_s` is how long a vendor's delay takes. Raises ValueError for what no server knows.
         """
         if target not in TARGETS:
             raise ValueError(f"target must be one of {', '.join(sorted(TARGETS))}")
@@ -68,11 +76,13 @@ class Faults:
             raise ValueError("count must be at least 1 and after at least 0")
         if probability is not None and not 0 <= probability <= 1:
             raise ValueError("probability must lie between 0 and 1")
+        if delay_s is not None and not 0 <= delay_s <= 300:
+            raise ValueError("delay_s must lie between 0 and 300")
         with self._file.transaction() as connection:
             cursor = connection.execute(
-                "insert into faults (target, fault, path, remaining, probability, after, seed)"
-                " values (?, ?, ?, ?, ?, ?, ?)",
-                (target, fault, path, None if probability is not None else count, probability, after, seed),
+                "insert into faults (target, fault, path, remaining, probability, after, seed, delay_s)"
+                " values (?, ?, ?, ?, ?, ?, ?, ?)",
+                (target, fault, path, None if probability is not None else count, probability, after, seed, delay_s),
             )
             return int(cursor.lastrowid or 0)
 
@@ -96,12 +106,12 @@ class Faults:
             for row in rows
         ]
 
-    def draw(self, target: str, path: str) -> str | None:
+    def draw(self, target: str, path: str) -> Drawn | None:
         """The fault that this call of `target` must suffer, or None. Counts the call; atomic over all processes."""
         # Nearly always there is none, and a call should not take the write lock to learn that.
         if not self._file.rows("select 1 from faults where target = ? limit 1", (target,)):
             return None
-        drawn: str | None = None
+        drawn: Drawn | None = None
         with self._file.transaction() as connection:
             for row in connection.execute("select * from faults where target = ? order by id", (target,)).fetchall():
                 if not path.startswith(row["path"]):
@@ -112,7 +122,8 @@ class Faults:
                     (fires, fires, row["id"]),
                 )
                 if fires:
-                    drawn = row["fault"]
+                    drawn = Drawn(row["fault"])
+                    drawn.delay_s = row["delay_s"]
         return drawn
 
 

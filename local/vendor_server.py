@@ -24,8 +24,8 @@ async def through_faults(
         return hang_up(request)
     if fault == "error":
         return refuse()
-    if fault in ("delay", "reorder"):
-        await asyncio.sleep(DELAY_S)
+    if fault is not None and fault in ("delay", "reorder"):
+        await asyncio.sleep(DELAY_S if fault.delay_s is None else fault.delay_s)
     response = await act()
     if fault == "repeat":
         response = await act()

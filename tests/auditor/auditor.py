@@ -1,0 +1,275 @@
+"""The auditor: reads database, PayPal's ledger and the inbox from outside, and says what does not add up.
+
+It shares no code with the functions (import-linter holds it), so it cannot agree with their mistakes. Every finding
+is a sentence; a shop in order has none. `audit_database` needs the database alone, `audit_shop` the running local
+cloud.
+"""
+
+import json
+import urllib.request
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from decimal import Decimal
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pg8000.native
+
+Row = dict[str, Any]
+_CAPTURED = ("COMPLETED", "PARTIALLY_REFUNDED", "REFUNDED")
+_PREFIX = "VIT-"
+
+
+def audit_database(url: str) -> list[str]:
+    """Stock, orders and the ledger of facts against each other."""
+    with closing(_connect(url)) as connection:
+        return _Database(connection).findings()
+
+
+def audit_shop(database_url: str, cloud_url: str) -> list[str]:
+    """The same, and both against PayPal's own ledger and the inbox. Call it when all has settled."""
+    with closing(_connect(database_url)) as connection:
+        database = _Database(connection)
+        paypal = _get(f"{cloud_url}/_local/paypal/ledger")
+        mail = _get(f"{cloud_url}/_local/mail")
+        return [
+            *database.findings(),
+            *_money(database, paypal),
+            *_requests(database, paypal["requests"]),
+            *_mail(database, mail),
+            *_open_ends(database),
+        ]
+
+
+# The database alone -----------------------------------------------------------------------------------
+
+
+class _Database:
+    def __init__(self, connection: pg8000.native.Connection) -> None:
+        self._connection = connection
+        self.orders = {str(row["id"]): row for row in self.rows("select * from orders")}
+        self.lines: dict[str, list[Row]] = defaultdict(list)
+        for row in self.rows("select * from order_lines"):
+            self.lines[str(row["order_id"])].append(row)
+
+    def rows(self, sql: str) -> list[Row]:
+        found = self._connection.run(sql)
+        names = [column["name"] for column in self._connection.columns or ()]
+        return [dict(zip(names, row, strict=True)) for row in found or ()]
+
+    def findings(self) -> list[str]:
+        return [*self._stock(), *self._order_lines(), *self._orders(), *self._attempts(), *self._facts()]
+
+    def _stock(self) -> Iterable[str]:
+        levels = {(row["sku"], row["location"]): row for row in self.rows("select * from stock_levels")}
+        moved: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
+        for row in self.rows(
+            "select sku, location, sum(delta_on_hand) as on_hand, sum(delta_held) as held "
+            "from stock_movements group by sku, location"
+        ):
+            moved[row["sku"], row["location"]] = [int(row["on_hand"]), int(row["held"])]
+        kept: Counter[tuple[str, str]] = Counter()
+        for lines in self.lines.values():
+            for line in lines:
+                kept[line["sku"], line["location"]] += line["held"] + line["allocated"]
+        for key in levels.keys() | moved.keys() | kept.keys():
+            sku = "/".join(key)
+            level = levels.get(key, {"on_hand": 0, "held": 0})
+            on_hand, held = level["on_hand"], level["held"]
+            if not 0 <= held <= on_hand:
+                yield f"stock {sku}: {held} held of {on_hand} on hand"
+            if on_hand != moved[key][0]:
+                yield f"stock {sku}: {on_hand} on hand, and movements that make {moved[key][0]}"
+            if held != moved[key][1]:
+                yield f"stock {sku}: {held} held, and movements that make {moved[key][1]}"
+            if held != kept[key]:
+                yield f"stock {sku}: {held} held, and order lines that keep {kept[key]}"
+
+    def _order_lines(self) -> Iterable[str]:
+        for order_id, lines in self.lines.items():
+            order = self.orders[order_id]
+            name = f"order {order['number']} ({order['status']})"
+            for line in lines:
+                states = [line[state] for state in ("held", "allocated", "consumed", "released", "expired")]
+                if sum(states) != line["quantity"]:
+                    yield f"{name}: {line['sku']} has {sum(states)} units of {line['quantity']}"
+            held = sum(line["held"] for line in lines)
+            allocated = sum(line["allocated"] for line in lines)
+            quantity = sum(line["quantity"] for line in lines)
+            expected = {
+                "pending_payment": (quantity, 0),
+                "paid": (0, quantity),
+                "cancelled": (0, 0),
+                "expired": (0, 0),
+            }.get(order["status"])
+            if expected is not None and (held, allocated) != expected:
+                yield f"{name}: {held} units held and {allocated} allocated, not {expected[0]} and {expected[1]}"
+
+    def _orders(self) -> Iterable[str]:
+        open_of_cart: Counter[str] = Counter()
+        for order_id, order in self.orders.items():
+            name = f"order {order['number']}"
+            subtotal = sum(line["unit_price_minor"] * line["quantity"] for line in self.lines[order_id])
+            if subtotal != order["subtotal_minor"]:
+                yield f"{name}: lines make {subtotal}, the subtotal says {order['subtotal_minor']}"
+            tax = 0 if order["prices_include_tax"] else order["tax_minor"]
+            total = order["subtotal_minor"] - order["discount_minor"] + order["shipping_minor"] + tax
+            if total != order["total_minor"]:
+                yield f"{name}: its parts make {total}, its total says {order['total_minor']}"
+            if order["status"] == "pending_payment" or order["status_reason"] == "capture_pending":
+                open_of_cart[order["cart_id"]] += 1
+            if order["status"] in ("paid", "fulfilling", "completed") and order["bound_capture_id"] is None:
+                yield f"{name}: {order['status']} without a capture"
+        for cart, number in open_of_cart.items():
+            if number > 1:
+                yield f"cart {cart}: {number} open orders"
+
+    def _attempts(self) -> Iterable[str]:
+        live = Counter(
+            str(row["order_id"])
+            for row in self.rows("select order_id, state from capture_attempts where state <> 'refused'")
+        )
+        for order_id, number in live.items():
+            if number > 1:
+                yield f"order {self.orders[order_id]['number']}: {number} capture attempts that were not refused"
+
+    def _facts(self) -> Iterable[str]:
+        """What an order says of its money is what its facts amount to."""
+        captures: dict[str, dict[str, Row]] = defaultdict(dict)
+        refunds: dict[str, dict[str, Row]] = defaultdict(dict)
+        for row in self.rows("select * from payment_facts where order_id is not null order by id"):
+            if row["kind"] == "capture" and row["status"] in _CAPTURED:
+                captures[str(row["order_id"])][row["object_id"]] = row
+            if row["kind"] == "refund" and row["status"] == "COMPLETED":
+                refunds[str(row["order_id"])][row["object_id"]] = row
+        for order_id, order in self.orders.items():
+            captured = sum(row["amount_minor"] or 0 for row in captures[order_id].values())
+            given_back = sum(row["amount_minor"] for row in refunds[order_id].values())
+            if captured != order["captured_minor"]:
+                yield f"order {order['number']}: facts say {captured} captured, it says {order['captured_minor']}"
+            said = order["refunded_minor"] + order["reversed_minor"]
+            if given_back != said:
+                yield f"order {order['number']}: facts say {given_back} given back, it says {said}"
+
+
+# Against PayPal ---------------------------------------------------------------------------------------
+
+
+def _money(database: _Database, paypal: Mapping[str, Any]) -> Iterable[str]:
+    """Each capture of ours is an order's, each paid order has exactly its total, all else has gone back."""
+    given_back: Counter[str] = Counter()
+    for refund in paypal["refunds"]:
+        if refund["status"] == "COMPLETED":
+            given_back[_captured_by(refund)] += _minor(refund["amount"])
+    asked = {row["capture_id"] for row in database.rows("select capture_id from refunds where state <> 'failed'")}
+    kept: Counter[str] = Counter()
+    for capture in paypal["captures"]:
+        if not str(capture.get("invoice_id", "")).startswith(_PREFIX) or capture["status"] not in _CAPTURED:
+            continue
+        order = database.orders.get(str(capture.get("custom_id")))
+        if order is None:
+            yield f"PayPal capture {capture['id']} carries our prefix and belongs to no order"
+            continue
+        left = _minor(capture["amount"]) - given_back[capture["id"]]
+        if capture["id"] == order["bound_capture_id"]:
+            kept[str(order["id"])] += left
+        elif left > 0 and capture["id"] not in asked:
+            yield f"order {order['number']} ({order['status']}): PayPal keeps {left} of {capture['id']} for us"
+    for order_id, order in database.orders.items():
+        if order["status"] in ("paid", "fulfilling") and kept[order_id] != order["total_minor"]:
+            yield f"order {order['number']}: PayPal keeps {kept[order_id]} of its {order['total_minor']} for us"
+    for made in paypal["orders"]:
+        yield from _frozen(database, made)
+
+
+def _frozen(database: _Database, made: Mapping[str, Any]) -> Iterable[str]:
+    """PayPal was asked to collect what the order says, under the order's own names."""
+    (unit,) = made["purchase_units"]
+    order = database.orders.get(str(unit.get("custom_id")))
+    if order is None:
+        return
+    if unit["invoice_id"] != f"{_PREFIX}{order['number']}":
+        yield f"order {order['number']}: PayPal's invoice_id is {unit['invoice_id']}"
+    if (_minor(unit["amount"]), unit["amount"]["currency_code"]) != (order["total_minor"], order["currency"]):
+        yield f"order {order['number']}: PayPal collects {unit['amount']}, the total is {order['total_minor']}"
+
+
+def _captured_by(refund: Mapping[str, Any]) -> str:
+    up = next(link["href"] for link in refund["links"] if link["rel"] == "up")
+    return str(up).rpartition("/")[2]
+
+
+def _requests(database: _Database, requests: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+    """Every call that moves money carried the id of a row of ours."""
+    attempts = {str(row["id"]) for row in database.rows("select id from capture_attempts")}
+    refunds = {str(row["id"]) for row in database.rows("select id from refunds")}
+    for request in requests:
+        request_id = {name.lower(): value for name, value in request["headers"].items()}.get("paypal-request-id")
+        if request["method"] != "POST":
+            continue
+        if request["path"].endswith("/capture") and request_id not in attempts:
+            yield f"a capture was asked for under {request_id}, which is no attempt"
+        if request["path"].endswith("/refund") and request_id not in refunds:
+            yield f"a refund was asked for under {request_id}, which is no refund of ours"
+        if request["path"] == "/v2/checkout/orders" and request_id not in database.orders:
+            yield f"an order was opened at PayPal under {request_id}, which is no order"
+
+
+# The inbox, and what was left undone ------------------------------------------------------------------
+
+
+def _mail(database: _Database, inbox: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+    """One confirmation for every order that was paid, none for any other, nothing that no event asked for."""
+    events = {str(row["id"]): row for row in database.rows("select id, name, payload from outbox")}
+    paid = Counter(event["payload"]["order"]["id"] for event in events.values() if event["name"] == "order.paid")
+    confirmed: Counter[str] = Counter()
+    for mail in inbox:
+        event = events.get(str(mail["custom_args"].get("event_id")))
+        if event is None:
+            yield f"mail {mail['id']} ({mail['subject']}) belongs to no event that was committed"
+        elif event["name"] == "order.paid":
+            confirmed[event["payload"]["order"]["id"]] += 1
+    for order_id, order in database.orders.items():
+        was_paid = order["paid_at"] is not None
+        if paid[order_id] != was_paid:
+            yield f"order {order['number']} ({order['status']}): {paid[order_id]} order.paid events"
+        if confirmed[order_id] != was_paid:
+            yield f"order {order['number']} ({order['status']}): {confirmed[order_id]} confirmations in the inbox"
+
+
+def _open_ends(database: _Database) -> Iterable[str]:
+    """After settling nothing waits that nobody will come back to."""
+    for row in database.rows("select name from outbox where published_at is null and not_before is null"):
+        yield f"outbox: {row['name']} was never published"
+    for row in database.rows("select event_type from webhook_events where state = 'received'"):
+        yield f"webhook: {row['event_type']} was never applied"
+    for row in database.rows("select template, state from mails where state in ('queued', 'sending')"):
+        yield f"mail: {row['template']} is still {row['state']}"
+    for row in database.rows("select answer_body from idempotency_keys where answer_body like '%access_token%'"):
+        yield f"a stored answer keeps a secret: {row['answer_body'][:80]}"
+
+
+# Reading ----------------------------------------------------------------------------------------------
+
+
+def _connect(url: str) -> pg8000.native.Connection:
+    parts = urlsplit(url)
+    return pg8000.native.Connection(
+        unquote(parts.username or ""),
+        password=unquote(parts.password or ""),
+        host=parts.hostname or "127.0.0.1",
+        port=parts.port or 5432,
+        database=parts.path.lstrip("/"),
+    )
+
+
+def _get(url: str) -> Any:
+    with urllib.request.urlopen(url, timeout=60) as answer:
+        return json.load(answer)
+
+
+def _minor(amount: Mapping[str, str]) -> int:
+    """PayPal's decimal string in the shop's minor units; ISO 4217 gives HUF and TWD two decimals that PayPal lacks."""
+    value = Decimal(amount["value"])
+    return int(value if amount["currency_code"] == "JPY" else value * 100)

@@ -1,0 +1,240 @@
+"""The whole shop as a process, and what a buyer, PayPal and an operator do with it over HTTP."""
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import pg8000.native
+
+ROOT = Path(__file__).resolve().parents[2]
+ADDRESS = {
+    "name": "Ada Buyer",
+    "line1": "1 Main St",
+    "city": "Los Angeles",
+    "region": "CA",
+    "postal_code": "90001",
+    "country": "US",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    headers: dict[str, str]
+    raw: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.raw)
+
+
+@dataclass
+class Cloud:
+    """`python -m local` with a state folder of its own; every test of a process shares one."""
+
+    folder: Path
+    catalog: str = "none"
+    process: "subprocess.Popen[bytes] | None" = None
+    about: dict[str, Any] = field(default_factory=dict)
+
+    # Life ------------------------------------------------------------------------------------------
+
+    def start(self) -> "Cloud":
+        ready = self.folder / "ready.json"
+        ready.unlink(missing_ok=True)
+        argv = [sys.executable, "-m", "local", "--state", str(self.folder / "state"), "--port", "0"]
+        argv += ["--catalog", self.catalog, "--ready-file", str(ready)]
+        kept = {k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "PORT", "PYTHONDONTWRITEBYTECODE")}
+        with open(self.folder / "out.txt", "ab") as out:
+            self.process = subprocess.Popen(argv, stdout=out, stderr=out, cwd=ROOT, env=kept)
+        deadline = time.monotonic() + 150
+        while not ready.exists():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                raise AssertionError((self.folder / "out.txt").read_text())
+            time.sleep(0.05)
+        self.about = json.loads(ready.read_text())
+        return self
+
+    def stop(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+    @property
+    def url(self) -> str:
+        return str(self.about["url"])
+
+    @property
+    def database_url(self) -> str:
+        return str(self.about["database_url"])
+
+    # HTTP ------------------------------------------------------------------------------------------
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        key: str | None = None,
+        headers: dict[str, str] | None = None,
+        timeout_s: float = 90,
+    ) -> Answer:
+        """One call; a POST carries a fresh Idempotency-Key unless one is given."""
+        parts = urlsplit(self.url)
+        sent = dict(headers or {})
+        data = None
+        if body is not None:
+            data = json.dumps(body).encode()
+            sent["Content-Type"] = "application/json"
+        if method == "POST" and not path.startswith("/_local"):
+            sent["Idempotency-Key"] = key or uuid4().hex
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
+        try:
+            connection.request(method, path, data, sent)
+            answer = connection.getresponse()
+            return Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
+        finally:
+            connection.close()
+
+    def patiently(self, method: str, path: str, body: Any = None, **options: Any) -> Answer:
+        """As a client should: where the shop is busy or has just lost a process, ask again after Retry-After."""
+        options.setdefault("key", uuid4().hex)
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                answer = self.call(method, path, body, **options)
+            except (OSError, http.client.HTTPException):
+                answer = Answer(503, {"retry-after": "1"}, b"")
+            in_flight = answer.status == 409 and answer.json["type"].endswith("/in-flight")
+            if (answer.status not in (502, 503, 504) and not in_flight) or time.monotonic() > deadline:
+                return answer
+            time.sleep(min(float(answer.headers.get("retry-after", "1")), 2))
+
+    def settle(self, timeout_s: int = 60) -> None:
+        answer = self.call("POST", f"/_local/settle?timeout_s={timeout_s}", {}, timeout_s=timeout_s + 60)
+        assert answer.status == 200, answer.raw.decode()
+
+    def advance(self, seconds: float) -> None:
+        assert self.call("POST", "/_local/clock", {"advance_s": seconds}, timeout_s=180).status == 200
+
+    def fault(self, target: str, fault: str, **options: Any) -> Any:
+        answer = self.call("POST", "/_local/faults", {"target": target, "fault": fault, **options})
+        assert answer.status == 201, answer.raw.decode()
+        return answer.json["id"]
+
+    def clear_faults(self) -> list[dict[str, Any]]:
+        """What there was, so that a test can see that each fired."""
+        listed: list[dict[str, Any]] = self.call("GET", "/_local/faults").json
+        self.call("DELETE", "/_local/faults")
+        return listed
+
+    def processes(self) -> dict[str, dict[str, Any]]:
+        return {row["deployment"]: row for row in self.call("GET", "/_local/processes").json}
+
+    def kill(self, deployment: str, how: int = signal.SIGKILL) -> bool:
+        """The whole process group; False where it does not run."""
+        pgid = self.processes()[deployment]["pgid"]
+        if pgid is None:
+            return False
+        try:
+            os.killpg(pgid, how)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def ledger(self) -> Any:
+        return self.call("GET", "/_local/paypal/ledger").json
+
+    def inbox(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.call("GET", "/_local/mail").json
+        return found
+
+    def staff(self) -> dict[str, str]:
+        token = self.call("POST", "/_local/staff-session", {}).json["token"]
+        return {"Authorization": f"Bearer {token}"}
+
+    # A buyer's life --------------------------------------------------------------------------------
+
+    def make_stock(self, sku: str, on_hand: int, *, price_minor: int = 1000) -> str:
+        """A product with one variant, put there as a merchant's import would; the SKU is this test's own."""
+        own = f"{sku}-{uuid4().hex[:8]}"
+        row = {"sku": own, "name": own, "price": f"{price_minor / 100:.2f}", "currency": "USD", "on_hand": on_hand}
+        file = self.folder / f"{own}.jsonl"
+        file.write_text(json.dumps(row) + "\n")
+        argv = [sys.executable, "-m", "functions.inventory.cli", "import", str(file), "--quiet"]
+        environment = {**os.environ, "DATABASE_URL": self.database_url}
+        subprocess.run(argv, cwd=ROOT, env=environment, check=True, capture_output=True)
+        return own
+
+    def make_cart(self, quantities: dict[str, int]) -> Any:
+        cart = self.patiently("POST", "/v1/carts", {"email": "ada@example.com", "shipping_address": ADDRESS}).json
+        for sku, quantity in quantities.items():
+            answer = self.patiently("PUT", f"/v1/carts/{cart['id']}/lines/{sku}", {"quantity": quantity})
+            assert answer.status == 200, answer.raw.decode()
+            cart = answer.json
+        return cart
+
+    def place(self, cart: Any, *, key: str | None = None, patient: bool = True) -> Answer:
+        body = {"cart_id": cart["id"], "cart_version": cart["version"], "email": "ada@example.com"}
+        ask = self.patiently if patient else self.call
+        return ask("POST", "/v1/checkouts", body, key=key or uuid4().hex)
+
+    def order(self, quantities: dict[str, int]) -> Any:
+        answer = self.place(self.make_cart(quantities))
+        assert answer.status == 201, answer.raw.decode()
+        return answer.json
+
+    def approve(self, order: Any, capture: str = "completed") -> None:
+        path = f"/_local/paypal/orders/{order['payment']['paypal_order_id']}/approve"
+        assert self.call("POST", path, {"capture": capture}).status == 200
+
+    def capture(self, order: Any, *, patient: bool = True) -> Answer:
+        ask = self.patiently if patient else self.call
+        return ask("POST", f"/v1/checkouts/{order['id']}/capture", headers=self.token(order))
+
+    def paid_order(self, quantities: dict[str, int]) -> Any:
+        order = self.order(quantities)
+        self.approve(order)
+        answer = self.capture(order)
+        assert answer.status == 200, answer.raw.decode()
+        return answer.json | {"access_token": order["access_token"]}
+
+    def look(self, order: Any) -> Any:
+        return self.patiently("GET", f"/v1/checkouts/{order['id']}", headers=self.token(order)).json
+
+    def token(self, order: Any) -> dict[str, str]:
+        return {"X-Order-Token": order["access_token"]}
+
+    def level(self, sku: str) -> tuple[int, int]:
+        found = self.call("GET", f"/v1/inventory/levels/{sku}", headers=self.staff()).json
+        return found["on_hand"], found["held"]
+
+    def sql(self, statement: str, **parameters: Any) -> Any:
+        """As the database's owner: to look, to lock, and to plant what an auditor must find."""
+        parts = urlsplit(self.database_url)
+        connection = pg8000.native.Connection(
+            parts.username or "",
+            password=parts.password,
+            host=parts.hostname or "",
+            port=parts.port or 5432,
+            database=parts.path.lstrip("/"),
+        )
+        try:
+            return connection.run(statement, **parameters)
+        finally:
+            connection.close()
