@@ -1,8 +1,11 @@
+import socket
 import threading
+import time
 from datetime import timedelta
 
 import pytest
 
+from shared.gateways.pubsub import PubSubPublisher
 from shared.kernel.errors import Unavailable
 from shared.outbox.dispatching import Dispatcher
 from shared.outbox.publishing import Publisher
@@ -149,3 +152,22 @@ def test_two_destinations_share_the_second_and_one_that_hangs_leaves_the_other_i
     assert taken == [capture.id]
     assert sent.allowed_s == {"orders": 0.5, "payments": 0.5}
     assert ticks[0] == 100.5
+
+
+def test_a_pubsub_that_hangs_costs_a_request_one_second_and_the_row_stays(shop: Shop) -> None:
+    """It takes the connection and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        pubsub = PubSubPublisher(project="p", emulator_host=f"127.0.0.1:{silent.getsockname()[1]}")
+        with pytest.raises(Unavailable):
+            pubsub.publish_all("orders", [make_event()], within_s=0.1)  # the library is imported
+        dispatcher = Dispatcher(Publisher(lambda: pubsub, lambda: shop.sent), lambda: shop.outbox, shop.clock)
+        paid = make_event()
+        shop.emit(paid)
+        dispatcher.collect([paid])
+
+        started = time.monotonic()
+        dispatcher.flush()
+        took_s = time.monotonic() - started
+
+    assert 0.9 < took_s < 1.5
+    assert shop.published() == {paid.id: None}
