@@ -7,10 +7,6 @@ from aiohttp import web
 
 from local.clock import Clock
 
-# "Now" for what has just failed: settling asks again and again, and would use up every attempt while an endpoint that
-# was killed is still coming back.
-REST_S = 0.5
-
 
 class Controlled(Protocol):
     def pending(self, *, now: float, under_way: frozenset[int]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import json
 import logging
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -55,6 +56,11 @@ async def never_answer() -> NoReturn:
     """Keep silent until the caller gives up, which cancels this call."""
     await asyncio.sleep(NO_ANSWER_S)
     raise Refused(grpc.StatusCode.DEADLINE_EXCEEDED, "no answer (fault)")
+
+
+def seconds(duration: Any, unset: float) -> float:
+    """Of a google.protobuf.Duration as proto-plus gives it; `unset` where it is missing or zero."""
+    return duration.total_seconds() if isinstance(duration, timedelta) and duration else unset
 
 
 def service(name: str, methods: Mapping[str, Method]) -> Any:
@@ -110,8 +116,9 @@ async def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT; `work` runs beside it, and its failure ends the process."""
     logging.basicConfig(level=logging.WARNING)
-    # Without this a second process could bind the same port and would get half of the calls.
-    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    # Without the first a second process could bind the same port and would get half of the calls; gRPC's own limit of
+    # 4 MiB is below that of a Publish.
+    server = grpc.aio.server(options=[("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 12_000_000)])
     for handler in handlers:
         server.add_generic_rpc_handlers((handler,))
     server.add_insecure_port(f"{options.host}:{options.port}")

@@ -32,7 +32,8 @@ from local.google import grpc_server
 from local.google.control import control_routes
 from local.google.dispatching import Answer, Dispatcher, Sender
 from local.google.identity import Issuer
-from local.google.pubsub_state import Delivery, Message, PubSubState, Subscription, timestamp
+from local.google.pubsub_state import Delivery, Message, PubSubState, Subscription
+from local.google.times import timestamp
 
 # cloud.google.com/pubsub/docs/push: these acknowledge, everything else is a failure.
 ACKNOWLEDGING = frozenset({102, 200, 201, 202, 204})
@@ -203,8 +204,8 @@ class Subscriber:
             topic=request.topic,
             push_endpoint=request.push_config.push_endpoint,
             ack_deadline_s=deadline_s,
-            min_backoff_s=_seconds(backoff.minimum_backoff, 10.0) if backoff else None,
-            max_backoff_s=_seconds(backoff.maximum_backoff, 600.0) if backoff else None,
+            min_backoff_s=grpc_server.seconds(backoff.minimum_backoff, 10.0) if backoff else None,
+            max_backoff_s=grpc_server.seconds(backoff.maximum_backoff, 600.0) if backoff else None,
             max_delivery_attempts=(dead_letter.max_delivery_attempts or 5) if dead_letter else 0,
             dead_letter_topic=dead_letter.dead_letter_topic if dead_letter else "",
             oidc_email=request.push_config.oidc_token.service_account_email,
@@ -280,10 +281,6 @@ def _no_resource(name: str) -> grpc_server.Refused:
 
 def _short(name: str) -> str:
     return name.rpartition("/")[2]
-
-
-def _seconds(duration: Any, unset: float) -> float:
-    return duration.total_seconds() if isinstance(duration, timedelta) and duration else unset
 
 
 def _resource(subscription: Subscription) -> types.Subscription:

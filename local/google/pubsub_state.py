@@ -6,11 +6,10 @@ import math
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from local.google.control import REST_S
+from local.google.times import REST_S, timestamp
 from local.sqlite_state import StateFile
 
 SCHEMA = """
@@ -357,11 +356,6 @@ class PubSubState:
                 _acknowledge(connection, delivery)
             connection.execute("delete from dead_letters where id = ?", (dead_letter,))
             return True
-
-
-def timestamp(epoch_s: float) -> str:
-    """As Google writes times in JSON: 2021-02-05T04:06:14.109Z."""
-    return datetime.fromtimestamp(epoch_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _short(name: str) -> str:

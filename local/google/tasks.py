@@ -144,9 +144,9 @@ class CloudTasks:
             max_dispatches_per_second=rates.max_dispatches_per_second or defaults.max_dispatches_per_second,
             max_concurrent_dispatches=rates.max_concurrent_dispatches or defaults.max_concurrent_dispatches,
             max_attempts=retries.max_attempts or defaults.max_attempts,
-            max_retry_duration_s=_seconds(retries.max_retry_duration, defaults.max_retry_duration_s),
-            min_backoff_s=_seconds(retries.min_backoff, defaults.min_backoff_s),
-            max_backoff_s=_seconds(retries.max_backoff, defaults.max_backoff_s),
+            max_retry_duration_s=grpc_server.seconds(retries.max_retry_duration, defaults.max_retry_duration_s),
+            min_backoff_s=grpc_server.seconds(retries.min_backoff, defaults.min_backoff_s),
+            max_backoff_s=grpc_server.seconds(retries.max_backoff, defaults.max_backoff_s),
             max_doublings=retries.max_doublings or defaults.max_doublings,
         )
         if queue.max_attempts < -1:
@@ -237,7 +237,7 @@ def _checked(request: types.CreateTaskRequest, *, now: float) -> Task:
         raise grpc_server.invalid("HTTP Body is not allowed for this HTTP method.")
     if len(http.body) > MOST_BYTES:
         raise grpc_server.invalid("Task size too large")
-    deadline_s = _seconds(asked.dispatch_deadline, DEADLINE_S)
+    deadline_s = grpc_server.seconds(asked.dispatch_deadline, DEADLINE_S)
     if not LEAST_DEADLINE_S <= deadline_s <= MOST_DEADLINE_S:
         raise grpc_server.invalid("The dispatch deadline must be between [15s, 30m].")
     scheduled_at = asked.schedule_time.timestamp() if "schedule_time" in asked else now
@@ -274,10 +274,6 @@ def _is_plain(text: str) -> bool:
 
 def _no_task() -> grpc_server.Refused:
     return grpc_server.not_found("The task was not found.")
-
-
-def _seconds(duration: Any, unset: float) -> float:
-    return duration.total_seconds() if isinstance(duration, timedelta) and duration else unset
 
 
 def _time(epoch_s: float) -> datetime:

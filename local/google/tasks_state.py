@@ -8,11 +8,10 @@ import sqlite3
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from local.google.control import REST_S
+from local.google.times import REST_S, timestamp
 from local.sqlite_state import StateFile
 
 SCHEMA = """
@@ -368,10 +367,6 @@ class TasksState:
 def new_name(queue: str) -> str:
     """A name as the service makes them up: digits that nobody can guess."""
     return f"{queue}/tasks/{secrets.randbelow(9 * 10**18) + 10**18}"
-
-
-def timestamp(epoch_s: float) -> str:
-    return datetime.fromtimestamp(epoch_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _task(row: sqlite3.Row) -> Task:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -101,6 +102,20 @@ class Server:
             return bool(self.get("/_local/health") == {"status": "ok"})
         except OSError:
             return False
+
+
+def kill_at_work(server: Server, taken: Sequence[str], *, times: int) -> None:
+    """Kill and start it so often, each time shortly after it has taken something more."""
+    draw = random.Random(7)
+
+    def kill_after(before: int) -> None:
+        wait_until(lambda: len(taken) > before)
+        time.sleep(draw.uniform(0, 0.1))
+        server.kill()
+        server.start()
+
+    for _ in range(times):
+        kill_after(len(taken))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import jsonschema
 import pytest
 from google.api_core import exceptions
 from google.auth import jwt
@@ -19,7 +20,8 @@ from google.pubsub_v1.services.publisher.transports import PublisherGrpcTranspor
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
 from local.google.identity import public_key_pem
-from tests.local.google_cloud import Receiver, Server, wait_until
+from tests.local.google_cloud import Receiver, Server, kill_at_work, wait_until
+from tests.numbers import KILLS
 
 PUSHER = "pubsub@p.iam.gserviceaccount.com"
 
@@ -301,12 +303,14 @@ def test_a_push_holds_all_that_the_recorded_ones_hold(
     server: Server, client: Client, receiver: Receiver, shared_data: Path
 ) -> None:
     recorded = json.loads((shared_data / "vectors/google/eventarc_pubsub_binary_request.json").read_text())
+    schema = json.loads((shared_data / "contracts/google_pubsub_MessagePublishedData.schema.json").read_text())
     before = len(receiver.requests("/jobs/notify/orders"))
 
     client.publish("projects/p/topics/orders", "vector", attributes={"k": "v"})
 
     push = receiver.wait_for("/jobs/notify/orders", before + 1)[-1]
     server.wait_until(is_idle)
+    jsonschema.Draft4Validator(schema).validate(push.json)
     assert set(push.json) == {"deliveryAttempt", *recorded["request"]["body"]}
     assert set(push.json["message"]) == set(recorded["request"]["body"]["message"])
 
@@ -504,6 +508,39 @@ def test_what_was_acknowledged_before_a_kill_does_not_come_again(
     client.publish(pushed_topic, "next")
 
     assert texts(receiver.wait_for(path, 2)) == ["done", "next"]
+
+
+def test_whatever_was_taken_arrives_however_often_the_server_is_killed(
+    server: Server, receiver: Receiver, path: str, client: Client, pushed_topic: str
+) -> None:
+    taken: list[str] = []
+    done = threading.Event()
+
+    def publish_until_done() -> None:
+        publisher = Client(server.address, "p")
+        while not done.is_set():
+            try:
+                taken.extend(publisher.publish(pushed_topic, "a", "b", timeout_s=2))
+            except exceptions.GoogleAPICallError:
+                done.wait(0.05)  # the server is down
+        publisher.close()
+
+    publishing = threading.Thread(target=publish_until_done)
+    publishing.start()
+    kill_at_work(server, taken, times=KILLS)
+    done.set()
+    publishing.join()
+
+    server.wait_until(is_idle)
+    assert set(taken) <= {request.json["message"]["messageId"] for request in receiver.requests(path)}
+
+
+def test_a_publish_may_be_as_long_as_googles(client: Client, receiver: Receiver, path: str, pushed_topic: str) -> None:
+    client.publish(pushed_topic, "x" * 9_900_000)
+
+    assert len(texts(receiver.wait_for(path, 1))[0]) == 9_900_000
+    with pytest.raises(exceptions.InvalidArgument):
+        client.publish(pushed_topic, "x" * 10_000_001)
 
 
 # --- faults

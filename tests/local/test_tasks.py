@@ -17,7 +17,8 @@ from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpc
 
 from local.google.identity import BadToken, Verifier
 from local.google.tasks_state import Queue
-from tests.local.google_cloud import Received, Receiver, Server, wait_until
+from tests.local.google_cloud import Received, Receiver, Server, kill_at_work, wait_until
+from tests.numbers import KILLS
 
 PARENT = "projects/p/locations/local"
 CALLER = "tasks@p.iam.gserviceaccount.com"
@@ -395,6 +396,32 @@ def test_a_used_name_is_remembered_over_a_kill(server: Server, client: Client, r
     with pytest.raises(exceptions.AlreadyExists):
         again.create(queue, receiver.url(path), name=f"{queue}/tasks/once")
     again.close()
+
+
+def test_whatever_was_taken_is_called_however_often_the_server_is_killed(
+    server: Server, client: Client, receiver: Receiver, path: str
+) -> None:
+    queue = client.make_queue()
+    taken: list[str] = []
+    done = threading.Event()
+
+    def create_until_done() -> None:
+        creator = Client(server.address)
+        while not done.is_set():
+            try:
+                taken.append(creator.create(queue, receiver.url(path), timeout_s=2).name.rpartition("/")[2])
+            except exceptions.GoogleAPICallError:
+                done.wait(0.05)  # the server is down
+        creator.close()
+
+    creating = threading.Thread(target=create_until_done)
+    creating.start()
+    kill_at_work(server, taken, times=KILLS)
+    done.set()
+    creating.join()
+
+    server.wait_until(is_idle)
+    assert set(taken) <= {request.headers["X-CloudTasks-TaskName"] for request in receiver.requests(path)}
 
 
 # --- faults
