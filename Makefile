@@ -50,7 +50,7 @@ schema: $(ENVIRONMENT)  ## writes docs/schema.sql from the migrations
 	@exec $(BIN)/python -m tools.schema --write
 
 openapi: $(ENVIRONMENT)  ## writes docs/openapi.json from the functions' routes
-	@$(BIN)/python -m shared.edge.openapi > docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json
+	@$(BIN)/python -m tools.openapi > docs/openapi.json
 
 lock: $(ENVIRONMENT)  ## locks all requirements anew, with hashes (UPGRADE=1 takes newer versions)
 	@exec $(BIN)/python -m tools.lock $(if $(UPGRADE),--upgrade)
@@ -71,8 +71,8 @@ check-schema: $(ENVIRONMENT)
 	$(BIN)/python -m tools.schema
 
 check-openapi: $(ENVIRONMENT)
-	$(BIN)/python -m shared.edge.openapi | diff -u docs/openapi.json - || \
-		{ echo "The routes and docs/openapi.json differ: make openapi writes it anew."; exit 1; }
+	@$(BIN)/python -m tools.openapi | diff -u docs/openapi.json - || \
+		{ echo "The routes and docs/openapi.json differ: make openapi writes it anew; read its diff."; exit 1; }
 
 check-terraform: $(ENVIRONMENT)
 	$(BIN)/python -m tools.terraform
