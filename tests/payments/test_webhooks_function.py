@@ -1,5 +1,6 @@
 """POST /v1/webhooks/paypal as the deployment serves it: on PostgreSQL, with its own role, told by the simulator."""
 
+import base64
 import json
 import sys
 import zlib
@@ -15,6 +16,8 @@ from uuid import UUID, uuid4
 import flask
 import functions_framework
 import pytest
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from werkzeug.test import TestResponse
 
 from local.database import Address
@@ -32,6 +35,7 @@ from tools.scratch_database import ScratchServer
 
 SOURCE = Path(__file__).resolve().parents[2] / "functions" / "webhooks" / "main.py"
 PATH = "/v1/webhooks/paypal"
+MAIL_KEY = ec.generate_private_key(ec.SECP256R1())
 
 
 @dataclass
@@ -78,6 +82,11 @@ def function(
         "PAYPAL_WEBHOOK_ID": WEBHOOK_ID,
         "PAYPAL_CERT_PREFIXES": f"{simulator.url}/v1/notifications/certs/",
         "PAYPAL_CERT_ROOTS": str(simulator.roots),
+        "SENDGRID_WEBHOOK_KEY": base64.b64encode(
+            MAIL_KEY.public_key().public_bytes(
+                serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+            )
+        ).decode(),
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -322,6 +331,81 @@ def test_the_health_of_the_function_asks_its_database(function: Function) -> Non
     answer = function.app.test_client().get("/v1/health/webhooks")
 
     assert (answer.status_code, answer.json) == (200, {"status": "ok"})
+
+
+# Events of mails -----------------------------------------------------------------------------------------------------
+
+
+def test_a_signed_event_of_a_mail_is_recorded_once(function: Function) -> None:
+    mail_id = _make_mail(function)
+    headers, body = _events_of_mails({"mail_id": str(mail_id), "event": "delivered", "sg_event_id": "e1"})
+
+    answers = [function.post(headers, body, "/v1/webhooks/sendgrid") for _ in range(2)]
+
+    assert [answer.json for answer in answers] == [{"status": "received"}, {"status": "repeated"}]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert function.rows("select id, mail_id, event from mail_events") == [
+        {"id": "e1", "mail_id": mail_id, "event": "delivered"}
+    ]
+    assert function.rows("select state, next_attempt_at from mails") == [
+        {"state": "delivered", "next_attempt_at": None}
+    ]
+
+
+def test_an_event_of_somebody_elses_mail_is_taken_and_passed_over(function: Function) -> None:
+    headers, body = _events_of_mails(
+        {"mail_id": str(uuid4()), "event": "delivered", "sg_event_id": "e1"}, {"event": "open", "sg_event_id": "e2"}
+    )
+
+    answer = function.post(headers, body, "/v1/webhooks/sendgrid")
+
+    assert (answer.status_code, answer.json) == (200, {"status": "repeated"})
+    assert function.rows("select id from mail_events") == []
+
+
+def test_events_of_mails_that_are_not_signed_are_refused_and_counted(function: Function) -> None:
+    mail_id = _make_mail(function)
+    headers, body = _events_of_mails({"mail_id": str(mail_id), "event": "bounce", "sg_event_id": "e1"})
+
+    answers = [
+        function.post(headers, body.replace(b"bounce", b"delive"), "/v1/webhooks/sendgrid"),
+        function.post({}, body, "/v1/webhooks/sendgrid"),
+    ]
+
+    assert [answer.status_code for answer in answers] == [401, 401]
+    assert function.rows("select provider, reason, count from webhook_refusals order by reason") == [
+        {"provider": "sendgrid", "reason": "signature", "count": 1},
+        {"provider": "sendgrid", "reason": "unsigned", "count": 1},
+    ]
+    assert function.rows("select state from mails") == [{"state": "sending"}]
+
+
+def _make_mail(function: Function) -> UUID:
+    mail_id = uuid4()
+    function.database.call(
+        """
+        insert into mails (id, event_id, template, recipient, subject, text_body, html_body, state, created_at,
+            updated_at, next_attempt_at)
+        values (:id::uuid, :event_id::uuid, 'order_paid', 'ada@example.com', 's', 't', 'h', 'sending', :at::timestamptz,
+            :at::timestamptz, :at::timestamptz)
+        """,
+        id=mail_id,
+        event_id=uuid4(),
+        at=datetime.now(UTC),
+    )
+    return mail_id
+
+
+def _events_of_mails(*events: dict[str, str]) -> tuple[dict[str, str], bytes]:
+    """As SendGrid writes them: the lines end in CRLF, and all of it is signed."""
+    at = str(int(datetime.now(UTC).timestamp()))
+    lines = [json.dumps({"sg_message_id": "m1", "timestamp": int(at), **event}) for event in events]
+    body = ("[" + ",\r\n".join(lines) + "]\r\n").encode()
+    signature = MAIL_KEY.sign(at.encode() + body, ec.ECDSA(hashes.SHA256()))
+    return {
+        "X-Twilio-Email-Event-Webhook-Signature": base64.b64encode(signature).decode(),
+        "X-Twilio-Email-Event-Webhook-Timestamp": at,
+    }, body
 
 
 def _apply(function: Function, event_id: UUID, paypal: PayPal, followed: list[tuple[UUID, list[Fact]]]) -> None:
