@@ -50,7 +50,9 @@ schema: $(ENVIRONMENT)  ## writes docs/schema.sql from the migrations
 	@exec $(BIN)/python -m tools.schema --write
 
 openapi: $(ENVIRONMENT)  ## writes docs/openapi.json from the functions' routes
-	@$(BIN)/python -m tools.openapi > docs/openapi.json
+	@mkdir -p build
+	@$(BIN)/python -m tools.openapi > build/openapi.json
+	@mv build/openapi.json docs/openapi.json
 
 lock: $(ENVIRONMENT)  ## locks all requirements anew, with hashes (UPGRADE=1 takes newer versions)
 	@exec $(BIN)/python -m tools.lock $(if $(UPGRADE),--upgrade)

@@ -18,6 +18,7 @@ create table audit_log (
     constraint audit_log_pkey PRIMARY KEY (id)
 );
 CREATE INDEX audit_log_subject ON public.audit_log USING btree (subject, at DESC, id);
+grant insert on audit_log to vitrine_inventory;
 
 create table brands (
     id uuid not null,
@@ -27,6 +28,8 @@ create table brands (
     constraint brands_slug_unique UNIQUE (slug)
 );
 CREATE UNIQUE INDEX brands_name_unique ON public.brands USING btree (lower(name));
+grant insert, select on brands to vitrine_inventory;
+grant select on brands to vitrine_search;
 
 create table capture_attempts (
     id uuid not null,
@@ -44,6 +47,8 @@ comment on column capture_attempts.id is 'also the PayPal-Request-Id of the capt
 CREATE UNIQUE INDEX capture_attempts_one_open ON public.capture_attempts USING btree (order_id) WHERE (state = ANY (ARRAY['requested'::text, 'pending'::text, 'completed'::text]));
 CREATE INDEX capture_attempts_order ON public.capture_attempts USING btree (order_id);
 CREATE INDEX capture_attempts_unanswered ON public.capture_attempts USING btree (requested_at) WHERE (state = 'requested'::text);
+grant insert, select, update on capture_attempts to vitrine_checkout;
+grant insert, select, update on capture_attempts to vitrine_payment_jobs;
 
 create table cart_lines (
     cart_id text not null,
@@ -57,6 +62,8 @@ create table cart_lines (
     constraint cart_lines_quantity CHECK (((quantity >= 1) AND (quantity <= 999)))
 );
 comment on column cart_lines.seen_price_minor is 'the unit price when the buyer last set the line; another one now is price_changed';
+grant delete, insert, select, update on cart_lines to vitrine_checkout;
+grant delete, select on cart_lines to vitrine_payment_jobs;
 
 create table carts (
     id text not null,
@@ -72,6 +79,8 @@ create table carts (
     constraint carts_id_has_128_bits CHECK ((id ~ '^[0-9a-f]{32}$'::text))
 );
 CREATE INDEX carts_updated ON public.carts USING btree (updated_at);
+grant insert, select, update on carts to vitrine_checkout;
+grant select, update on carts to vitrine_payment_jobs;
 
 create table categories (
     id uuid not null,
@@ -87,6 +96,8 @@ create table categories (
 );
 CREATE INDEX categories_parent ON public.categories USING btree (parent_id, "position", path);
 CREATE INDEX categories_path_prefix ON public.categories USING btree (path text_pattern_ops);
+grant insert, select on categories to vitrine_inventory;
+grant select on categories to vitrine_search;
 
 create table idempotency_keys (
     scope text not null,
@@ -103,6 +114,8 @@ create table idempotency_keys (
     constraint idempotency_keys_leased_or_answered CHECK (((lease_token IS NULL) = (leased_until IS NULL)))
 );
 CREATE INDEX idempotency_keys_created ON public.idempotency_keys USING btree (created_at);
+grant insert, select, update on idempotency_keys to vitrine_checkout;
+grant insert, select, update on idempotency_keys to vitrine_inventory;
 
 create table inbox (
     consumer text not null,
@@ -110,6 +123,8 @@ create table inbox (
     recorded_at timestamp with time zone not null,
     constraint inbox_pkey PRIMARY KEY (consumer, event_id)
 );
+CREATE INDEX inbox_recorded ON public.inbox USING btree (recorded_at);
+grant delete, insert, select on inbox to vitrine_notify;
 
 create table locations (
     id text not null,
@@ -131,6 +146,7 @@ create table mail_events (
 );
 comment on column mail_events.id is 'sg_event_id, which may change when SendGrid repeats an event: hence mail_events_once';
 CREATE INDEX mail_events_mail ON public.mail_events USING btree (mail_id);
+grant insert, select on mail_events to vitrine_webhooks;
 
 create table mails (
     id uuid not null,
@@ -158,6 +174,9 @@ comment on column mails.state is 'sending: asked for, no answer yet; an event of
 comment on column mails.unanswered is 'how many attempts ended without any answer';
 CREATE INDEX mails_open ON public.mails USING btree (next_attempt_at, id) WHERE (state = ANY (ARRAY['queued'::text, 'sending'::text]));
 CREATE INDEX mails_order ON public.mails USING btree (order_id) WHERE (order_id IS NOT NULL);
+grant insert, select, update on mails to vitrine_notify;
+grant select (id) on mails to vitrine_webhooks;
+grant update (failure, next_attempt_at, state, updated_at, vendor_message_id) on mails to vitrine_webhooks;
 
 create table order_lines (
     order_id uuid not null,
@@ -185,6 +204,9 @@ create table order_lines (
     constraint order_lines_units_are_somewhere CHECK ((((((held + allocated) + consumed) + released) + expired) = quantity))
 );
 CREATE INDEX order_lines_stock_in_use ON public.order_lines USING btree (sku, location) WHERE ((held + allocated) > 0);
+grant insert, select, update on order_lines to vitrine_checkout;
+grant select on order_lines to vitrine_inventory;
+grant select, update on order_lines to vitrine_payment_jobs;
 
 create table orders (
     id uuid not null,
@@ -238,6 +260,9 @@ CREATE INDEX orders_email ON public.orders USING btree (email, placed_at DESC);
 CREATE UNIQUE INDEX orders_one_open_per_cart ON public.orders USING btree (cart_id) WHERE ((status = 'pending_payment'::text) OR ((status = 'on_hold'::text) AND (status_reason = 'capture_pending'::text)));
 CREATE INDEX orders_placed ON public.orders USING btree (placed_at DESC, id);
 CREATE INDEX orders_waiting_for_capture ON public.orders USING btree (updated_at) WHERE ((status = 'on_hold'::text) AND (status_reason = 'capture_pending'::text));
+grant insert, select, update on orders to vitrine_checkout;
+grant select on orders to vitrine_inventory;
+grant select, update on orders to vitrine_payment_jobs;
 
 create table outbox (
     id uuid not null,
@@ -256,6 +281,11 @@ comment on column outbox.leased_until is 'a relay publishes it now; one that die
 comment on column outbox.name is 'of an event its name, of a task the path it is posted to';
 CREATE INDEX outbox_published ON public.outbox USING btree (published_at) WHERE (published_at IS NOT NULL);
 CREATE INDEX outbox_unpublished ON public.outbox USING btree ("position") WHERE (published_at IS NULL);
+grant insert, select, update on outbox to vitrine_checkout;
+grant insert, select, update on outbox to vitrine_inventory;
+grant delete, select, update on outbox to vitrine_notify;
+grant insert, select, update on outbox to vitrine_payment_jobs;
+grant insert, select, update on outbox to vitrine_webhooks;
 
 create table payment_facts (
     id bigint not null generated always as identity,
@@ -283,6 +313,8 @@ comment on column payment_facts.capture_id is 'of a refund or dispute: the captu
 comment on column payment_facts.ours is 'of a refund: our refund row, as PayPal gives its id back in custom_id';
 CREATE INDEX payment_facts_capture ON public.payment_facts USING btree (capture_id) WHERE (capture_id IS NOT NULL);
 CREATE INDEX payment_facts_order ON public.payment_facts USING btree (order_id, id);
+grant insert, select on payment_facts to vitrine_checkout;
+grant insert, select on payment_facts to vitrine_payment_jobs;
 
 create table products (
     id uuid not null,
@@ -323,6 +355,9 @@ CREATE INDEX products_popular ON public.products USING btree (popularity, id);
 CREATE INDEX products_price ON public.products USING btree (price_minor, id);
 CREATE INDEX products_search_text ON public.products USING gin (search_text gin_trgm_ops) WITH (fastupdate=off);
 CREATE INDEX products_words ON public.products USING gin (words) WITH (fastupdate=off);
+grant select on products to vitrine_checkout;
+grant delete, insert, select, update on products to vitrine_inventory;
+grant select on products to vitrine_search;
 
 create table refunds (
     id uuid not null,
@@ -348,6 +383,8 @@ comment on column refunds.id is 'also the PayPal-Request-Id and the custom_id of
 CREATE UNIQUE INDEX refunds_one_for_a_whole_capture ON public.refunds USING btree (capture_id) WHERE (kind = ANY (ARRAY['duplicate'::text, 'late'::text]));
 CREATE INDEX refunds_open ON public.refunds USING btree (updated_at) WHERE (state = ANY (ARRAY['requested'::text, 'pending'::text]));
 CREATE INDEX refunds_order ON public.refunds USING btree (order_id);
+grant insert, select, update on refunds to vitrine_checkout;
+grant insert, select, update on refunds to vitrine_payment_jobs;
 
 create table sessions (
     id uuid not null,
@@ -361,6 +398,8 @@ create table sessions (
     constraint sessions_expire_later CHECK ((expires_at > created_at)),
     constraint sessions_kind_known CHECK ((kind = ANY (ARRAY['customer'::text, 'staff'::text])))
 );
+grant select on sessions to vitrine_checkout;
+grant select on sessions to vitrine_inventory;
 
 create table shop_settings (
     id text not null,
@@ -371,6 +410,8 @@ create table shop_settings (
     constraint shop_settings_pkey PRIMARY KEY (id),
     constraint shop_settings_single CHECK ((id = 'shop'::text))
 );
+grant select on shop_settings to vitrine_checkout;
+grant select, update on shop_settings to vitrine_inventory;
 
 create table slug_history (
     slug text collate "C" not null,
@@ -379,6 +420,8 @@ create table slug_history (
     constraint slug_history_product FOREIGN KEY (product_id) REFERENCES products(id) ON DELETE CASCADE
 );
 CREATE INDEX slug_history_product ON public.slug_history USING btree (product_id);
+grant delete, insert, select, update on slug_history to vitrine_inventory;
+grant select on slug_history to vitrine_search;
 
 create table stock_levels (
     sku text collate "C" not null,
@@ -390,6 +433,10 @@ create table stock_levels (
     constraint stock_levels_held_within CHECK (((held >= 0) AND (held <= on_hand))),
     constraint stock_levels_on_hand_not_negative CHECK ((on_hand >= 0))
 ) with (fillfactor=50);
+grant select, update on stock_levels to vitrine_checkout;
+grant insert, select, update on stock_levels to vitrine_inventory;
+grant select, update on stock_levels to vitrine_payment_jobs;
+grant select on stock_levels to vitrine_search;
 
 create table stock_movements (
     id bigint not null generated always as identity,
@@ -418,6 +465,9 @@ END),
 );
 CREATE INDEX stock_movements_order ON public.stock_movements USING btree (order_id) WHERE (order_id IS NOT NULL);
 CREATE INDEX stock_movements_sku ON public.stock_movements USING btree (sku, id DESC);
+grant insert on stock_movements to vitrine_checkout;
+grant insert, select on stock_movements to vitrine_inventory;
+grant insert on stock_movements to vitrine_payment_jobs;
 
 create table variants (
     sku text collate "C" not null,
@@ -437,6 +487,9 @@ create table variants (
     constraint variants_weight_not_negative CHECK ((weight_g >= 0))
 );
 CREATE INDEX variants_product ON public.variants USING btree (product_id, "position", sku);
+grant select on variants to vitrine_checkout;
+grant insert, select, update on variants to vitrine_inventory;
+grant select on variants to vitrine_search;
 
 create table webhook_events (
     id uuid not null,
@@ -450,13 +503,16 @@ create table webhook_events (
     verdict text,
     applied_at timestamp with time zone,
     attempts integer not null default 0,
+    next_attempt_at timestamp with time zone not null,
     constraint webhook_events_pkey PRIMARY KEY (id),
     constraint webhook_events_event_unique UNIQUE (provider, event_id),
     constraint webhook_events_transmission_unique UNIQUE (provider, transmission_id),
     constraint webhook_events_state_known CHECK ((state = ANY (ARRAY['received'::text, 'applied'::text, 'ignored'::text, 'waiting'::text])))
 );
-CREATE INDEX webhook_events_open ON public.webhook_events USING btree (received_at) WHERE (state = ANY (ARRAY['received'::text, 'waiting'::text]));
+CREATE INDEX webhook_events_open ON public.webhook_events USING btree (next_attempt_at) WHERE (state = ANY (ARRAY['received'::text, 'waiting'::text]));
 CREATE INDEX webhook_events_received ON public.webhook_events USING btree (received_at DESC, id);
+grant select, update on webhook_events to vitrine_payment_jobs;
+grant insert, select on webhook_events to vitrine_webhooks;
 
 create table webhook_refusals (
     provider text not null,
@@ -465,6 +521,20 @@ create table webhook_refusals (
     count bigint not null,
     constraint webhook_refusals_pkey PRIMARY KEY (provider, reason, day)
 );
+grant insert, select, update on webhook_refusals to vitrine_webhooks;
+
+CREATE OR REPLACE FUNCTION public.allocate_stock_v1(p_order_id uuid, p_number text, p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+begin
+    insert into stock_movements (at, sku, location, kind, delta_on_hand, delta_held, order_id, order_number, actor, reason)
+        select p_now, sku, location, 'allocate', 0, 0, p_order_id, p_number, 'paypal', 'paid'
+        from order_lines where order_id = p_order_id and held > 0 order by sku, location;
+    update order_lines set allocated = allocated + held, held = 0 where order_id = p_order_id and held > 0;
+end $function$;
+grant execute on function allocate_stock_v1(uuid,text,timestamp with time zone) to vitrine_checkout;
+grant execute on function allocate_stock_v1(uuid,text,timestamp with time zone) to vitrine_payment_jobs;
 
 CREATE OR REPLACE FUNCTION public.await_approval_v1(p_scope text, p_route text, p_key text, p_token uuid, p_status integer, p_body text, p_order_id uuid, p_paypal_order_id text, p_approve_url text, p_published uuid[], p_now timestamp with time zone)
  RETURNS jsonb
@@ -473,13 +543,12 @@ AS $function$
 begin
     perform store_answer_v1(p_scope, p_route, p_key, p_token, p_status, p_body);
     update orders set paypal_order_id = p_paypal_order_id, approve_url = p_approve_url, updated_at = p_now
-        where id = p_order_id and (paypal_order_id is null or paypal_order_id = p_paypal_order_id);
-    if not found then
-        perform refuse_v1('CartChanged', jsonb_build_object('order_id', p_order_id));
-    end if;
+        where id = p_order_id and (paypal_order_id is null or paypal_order_id = p_paypal_order_id)
+            and (paypal_order_id, approve_url) is distinct from (p_paypal_order_id, p_approve_url);
     update outbox set published_at = p_now where id = any (p_published) and published_at is null;
     return order_json_v1(p_order_id);
 end $function$;
+grant execute on function await_approval_v1(text,text,text,uuid,integer,text,uuid,text,text,uuid[],timestamp with time zone) to vitrine_checkout;
 
 CREATE OR REPLACE FUNCTION public.cart_json_v1(p_id text)
  RETURNS jsonb
@@ -502,6 +571,7 @@ AS $function$
         where l.cart_id = c.id), '[]'))
     from carts c where c.id = p_id
 $function$;
+grant execute on function cart_json_v1(text) to vitrine_checkout;
 
 CREATE OR REPLACE FUNCTION public.claim_key_v1(p_scope text, p_route text, p_key text, p_hash bytea, p_token uuid, p_now timestamp with time zone, p_until timestamp with time zone, OUT state text, OUT answer_status integer, OUT answer_body text)
  RETURNS record
@@ -534,12 +604,16 @@ begin
         state := 'in_flight';
     end if;
 end $function$;
+grant execute on function claim_key_v1(text,text,text,bytea,uuid,timestamp with time zone,timestamp with time zone) to vitrine_checkout;
+grant execute on function claim_key_v1(text,text,text,bytea,uuid,timestamp with time zone,timestamp with time zone) to vitrine_inventory;
 
 CREATE OR REPLACE FUNCTION public.fold_v1(words text)
  RETURNS text
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE STRICT
 RETURN lower(unaccent('unaccent'::regdictionary, words));
+grant execute on function fold_v1(text) to vitrine_inventory;
+grant execute on function fold_v1(text) to vitrine_search;
 
 CREATE OR REPLACE FUNCTION public.hold_stock_v1(p_order_id uuid, p_number text, p_lines jsonb, p_actor text, p_reason text, p_now timestamp with time zone)
  RETURNS void
@@ -569,6 +643,8 @@ begin
     select p_now, l.sku, l.location, 'hold', 0, l.quantity, p_order_id, p_number, p_actor, p_reason
     from jsonb_to_recordset(p_lines) as l (sku text collate "C", location text collate "C", quantity integer) order by l.sku, l.location;
 end $function$;
+grant execute on function hold_stock_v1(uuid,text,jsonb,text,text,timestamp with time zone) to vitrine_checkout;
+grant execute on function hold_stock_v1(uuid,text,jsonb,text,text,timestamp with time zone) to vitrine_payment_jobs;
 
 CREATE OR REPLACE FUNCTION public.order_json_v1(p_id uuid)
  RETURNS jsonb
@@ -584,6 +660,8 @@ AS $function$
                     where a.order_id = o.id order by a.requested_at desc, a.id limit 1))
     from orders o where o.id = p_id
 $function$;
+grant execute on function order_json_v1(uuid) to vitrine_checkout;
+grant execute on function order_json_v1(uuid) to vitrine_payment_jobs;
 
 CREATE OR REPLACE FUNCTION public.place_order_v1(p_scope text, p_route text, p_key text, p_token uuid, p_order jsonb, p_lines jsonb, p_event_id uuid, p_cancel_event_id uuid, p_now timestamp with time zone)
  RETURNS jsonb
@@ -666,6 +744,7 @@ begin
     perform hold_stock_v1(fresh.id, fresh.number, p_lines, 'buyer', 'checkout', p_now);
     return jsonb_build_object('order', order_json_v1(fresh.id), 'placed', true);
 end $function$;
+grant execute on function place_order_v1(text,text,text,uuid,jsonb,jsonb,uuid,uuid,timestamp with time zone) to vitrine_checkout;
 
 CREATE OR REPLACE FUNCTION public.product_words_v1(name text, brand text, categories text, description text, skus text)
  RETURNS tsvector
@@ -678,6 +757,7 @@ AS $function$
         || setweight(to_tsvector('public.shop', categories), 'C')
         || setweight(to_tsvector('public.shop', description), 'D')
 $function$;
+grant execute on function product_words_v1(text,text,text,text,text) to vitrine_inventory;
 
 CREATE OR REPLACE FUNCTION public.quote_checkout_v1(p_scope text, p_route text, p_key text, p_hash bytea, p_token uuid, p_now timestamp with time zone, p_until timestamp with time zone, p_cart_id text, p_cart_version integer)
  RETURNS jsonb
@@ -698,6 +778,49 @@ begin
                   where o.cart_id = p_cart_id and o.cart_version = p_cart_version and o.status not in ('expired', 'cancelled')
                   order by o.placed_at desc limit 1));
 end $function$;
+grant execute on function quote_checkout_v1(text,text,text,bytea,uuid,timestamp with time zone,timestamp with time zone,text,integer) to vitrine_checkout;
+
+CREATE OR REPLACE FUNCTION public.record_facts_v1(p_order_id uuid, p_facts jsonb, p_source text, p_now timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+AS $function$
+declare
+    locked orders;
+    stock_is_there boolean := false;
+begin
+    perform 1 from carts where id = (select cart_id from orders where id = p_order_id) for update;
+    select * into locked from orders where id = p_order_id for update;
+    if not found then
+        return null;
+    end if;
+    insert into payment_facts (kind, object_id, status, update_time, order_id, capture_id, amount_minor, currency,
+            reversal, ours, occurred_at, recorded_at, source)
+        select f.kind, f.object_id, f.status, f.update_time, p_order_id, f.capture_id, f.amount_minor, f.currency,
+            f.reversal, f.ours, f.occurred_at, p_now, p_source
+        from jsonb_to_recordset(p_facts) as f (kind text, object_id text, status text, update_time text, capture_id text,
+            amount_minor bigint, currency text, reversal boolean, ours uuid, occurred_at timestamptz)
+        on conflict on constraint payment_facts_unique do nothing;
+    if locked.status = 'expired' or (locked.status = 'pending_payment' and exists (
+            select 1 from order_lines where order_id = p_order_id and held < quantity)) then
+        perform 1 from stock_levels s join order_lines l on l.sku = s.sku and l.location = s.location
+            where l.order_id = p_order_id order by s.sku, s.location for update of s;
+        select coalesce(bool_and(coalesce(s.on_hand - s.held, 0) >= l.quantity - l.held), false) into stock_is_there
+            from order_lines l left join stock_levels s on s.sku = l.sku and s.location = l.location
+            where l.order_id = p_order_id;
+    end if;
+    return jsonb_build_object(
+        'order', order_json_v1(p_order_id),
+        'attempts', (select coalesce(jsonb_agg(to_jsonb(a) order by a.requested_at, a.id), '[]')
+                     from capture_attempts a where a.order_id = p_order_id),
+        'facts', (select coalesce(jsonb_agg(to_jsonb(f) order by f.id), '[]')
+                  from payment_facts f where f.order_id = p_order_id),
+        'cart_is_taken', exists (
+            select 1 from orders o where o.cart_id = locked.cart_id and o.id <> p_order_id
+                and o.status not in ('expired', 'cancelled')),
+        'stock_is_there', stock_is_there);
+end $function$;
+grant execute on function record_facts_v1(uuid,jsonb,text,timestamp with time zone) to vitrine_checkout;
+grant execute on function record_facts_v1(uuid,jsonb,text,timestamp with time zone) to vitrine_payment_jobs;
 
 CREATE OR REPLACE FUNCTION public.refuse_v1(name text, data jsonb DEFAULT '{}'::jsonb)
  RETURNS void
@@ -706,6 +829,9 @@ AS $function$
 begin
     raise exception using errcode = 'VT001', message = name, detail = data::text;
 end $function$;
+grant execute on function refuse_v1(text,jsonb) to vitrine_checkout;
+grant execute on function refuse_v1(text,jsonb) to vitrine_inventory;
+grant execute on function refuse_v1(text,jsonb) to vitrine_payment_jobs;
 
 CREATE OR REPLACE FUNCTION public.release_stock_v1(p_order_id uuid, p_number text, p_kind text, p_actor text, p_reason text, p_now timestamp with time zone)
  RETURNS void
@@ -728,6 +854,8 @@ begin
         held = 0, allocated = 0
     where order_id = p_order_id and held + allocated > 0;
 end $function$;
+grant execute on function release_stock_v1(uuid,text,text,text,text,timestamp with time zone) to vitrine_checkout;
+grant execute on function release_stock_v1(uuid,text,text,text,text,timestamp with time zone) to vitrine_payment_jobs;
 
 CREATE OR REPLACE FUNCTION public.store_answer_v1(p_scope text, p_route text, p_key text, p_token uuid, p_status integer, p_body text)
  RETURNS void
@@ -741,6 +869,23 @@ begin
         perform refuse_v1('LeaseLost');
     end if;
 end $function$;
+grant execute on function store_answer_v1(text,text,text,uuid,integer,text) to vitrine_checkout;
+grant execute on function store_answer_v1(text,text,text,uuid,integer,text) to vitrine_inventory;
+
+CREATE OR REPLACE FUNCTION public.take_stock_again_v1(p_order_id uuid, p_number text, p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+begin
+    perform hold_stock_v1(p_order_id, p_number,
+        (select jsonb_agg(jsonb_build_object('sku', sku, 'location', location, 'quantity', quantity - held))
+         from order_lines where order_id = p_order_id and held < quantity),
+        'paypal', 'paid late', p_now);
+    update order_lines set held = quantity, expired = 0, released = 0 where order_id = p_order_id;
+    perform allocate_stock_v1(p_order_id, p_number, p_now);
+end $function$;
+grant execute on function take_stock_again_v1(uuid,text,timestamp with time zone) to vitrine_checkout;
+grant execute on function take_stock_again_v1(uuid,text,timestamp with time zone) to vitrine_payment_jobs;
 
 grant usage on schema public to public;
 

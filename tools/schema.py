@@ -7,11 +7,14 @@ grants.
 import difflib
 import sys
 import tempfile
+from itertools import islice
 from pathlib import Path
 
 import pg8000.native
 
 from tools.scratch_database import ROOT, scratch_server
+
+_SHOWN = 60  # lines of a difference; `make schema` and git show all
 
 FILE = ROOT / "docs" / "schema.sql"
 
@@ -205,7 +208,7 @@ def main(arguments: list[str]) -> int:
     difference = difflib.unified_diff(
         written.splitlines(), made.splitlines(), "docs/schema.sql", "the migrations", lineterm=""
     )
-    print("\n".join(difference), file=sys.stderr)
+    print("\n".join(islice(difference, _SHOWN)), file=sys.stderr)
     print("The migrations and docs/schema.sql differ: `make schema` writes it anew; read its diff.", file=sys.stderr)
     return 1
 
