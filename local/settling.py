@@ -16,6 +16,23 @@ from local.scheduler import Scheduler
 
 PAUSE_S = 0.05
 
+# Rows that wait for another attempt at a later time of the clock, and the schedule that makes it. They are work under
+# way whose retry should run at once, like that of a task; the clock itself is moved by nobody but who asks for it.
+RETRIED_BY_SCHEDULE = {
+    "mails": (
+        "sweep-mails",
+        "update mails set next_attempt_at = :now where state in ('queued', 'sending') and next_attempt_at > :now"
+        " returning id",
+    ),
+    "webhook_events": (
+        "sweep-payments",
+        "update webhook_events set next_attempt_at = :now where state in ('received', 'waiting')"
+        " and next_attempt_at > :now returning id",
+    ),
+}
+# A vendor that is down stays down, however often it is asked: then such rows are left to their time.
+MOST_ROUNDS = 4
+
 
 class Settling:
     """Looks into the outbox and asks the local servers what they still have to deliver.
@@ -28,7 +45,7 @@ class Settling:
         *,
         scheduler: Scheduler,
         servers: Mapping[str, str],
-        database: Address | None,
+        database: Address,
         clock: Clock,
         session: aiohttp.ClientSession,
     ) -> None:
@@ -52,14 +69,15 @@ class Settling:
 
     async def _settle(self, timeout_s: float) -> tuple[bool, dict[str, Any]]:
         deadline = time.monotonic() + timeout_s
-        report: dict[str, Any] = {"schedules": [], "left": {}, "dead_letters": {}}
+        report: dict[str, Any] = {"schedules": [], "left": {}, "dead_letters": {}, "later": {}}
+        rounds_end = time.monotonic() + timeout_s / 2
         try:
             async with asyncio.timeout(timeout_s):
                 report["schedules"] = await self._scheduler.run_all()
         except TimeoutError:
             report["left"] = {"schedules": "still running"}
             return False, report
-        quiet = 0
+        quiet = rounds = 0
         while True:
             left, dead_letters = await self._look()
             # Work leaves a place only after it has arrived in the next one, but it may arrive behind our back: what
@@ -67,7 +85,12 @@ class Settling:
             quiet = 0 if left else quiet + 1
             report |= {"left": left, "dead_letters": dead_letters}
             if quiet == 2:
-                return True, report
+                report["later"] = await asyncio.to_thread(self._bring_forward)
+                rounds += 1
+                if not report["later"] or rounds > MOST_ROUNDS or time.monotonic() > rounds_end:
+                    return True, report
+                await self._scheduler.run_named({RETRIED_BY_SCHEDULE[table][0] for table in report["later"]})
+                quiet = 0
             if time.monotonic() > deadline:
                 return False, report
             await asyncio.gather(*(self._retry_now(url) for url in self._servers.values()))
@@ -91,21 +114,36 @@ class Settling:
 
     def _outbox(self) -> int | str:
         """How many rows wait to be published, or why that cannot be said."""
-        if self._database is None:
-            return 0
         try:
-            if self._connection is None:
-                self._connection = self._database.connect()
-            if self._connection.run("select to_regclass('public.outbox') is null")[0][0]:
-                return 0
-            rows = self._connection.run(
+            rows = self._run(
+                "outbox",
                 "select count(*) from outbox where published_at is null and (not_before is null or not_before <= :now)",
-                now=datetime.fromtimestamp(self._clock.now(), UTC),
             )
-            return int(rows[0][0])
+            return int(rows[0][0]) if rows else 0
         except (pg8000.native.InterfaceError, pg8000.native.DatabaseError, OSError) as failure:
             self._close()
             return f"the database does not answer: {failure}"
+
+    def _bring_forward(self) -> dict[str, int]:
+        """Make rows that wait for another attempt due now; how many there are, by table."""
+        found: dict[str, int] = {}
+        try:
+            for table, (_, statement) in RETRIED_BY_SCHEDULE.items():
+                if rows := self._run(table, statement):
+                    found[table] = len(rows)
+        except (pg8000.native.InterfaceError, pg8000.native.DatabaseError, OSError):
+            self._close()
+        return found
+
+    def _run(self, table: str, statement: str) -> list[Any]:
+        """The rows of a statement about a table; none where this shop has no such table."""
+        if self._connection is None:
+            self._connection = self._database.connect()
+        if self._connection.run("select to_regclass(:table) is null", table=f"public.{table}")[0][0]:
+            return []
+        now = datetime.fromtimestamp(self._clock.now(), UTC)
+        rows: list[Any] = self._connection.run(statement, now=now)
+        return rows
 
     def _close(self) -> None:
         connection, self._connection = self._connection, None

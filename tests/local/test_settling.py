@@ -1,5 +1,5 @@
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
@@ -105,13 +105,26 @@ def test_an_outbox_row_that_is_due_keeps_it_from_settling(cloud: "RunningCloud")
     assert (published.status, published.json["left"]) == (200, {})
 
 
-def _sql(cloud: "RunningCloud", *statements: str) -> None:
+def test_a_row_that_waits_for_its_next_attempt_does_not_wait_while_somebody_settles(cloud: "RunningCloud") -> None:
+    _sql(
+        cloud,
+        "create table mails (id int primary key, state text, next_attempt_at timestamptz)",
+        "insert into mails values (1, 'queued', '2100-01-01Z'), (2, 'delivered', null)",
+    )
+
+    answer = cloud.post("/_local/settle?timeout_s=10")
+
+    rows = _sql(cloud, "select next_attempt_at < '2100-01-01Z' from mails where id = 1", "drop table mails")
+    assert (answer.status, answer.json["left"], answer.json["later"]) == (200, {}, {})
+    assert rows == [[True]]
+
+
+def _sql(cloud: "RunningCloud", *statements: str) -> Any:
     from local.database import read_url
 
     connection = read_url(cloud.about["database_url"]).connect()
     try:
-        for statement in statements:
-            connection.run(statement)
+        return next(filter(None, [connection.run(statement) for statement in statements]), None)
     finally:
         connection.close()
 
