@@ -9,7 +9,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Self, TextIO
@@ -132,14 +132,18 @@ def _find_running_shop() -> str:
 
 @dataclass
 class _Refusals:
-    """Says each refusal on stderr, the first hundred of them, and writes all into `file`; no refusal, no file."""
+    """Says each refusal on stderr, the first hundred of them, and writes all into `file`; no refusal, no file.
+
+    Where the file's own folder cannot be written the report goes into the working folder.
+    """
 
     file: Path
     said: int = 0
     _written: TextIO | None = None
 
     def __enter__(self) -> Self:
-        self.file.unlink(missing_ok=True)
+        with suppress(OSError):
+            self.file.unlink(missing_ok=True)
         return self
 
     def report(self, refusal: Refusal) -> None:
@@ -147,16 +151,24 @@ class _Refusals:
         text = f"line {refusal.line}{name}: {refusal.reason}"
         self.said += 1
         if self._written is None:
-            self._written = self.file.open("w", encoding="utf-8", errors="backslashreplace")
+            self._written = self._open()
         self._written.write(text + "\n")
         if self.said <= SHOWN_REFUSALS:
             _say(text)
         elif self.said == SHOWN_REFUSALS + 1:
             _say(f"more refusals are in {self.file}")
 
+    def _open(self) -> TextIO:
+        try:
+            return self.file.open("w", encoding="utf-8", errors="backslashreplace")
+        except OSError:
+            self.file = Path(self.file.name)
+            return self.file.open("w", encoding="utf-8", errors="backslashreplace")
+
     def __exit__(self, *_: object) -> None:
         if self._written is not None:
             self._written.close()
+            _say(f"refused lines: {self.file}")
 
 
 @contextmanager
