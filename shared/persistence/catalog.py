@@ -18,8 +18,8 @@ from shared.persistence.database import Database, Row, Transaction, as_json
 
 LOCATION = "main"
 
-# Waits for the other importers' batches, then for any row as long as a request can keep it (DESIGN.md rule 4). Plans are
-# made for each batch: one that was made while the tables were empty would read all of them, batch after batch.
+# Waits for the other importers' batches, then for any row as long as a request can keep it (DESIGN.md rule 4). Plans
+# are made for each batch: one that was made while the tables were empty would read all of them, batch after batch.
 _TAKE_TURN = """
 select set_config('lock_timeout', '60s', true), pg_advisory_xact_lock(hashtext('catalogue-import')),
     set_config('lock_timeout', '15s', true), set_config('plan_cache_mode', 'force_custom_plan', true)
