@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from local.database import Address
+from local.faults import Faults
 from shared.gateways.paypal import PayPal
 from shared.payments.processor import PaymentLine, PaymentRequest
 from shared.settings import PayPalSettings
@@ -52,6 +53,7 @@ class Simulator:
 
     url: str
     roots: Path
+    faults: Faults
 
     def control(self, path: str, body: object = None) -> Any:
         content = None if body is None else json.dumps(body).encode()
@@ -91,7 +93,7 @@ def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
     )  # fmt: skip
     assert process.stdout is not None
     line = process.stdout.readline()
-    yield Simulator(line.split()[-1], folder / "state" / "roots.pem")
+    yield Simulator(line.split()[-1], folder / "state" / "roots.pem", Faults(folder / "faults.db"))
     process.terminate()
     process.wait(10)
     process.stdout.close()

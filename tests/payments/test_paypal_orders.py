@@ -1,5 +1,6 @@
 """The gateway against the simulator, which holds itself to PayPal's published schemas and rules."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from uuid import UUID, uuid4
 
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from shared.gateways.paypal import PayPal
 from shared.gateways.paypal_money import NotPayableByPayPal
-from shared.kernel.errors import Declined
+from shared.kernel.errors import Declined, Unavailable
 from shared.kernel.money import Money
 from shared.payments.processor import CaptureFact, RefundFact, Refused
 from tests.numbers import PROPERTY_EXAMPLES
@@ -282,3 +283,70 @@ def test_a_dispute_names_its_capture_and_how_it_ended(paypal: PayPal, simulator:
     assert second is not None
     assert (second.status, second.outcome) == ("RESOLVED", "RESOLVED_SELLER_FAVOUR")
     assert second.update_time > first.update_time
+
+
+# Answers that get lost: it was done, and the same id asks what became of it ------------------------------------------
+
+
+@pytest.fixture
+def lose_answers(simulator: Simulator) -> Iterator[Callable[[str], None]]:
+    """The next call of a path is done, and its connection closed without a word."""
+
+    def lose(path: str) -> None:
+        simulator.faults.add("paypal", "timeout_after_effect", path=path)
+
+    yield lose
+    fired = [fault["fired"] for fault in simulator.faults.list()]
+    simulator.faults.clear()
+    assert set(fired) == {1}
+
+
+def test_an_order_whose_answer_was_lost_is_the_same_order(
+    paypal: PayPal, simulator: Simulator, lose_answers: Callable[[str], None]
+) -> None:
+    request = make_request()
+    lose_answers("/v2/checkout/orders")
+
+    with pytest.raises(Unavailable):
+        paypal.open(request)
+    opened = paypal.open(request)
+
+    orders = simulator.control("/_local/paypal/ledger")["orders"]
+    mine = [order["id"] for order in orders if order["purchase_units"][0].get("custom_id") == str(request.order_id)]
+    assert mine == [opened.paypal_order_id]
+
+
+def test_a_capture_whose_answer_was_lost_is_the_same_capture(
+    paypal: PayPal, simulator: Simulator, lose_answers: Callable[[str], None]
+) -> None:
+    opened = paypal.open(make_request())
+    simulator.approve(opened.paypal_order_id)
+    attempt = uuid4()
+    lose_answers(f"/v2/checkout/orders/{opened.paypal_order_id}/capture")
+
+    with pytest.raises(Unavailable):
+        paypal.capture(opened.paypal_order_id, attempt_id=attempt)
+    order = paypal.find_order(opened.paypal_order_id)
+    again = paypal.capture(opened.paypal_order_id, attempt_id=attempt)
+
+    assert order is not None
+    assert order.captures == (again,)
+
+
+def test_a_refund_whose_answer_was_lost_is_the_same_refund(
+    paypal: PayPal, simulator: Simulator, lose_answers: Callable[[str], None]
+) -> None:
+    captured = _paid(paypal, simulator)
+    refund_id = uuid4()
+    lose_answers(f"/v2/payments/captures/{captured.id}/refund")
+
+    def ask() -> RefundFact | Refused:
+        return paypal.refund(captured.id, refund_id=refund_id, amount=Money(100, "USD"), number="7Z2K9Q4M1X", note="")
+
+    with pytest.raises(Unavailable):
+        ask()
+    again = ask()
+
+    order = paypal.find_order(captured.paypal_order_id or "")
+    assert order is not None
+    assert order.refunds == (again,)
