@@ -82,7 +82,7 @@ def answer_once(route: Route, call: Call[object], claim: Claim, keys: Keys) -> t
     except ShopError as error:
         refusal = problem(error)
         if refusal.status in _KEPT_REFUSALS:
-            _store_refusal(keys, claim, refusal.status, msgspec.json.encode(refusal.document).decode())
+            _store_refusal(keys, claim, refusal.status, refusal.text())
         else:
             _release(keys, claim)
         raise

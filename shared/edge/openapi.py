@@ -45,6 +45,7 @@ _PROBLEM: Json = {
     },
     "required": ["type", "title", "status", "detail"],
 }
+_REDIRECTS = (301, 302, 303, 307, 308)
 _RETRY_AFTER: Json = {"description": "seconds to wait", "schema": {"type": "integer", "minimum": 0}}
 
 
@@ -136,9 +137,10 @@ def _parameters(route: Route, schemas: Mapping[Any, Json], components: Mapping[s
     if route.idempotent:
         key = {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY, "pattern": "^[!-~]+$"}
         found.append({"name": IDEMPOTENCY_KEY, "in": "header", "required": True, "schema": key})
-    if route.if_match:
+    if route.if_match is not None:
         version = {"type": "string", "pattern": '^([0-9]{1,9}|(W/)?"[0-9]{1,9}")$'}
-        found.append({"name": "If-Match", "in": "header", "required": True, "schema": version})
+        required = route.if_match == "required"
+        found.append({"name": "If-Match", "in": "header", "required": required, "schema": version})
     if route.order_token:
         found.append({"name": "X-Order-Token", "in": "header", "required": False, "schema": {"type": "string"}})
     return found
@@ -162,7 +164,7 @@ def _responses(api: Api, route: Route, schemas: Mapping[Any, Json]) -> Json:
         response: Json = {"description": _SAID.get(status, "Done.")}
         if shape is not None:
             response["content"] = {"application/json": {"schema": schemas[shape]}}
-        if 300 <= status < 400:
+        if status in _REDIRECTS:
             response["headers"] = {"Location": {"schema": {"type": "string"}, "required": True}}
         responses[status] = response
     by_status: dict[int, list[type[ShopError]]] = {}
@@ -206,4 +208,11 @@ def _name_of(reference: Json) -> str:
     return str(reference["$ref"]).rpartition("/")[2]
 
 
-_SAID = {200: "Here it is.", 201: "Made.", 202: "Taken.", 204: "Done; nothing to say.", 301: "It has moved."}
+_SAID = {
+    200: "Here it is.",
+    201: "Made.",
+    202: "Taken.",
+    204: "Done; nothing to say.",
+    301: "It has moved.",
+    304: "It has not changed.",
+}

@@ -73,6 +73,9 @@ class Problem(msgspec.Struct, frozen=True):
     document: Mapping[str, object]
     headers: Mapping[str, str] = msgspec.field(default_factory=dict)
 
+    def text(self) -> str:
+        return msgspec.json.encode(self.document, enc_hook=str).decode()
+
 
 def status_of(error: type[ShopError]) -> int:
     """Raises LookupError for a category that the table does not know."""

@@ -3,7 +3,7 @@
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Required, TypedDict
 
 import msgspec
 
@@ -14,10 +14,49 @@ from shared.kernel.idempotency import InFlight, KeyReused, LeaseLost
 
 Handler = Callable[[Call[Any]], Reply | None]
 Completing = Callable[[Call[Any], dict[str, Any]], None]
+Answers = Mapping[int, type[msgspec.Struct] | None]
+IfMatch = Literal["required", "optional"]
 Kind = Literal["http", "task", "push", "schedule", "health"]
 
 DEFAULT_BODY_LIMIT = 1024 * 1024
 _VARIABLE = re.compile(r"<(?:(\w+):)?(\w+)>")
+
+
+class Reading(TypedDict, total=False):
+    """What a GET may say of itself.
+
+    `answers`: every status that the handler gives, with its View, or None for no content. `errors`: every error that
+    it raises on purpose. `permission` makes it a staff route; `live_session` asks whether the session of whoever is
+    signed in was revoked; `order_token` says that X-Order-Token is looked at; `admitting` raises where the caller may
+    not.
+    """
+
+    answers: Required[Answers]
+    query: type[msgspec.Struct]
+    errors: Sequence[type[ShopError]]
+    permission: str
+    live_session: bool
+    order_token: bool
+    admitting: Callable[[Call[Any]], object]
+    cache_control: str
+
+
+class Changing(Reading, total=False):
+    """What POST, PUT, PATCH and DELETE may say of themselves as well.
+
+    `body` is a parsing.Body, or bytes for the raw body whatever its type. `claims_itself`: the handler's first
+    statement takes call.claim. `scope` names the cart or order that a guest's key belongs to. `admitting` is asked
+    before a key is claimed or an old answer said again; `completing` puts secrets into the answer after it was stored
+    or found again.
+    """
+
+    body: type[msgspec.Struct] | type[bytes]
+    body_limit: int
+    if_match: IfMatch
+    idempotent: bool
+    claims_itself: bool
+    scope: Callable[[Call[Any]], object]
+    completing: Completing
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,20 +64,21 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     method: str
     path: str
     handler: Handler
-    body: type[msgspec.Struct] | type[bytes] | None = None
+    answers: Answers
     query: type[msgspec.Struct] | None = None
-    answers: Mapping[int, type[msgspec.Struct] | None]
     errors: Sequence[type[ShopError]] = ()
+    permission: str | None = None
+    live_session: bool = False
+    order_token: bool = False
+    admitting: Callable[[Call[Any]], object] | None = None
+    cache_control: str = "no-store"
+    body: type[msgspec.Struct] | type[bytes] | None = None
+    body_limit: int = DEFAULT_BODY_LIMIT
+    if_match: IfMatch | None = None
     idempotent: bool = False
     claims_itself: bool = False
     scope: Callable[[Call[Any]], object] | None = None
-    permission: str | None = None
-    live_session: bool = False
     completing: Completing | None = None
-    if_match: bool = False
-    order_token: bool = False
-    body_limit: int = DEFAULT_BODY_LIMIT
-    cache_control: str = "no-store"
     topic: str = ""
 
     def __post_init__(self) -> None:

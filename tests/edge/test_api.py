@@ -36,7 +36,7 @@ def api(house: House) -> Api:
     def tea(call: Call[None]) -> Reply:
         return Reply(200, TeaView(name=call.path["name"]), {"ETag": '"7"'})
 
-    @made.put("/v1/teas/<name>", body=Tea, answers={200: TeaView}, if_match=True, body_limit=100)
+    @made.put("/v1/teas/<name>", body=Tea, answers={200: TeaView}, if_match="required", body_limit=100)
     def rename(call: Call[Tea]) -> Reply:
         return Reply(200, TeaView(name=f"{call.body.name} {call.if_match}"))
 

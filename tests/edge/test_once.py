@@ -8,7 +8,7 @@ import pytest
 from shared.edge.api import Api
 from shared.edge.calls import Call, Reply
 from shared.edge.parsing import Body, View
-from shared.kernel.errors import Conflict, Declined, Field, Invalid, Unavailable
+from shared.kernel.errors import Conflict, Declined, Field, Invalid, NotFound, Unavailable
 from shared.kernel.idempotency import Answering, InFlight
 from tests.edge.conftest import House, call, problem_of
 
@@ -177,6 +177,22 @@ def test_a_refusal_is_not_completed(house: House) -> None:
 
     assert "access_token" not in kitchen.pour().get_json()
     assert "access_token" not in kitchen.pour().get_json()
+
+
+def test_whoever_may_not_hears_no_old_answer_and_takes_no_key(house: House) -> None:
+    def admit(call: Call[PourBody]) -> None:
+        if call.order_token != "mine":
+            raise NotFound
+
+    kitchen = Kitchen(house, admitting=admit)
+
+    def pour(token: str) -> int:
+        headers = {"Idempotency-Key": "k", "X-Order-Token": token}
+        return call(kitchen.api, "POST", "/v1/cups/east", json_body={"cup": "blue"}, headers=headers).status_code
+
+    assert (pour("theirs"), pour("mine"), pour("theirs"), pour("mine")) == (404, 201, 404, 201)
+    assert len(kitchen.poured) == 1
+    assert len(house.keys.claims) == 2
 
 
 def test_the_scope_is_the_session_then_what_the_call_names_then_the_address(house: House) -> None:

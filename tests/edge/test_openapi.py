@@ -54,7 +54,7 @@ def document(house: House) -> dict[str, Any]:
         """The pots."""
         raise NotImplementedError
 
-    @api.put("/v1/pots/<path:id>", body=Refill, answers={204: None}, permission="pots:write", if_match=True)
+    @api.put("/v1/pots/<path:id>", body=Refill, answers={204: None}, permission="pots:write", if_match="required")
     def change_pot(call: Call[Refill]) -> Reply:
         raise NotImplementedError
 

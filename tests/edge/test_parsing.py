@@ -41,9 +41,21 @@ def test_a_good_body_becomes_what_it_says() -> None:
     )
 
 
+def test_a_whole_number_may_be_written_with_a_point() -> None:
+    assert parse_body(b'{"email": "a", "lines": [{"sku": "A", "quantity": 2.0}]}', Order).lines[0].quantity == 2
+
+
 @pytest.mark.parametrize(
     ("raw", "fields"),
     [
+        (
+            b'{"email": "a", "lines": [{"sku": "A", "quantity": 1.5}]}',
+            [Field("/lines/0/quantity", "Expected int, got float")],
+        ),
+        (
+            b'{"email": "a", "lines": [{"sku": "A", "quantity": 1e3}]}',
+            [Field("/lines/0/quantity", "Expected int <= 999")],
+        ),
         (b"{}", [Field("/email", "is required")]),
         (b"[]", [Field("", "Expected object, got array")]),
         (b"null", [Field("", "Expected object, got null")]),

@@ -1,0 +1,49 @@
+"""From replies and errors to responses: JSON or a problem document, and never a word of HTML."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import flask
+import msgspec
+import werkzeug.exceptions
+from werkzeug.exceptions import HTTPException
+
+from shared.edge.calls import Call
+from shared.edge.problems import CONTENT_TYPE, ContentTooLarge, MethodNotAllowed, Problem, Unreadable, problem
+from shared.edge.routes import Route
+from shared.kernel.errors import NotFound
+
+
+def respond(status: int, text: str, headers: Mapping[str, str]) -> flask.Response:
+    response = flask.Response(text, status, dict(headers))
+    if not text:
+        del response.headers["Content-Type"]
+    else:
+        response.headers["Content-Type"] = CONTENT_TYPE if status >= 400 else "application/json"
+    return response
+
+
+def respond_with_problem(found: Problem, headers: Mapping[str, str]) -> flask.Response:
+    return respond(found.status, found.text(), {**found.headers, **headers})
+
+
+def problem_of_http(error: HTTPException) -> tuple[Problem, Mapping[str, str]]:
+    """What werkzeug raises, as one of ours."""
+    if isinstance(error, werkzeug.exceptions.MethodNotAllowed):
+        return problem(MethodNotAllowed()), {"Allow": ", ".join(sorted(error.valid_methods or ()))}
+    if isinstance(error, werkzeug.exceptions.NotFound):
+        return problem(NotFound()), {}
+    if isinstance(error, werkzeug.exceptions.RequestEntityTooLarge):
+        return problem(ContentTooLarge()), {}
+    if error.code is not None and 400 <= error.code < 500:
+        return problem(Unreadable()), {}
+    raise LookupError(f"{type(error).__name__} has no problem of its own") from error
+
+
+def complete(route: Route, call: Call[Any], status: int, text: str) -> str:
+    """The answer with the secrets that no table keeps."""
+    if route.completing is None or not text or status >= 400:
+        return text
+    document = msgspec.json.decode(text)
+    route.completing(call, document)
+    return msgspec.json.encode(document).decode()
