@@ -11,10 +11,11 @@ from typing import Generic, Protocol, TypeVar
 import aiohttp
 
 from local.clock import Clock
+from local.faults import Drawn
 
 # How late a step of the clock may be noticed. A tick costs one stat() of the clock file; due times are met without it.
 TICK_S = 0.1
-# How long a fault holds a delivery back.
+# How long a fault holds a delivery back that does not say it.
 DELAY_S = 2.0
 
 log = logging.getLogger(__name__)
@@ -123,14 +124,14 @@ class Dispatcher(Generic[ItemT]):
                     waiter.set_result(None)
             self.wake()
 
-    async def attempt(self, item: ItemT, fault: str | None, send: Callable[[], Awaitable[Answer]]) -> Answer:
+    async def attempt(self, item: ItemT, fault: Drawn | None, send: Callable[[], Awaitable[Answer]]) -> Answer:
         """Send once, with the fault that was drawn for it."""
         if fault == "lose":
             return Answer(None, "lost on its way (fault)")
         if fault == "error":
             return Answer(None, "failed before it was sent (fault)")
         if fault == "delay":
-            await asyncio.sleep(DELAY_S)
+            await asyncio.sleep(DELAY_S if fault.delay_s is None else fault.delay_s)
         if fault == "reorder":
             await self._overtaken(item.lane)
         answer = await send()

@@ -14,9 +14,11 @@ import grpc
 import grpc.aio
 from aiohttp import web
 
+from local.faults import Drawn
+
 # The longest that a fault keeps a caller waiting who set no deadline.
 NO_ANSWER_S = 60.0
-# How long the faults "delay" and "reorder" hold a call back: less than a caller waits that gives up within a second.
+# How long "delay" and "reorder" hold a call back that do not say it: less than a caller waits who has a second.
 DELAY_S = 0.5
 
 Handler = Callable[[Any, Any], Awaitable[Any]]
@@ -50,6 +52,11 @@ def failed_precondition(text: str) -> Refused:
 
 def unavailable() -> Refused:
     return Refused(grpc.StatusCode.UNAVAILABLE, "The service is currently unavailable. (fault)")
+
+
+async def hold_back(fault: Drawn) -> None:
+    """For as long as the fault says, so that the next call goes first."""
+    await asyncio.sleep(DELAY_S if fault.delay_s is None else fault.delay_s)
 
 
 async def never_answer() -> NoReturn:

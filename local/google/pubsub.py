@@ -141,8 +141,8 @@ class Publisher:
         if fault == "lose":
             # Google never loses a message that it acknowledged: what gets lost is the call.
             await grpc_server.never_answer()
-        if fault in ("delay", "reorder"):
-            await asyncio.sleep(grpc_server.DELAY_S)
+        if fault is not None and fault in ("delay", "reorder"):
+            await grpc_server.hold_back(fault)
         ids = self._state.publish(request.topic, messages, now=self._clock.now(), copies=2 if fault == "repeat" else 1)
         self._pushes.dispatcher.wake()
         if fault == "timeout_after_effect":

@@ -171,8 +171,8 @@ class CloudTasks:
             raise grpc_server.unavailable()
         if fault == "lose":
             await grpc_server.never_answer()
-        if fault in ("delay", "reorder"):
-            await asyncio.sleep(grpc_server.DELAY_S)
+        if fault is not None and fault in ("delay", "reorder"):
+            await grpc_server.hold_back(fault)
         try:
             self._state.create(task, now=now, runs=2 if fault == "repeat" else 1)
         except NameInUse:
