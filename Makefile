@@ -25,9 +25,9 @@ run: $(ENVIRONMENT)  ## the shop on http://127.0.0.1:8080 (PORT=n changes it); C
 demo: $(ENVIRONMENT)  ## one purchase against the running shop, step by step, from a search to the mail
 	@exec $(BIN)/python -m local.demo
 
-import: $(ENVIRONMENT)  ## a catalogue into the running shop: make import FILE=products.jsonl (or .csv, also .gz)
+import: $(ENVIRONMENT)  ## a catalogue into the running shop: make import FILE=products.jsonl (or .csv, also .gz; ON_HAND=n)
 	@test -n "$(FILE)" || { echo "make import FILE=products.jsonl"; exit 2; }
-	@exec $(BIN)/python -m functions.inventory.cli import "$(FILE)"
+	@exec $(BIN)/python -m functions.inventory.cli import "$(FILE)" --default-on-hand $(or $(ON_HAND),100)
 
 quick: $(ENVIRONMENT)  ## the fast tests, in less than a minute (ARGS="-k word" narrows)
 	$(PYTEST) -q -m "not slow" $(ARGS)
