@@ -78,7 +78,7 @@ class Mailbox:
                     for number, event in enumerate(events):
                         # Told apart: SendGrid reports a delivery after the acceptance, often in another post.
                         connection.execute(
-                            "insert into events (body, next_at) values (?, ?)", (json.dumps(event), due + 0.25 * number)
+                            "insert into events (body, next_at) values (?, ?)", (json.dumps(event), due + 0.1 * number)
                         )
         return message_id
 

@@ -47,7 +47,7 @@ class Reporter:
                 self._woken.clear()
                 # Not wait_for: 3.11's swallows a cancellation that comes together with the wake-up.
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(POLL_S):
+                    async with asyncio.timeout(self._pause_s()):
                         await self._woken.wait()
 
     def wake(self) -> None:
@@ -93,6 +93,12 @@ class Reporter:
             waiting = connection.execute("select count(*) as waiting from events where state = 'open'").fetchone()
         self.wake()
         return int(waiting["waiting"])
+
+    def _pause_s(self) -> float:
+        """Until the next event is due, but never long: the clock may be moved on meanwhile."""
+        [row] = self._mailbox.file.rows("select min(next_at) as next_at from events where state = 'open'")
+        ahead_s = POLL_S if row["next_at"] is None else row["next_at"] - self._mailbox.clock.now()
+        return min(max(ahead_s, 0.0), POLL_S)
 
     def _due(self) -> list[dict[str, Any]]:
         rows = self._mailbox.file.rows(
