@@ -139,8 +139,9 @@ class Courier:
             fault = self._faults.draw("webhooks", f"{self._path}/{transmission['event_type']}")
         if fault == "lose":
             self._note(transmission, state="lost")
-        elif fault in ("delay", "reorder"):
-            self._note(transmission, spared=True, wait_s=DELAY_S if fault == "delay" else REORDER_S)
+        elif fault is not None and fault in ("delay", "reorder"):
+            own_s = DELAY_S if fault == "delay" else REORDER_S
+            self._note(transmission, spared=True, wait_s=own_s if fault.delay_s is None else fault.delay_s)
         elif fault == "error":
             self._note(transmission, error="fault: error")
         else:

@@ -20,6 +20,7 @@ REFUND_ENDS = {
     "PAYMENT.REFUND.FAILED": "FAILED",
     "PAYMENT.REFUND.CANCELLED": "CANCELLED",
 }
+_BOTH_ENDS = {"COMPLETED", "DECLINED"}
 OUTCOMES = {"won": "RESOLVED_SELLER_FAVOUR", "lost": "RESOLVED_BUYER_FAVOUR"}
 
 
@@ -30,7 +31,11 @@ class Unclear(Exception):
 def make_true(entries: Entries, event_type: str, given: Document, links: Links) -> None:
     """Change the books so that the event is true; the events are stored with it. Raises Unclear."""
     if event_type == "CHECKOUT.ORDER.APPROVED":
-        happenings.approve(entries, _order(entries, given), links)
+        order = _order(entries, given)
+        if order["status"] in resources.APPROVABLE:
+            happenings.approve(entries, order, links)
+        else:
+            happenings.tell_approval_late(entries, order, links)
     elif event_type == "CHECKOUT.ORDER.COMPLETED":
         _complete_order(entries, _order(entries, given), links)
     elif event_type == "CHECKOUT.PAYMENT-APPROVAL.REVERSED":
@@ -55,7 +60,12 @@ def _end_capture(entries: Entries, given: Document, links: Links, *, status: str
         waiting = [made for made in entries.children("capture", order_id) if made["status"] == "PENDING"]
         known = waiting[0] if waiting and status != "PENDING" else None
     if known is not None:
-        happenings.end_capture(entries, known, links, status=status)
+        # A pending capture ends; an ended one can be made to end otherwise, but nothing goes back in time: what would
+        # is an old notice that comes late, or the same one once more.
+        if (known["status"] == "PENDING" and status != "PENDING") or {known["status"], status} == _BOTH_ENDS:
+            happenings.end_capture(entries, known, links, status=status)
+        else:
+            happenings.tell_late(entries, known, links, status=status)
         return
     order = entries.find("order", order_id)
     given = {name: value for name, value in given.items() if name != "order_id"}

@@ -81,6 +81,15 @@ def approve(entries: Entries, order: Document, links: Links, *, outcome: str = "
     return order
 
 
+def tell_approval_late(entries: Entries, order: Document, links: Links) -> None:
+    """The event of an approval that is past, as a notice that comes late. The books stay."""
+    resource = {**resources.order(entries, order, links), "status": "APPROVED"}
+    resource["purchase_units"] = [
+        {name: value for name, value in unit.items() if name != "payments"} for unit in resource["purchase_units"]
+    ]
+    emit(entries, "CHECKOUT.ORDER.APPROVED", resource, links)
+
+
 def capture_order(entries: Entries, order: Document, links: Links) -> Document:
     """What the shop asks for: the money of an approved order. Raises Problem (422)."""
     if order["status"] == "COMPLETED":
@@ -139,6 +148,13 @@ def end_capture(entries: Entries, document: Document, links: Links, *, status: s
     entries.change("capture", document)
     _tell_capture(entries, document, links)
     return document
+
+
+def tell_late(entries: Entries, document: Document, links: Links, *, status: str) -> None:
+    """The event of a capture's earlier status, as a notice that comes late or once more. The books stay."""
+    then = dict(document)
+    _set_capture_status(then, status)
+    _tell_capture(entries, then, links)
 
 
 def add_refund(

@@ -45,6 +45,7 @@ DESCRIPTIONS = {
     "ORDER_NOT_APPROVED": "Payer has not yet approved the Order for payment. Please redirect the payer to the 'rel':'approve' url returned as part of the HATEOAS links within the Create Order call or provide a valid `payment_source` in the request.",
     # 422, refund
     "CAPTURE_FULLY_REFUNDED": "The capture has already been fully refunded",
+    "refund DUPLICATE_INVOICE_ID": "Invoice ID was previously used to refund a capture.",
     "PENDING_CAPTURE": "Cannot initiate a refund as the capture is pending. Capture is typically pending when the payer has funded the transaction using e-check/bank funded.",
     "REFUND_AMOUNT_EXCEEDED": "The refund amount must be less than or equal to the capture amount that has not yet been refunded.",
     "REFUND_CAPTURE_CURRENCY_MISMATCH": "Refund must be in the same currency as the capture",

@@ -9,7 +9,7 @@ from aiohttp import web
 from local.paypal import happenings, ids, request_ids, resources
 from local.paypal.books import Document, Entries
 from local.paypal.money import CURRENCIES, Money, amount_of, has_too_many_decimals, money
-from local.paypal.problems import detail, invalid, not_found, unprocessable
+from local.paypal.problems import Problem, detail, invalid, not_found, unprocessable
 from local.paypal.simulator import SIMULATOR, read_json, reply, wants_representation
 
 REFUND = "payments.refund"
@@ -55,6 +55,7 @@ async def refund(request: web.Request) -> web.Response:
         else:
             made = _get(entries, "capture", request.match_info["id"])
             amount = refundable_amount(entries, made, body.get("amount"))
+            _check_invoice(entries, body.get("invoice_id"))
             given = {name: body[name] for name in ("custom_id", "invoice_id", "note_to_payer") if name in body}
             made_before = happenings.add_refund(entries, made, amount, simulator.links, given=given)
             request_ids.keep(entries, REFUND, request_id, made_before["id"])
@@ -119,6 +120,19 @@ def refundable_amount(entries: Entries, made: Document, asked: Money | None) -> 
     if entries.now - ids.epoch(made["create_time"]) > REFUND_WITHIN_S:
         raise unprocessable("REFUND_TIME_LIMIT_EXCEEDED")
     return money(currency, Decimal(amount["value"]))
+
+
+def _check_invoice(entries: Entries, invoice_id: str | None) -> None:
+    # As for payments: the account blocks an invoice number that was used before.
+    row = (
+        invoice_id
+        and entries.connection.execute(
+            "select 1 from objects where kind = 'refund' and json_extract(body, '$.invoice_id') = ? limit 1",
+            (invoice_id,),
+        ).fetchone()
+    )
+    if row:
+        raise Problem(422, [detail("DUPLICATE_INVOICE_ID", "/invoice_id", value=invoice_id, kind="refund")])
 
 
 def _check_disputes(entries: Entries, made: Document, *, partial: bool) -> None:

@@ -45,9 +45,11 @@ def debug_id() -> str:
     return secrets.token_hex(7)[:13]
 
 
-def detail(issue: str, at: str | None = None, *, value: Any = None, location: str = "body") -> dict[str, Any]:
-    """One entry of `details`; `at` is the field's JSON pointer."""
-    entry: dict[str, Any] = {"issue": issue, "description": DESCRIPTIONS[issue]}
+def detail(
+    issue: str, at: str | None = None, *, value: Any = None, location: str = "body", kind: str = ""
+) -> dict[str, Any]:
+    """One entry of `details`; `at` is the field's JSON pointer, `kind` tells apart what PayPal words differently."""
+    entry: dict[str, Any] = {"issue": issue, "description": DESCRIPTIONS[f"{kind} {issue}".strip()]}
     if at is not None:
         entry = {"field": at, "location": location, **entry}
         if isinstance(value, str | int | float | bool):

@@ -30,7 +30,8 @@ class Chain:
     def __init__(self, folder: Path, base_url: str, now: float) -> None:
         self._folder = folder / "certificates"
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._begin = datetime.fromtimestamp(now, UTC) - timedelta(days=1)
+        # Well before now: a transmission is delivered for three days, and the leaf may be issued again meanwhile.
+        self._begin = datetime.fromtimestamp(now, UTC) - timedelta(days=30)
         root_key, root = self._authority("root", None)
         write_whole(folder / "roots.pem", root.public_bytes(serialization.Encoding.PEM))
         self._issuer = self._authority("intermediate", (root_key, root))
@@ -160,7 +161,7 @@ def _builder(
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(begin)
-        .not_valid_after(begin + timedelta(days=1 + 365 * years))
+        .not_valid_after(begin + timedelta(days=30 + 365 * years))
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
 

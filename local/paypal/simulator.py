@@ -79,9 +79,12 @@ async def read_json(request: web.Request, *, empty: Any = None) -> Any:
     if not raw.strip() and empty is not None:
         return empty
     try:
-        return json.loads(raw)
-    except ValueError:
+        body = json.loads(raw)
+        # A lone surrogate parses, and is no text that could be stored or sent on.
+        json.dumps(body, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
         raise invalid([detail("MALFORMED_REQUEST_JSON", "/")]) from None
+    return body
 
 
 def reply(body: Any, status: int = 200) -> web.Response:

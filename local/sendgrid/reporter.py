@@ -114,8 +114,9 @@ class Reporter:
             fault = self._faults.draw("webhooks", self._path)
         if fault == "lose":
             self._note(batch, state="lost")
-        elif fault in ("delay", "reorder"):
-            self._note(batch, spared=True, wait_s=DELAY_S if fault == "delay" else REORDER_S)
+        elif fault is not None and fault in ("delay", "reorder"):
+            own_s = DELAY_S if fault == "delay" else REORDER_S
+            self._note(batch, spared=True, wait_s=own_s if fault.delay_s is None else fault.delay_s)
         elif fault == "error":
             self._note(batch, error="fault: error")
         else:

@@ -1,5 +1,6 @@
 """Orders v2 and payments v2 of the PayPal simulator, as a shop meets them over HTTP."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -295,6 +296,12 @@ def test_a_body_that_is_no_json_is_a_400(paypal: PayPalProcess, orders_contract:
     assert (answer.status, answer.issues) == (400, ["MALFORMED_REQUEST_JSON"])
 
 
+def test_text_that_no_store_could_keep_is_a_400(paypal: PayPalProcess) -> None:
+    answer = paypal.create(json.dumps(order_of(custom_id="\ud800")).encode())
+
+    assert (answer.status, answer.issues) == (400, ["MALFORMED_REQUEST_JSON"])
+
+
 def test_a_payment_source_needs_a_request_id(paypal: PayPalProcess) -> None:
     answer = paypal.create(with_items())
 
@@ -448,6 +455,16 @@ def test_a_refund_in_another_form_of_money_is_refused(
 
     payments_contract.check(answer, "POST", "/v2/payments/captures/{capture_id}/refund")
     assert (answer.status, answer.issues) == (422, [issue])
+
+
+def test_an_invoice_number_is_refunded_once(paypal: PayPalProcess, payments_contract: Contract) -> None:
+    _, capture_id = paypal.make_capture()
+    asked = {"amount": money("1.00"), "invoice_id": "VIT-REFUND"}
+
+    first, second = paypal.refund(capture_id, asked), paypal.refund(capture_id, asked)
+
+    payments_contract.check(second, "POST", "/v2/payments/captures/{capture_id}/refund")
+    assert (first.status, second.status, second.issues) == (201, 422, ["DUPLICATE_INVOICE_ID"])
 
 
 def test_pending_and_declined_captures_are_not_refunded(paypal: PayPalProcess) -> None:

@@ -267,6 +267,19 @@ def test_a_reordered_event_comes_after_the_next(paypal: PayPalProcess, shop: Rec
     assert len(told) == 3
 
 
+def test_a_delayed_event_takes_as_long_as_was_asked_for(paypal: PayPalProcess, shop: Receiver) -> None:
+    paypal.faults.add("webhooks", "delay", path=f"{HOOK}/CHECKOUT.ORDER.APPROVED", delay_s=300)
+    order_id, _ = paypal.make_capture()
+    wait_until(lambda: len(shop.about(order_id)) == 2)
+
+    [waiting] = paypal.pending()["items"]
+    paypal.clock.advance(301)
+    settle(paypal)
+
+    assert waiting["event_type"] == "CHECKOUT.ORDER.APPROVED"
+    assert shop.about(order_id)[-1].json["event_type"] == "CHECKOUT.ORDER.APPROVED"
+
+
 def test_an_error_on_the_way_is_delivered_later(paypal: PayPalProcess, shop: Receiver) -> None:
     paypal.faults.add("webhooks", "error", count=2)
     order_id = paypal.make_order()
@@ -363,6 +376,31 @@ def test_a_denied_capture_is_told_as_denied_with_status_declined(
         ("PAYMENT.CAPTURE.DENIED", made["id"])
     ]
     assert read(paypal, made["id"])["status"] == "DECLINED"
+
+
+def test_nothing_goes_back_in_time_and_old_news_may_come_late(paypal: PayPalProcess) -> None:
+    order_id, capture_id = paypal.make_capture()
+    before = {name: part for name, part in paypal.ledger().items() if name != "requests"}
+
+    approved = paypal.happen("CHECKOUT.ORDER.APPROVED", {"id": order_id}).json["resource"]
+    pending = paypal.happen("PAYMENT.CAPTURE.PENDING", {"id": capture_id}).json["resource"]
+    again = paypal.happen(CAPTURED, {"id": capture_id}).json["resource"]
+
+    assert (approved["id"], approved["status"]) == (order_id, "APPROVED")
+    assert "payments" not in approved["purchase_units"][0]
+    assert [(told["id"], told["status"]) for told in (pending, again)] == [
+        (capture_id, "PENDING"),
+        (capture_id, "COMPLETED"),
+    ]
+    assert {name: part for name, part in paypal.ledger().items() if name != "requests"} == before
+
+
+def test_a_completed_capture_can_still_be_made_to_fail(paypal: PayPalProcess) -> None:
+    _, capture_id = paypal.make_capture()
+
+    paypal.happen("PAYMENT.CAPTURE.DENIED", {"id": capture_id})
+
+    assert read(paypal, capture_id)["status"] == "DECLINED"
 
 
 def test_a_second_capture_of_an_order_can_happen(paypal: PayPalProcess) -> None:
