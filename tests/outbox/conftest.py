@@ -76,14 +76,14 @@ class Shop:
         self.clock = clock
         self.sent = Recorder()
         self.publisher = Publisher(lambda: self.sent, lambda: self.sent)
-        self.dispatcher = Dispatcher(self.publisher, lambda: self.outbox, clock)
+        self.restart()
         self._connect = connector(DatabaseSettings("url", 2, url), application="test")
         self._connections: list[CoreConnection] = []
         self.database = Database(
             self._open,
             size=4,
             clock=clock,
-            committed=self.dispatcher.collect,
+            committed=lambda messages: self.dispatcher.collect(messages),
         )
         self.outbox = Outbox(self.database)
 
@@ -95,6 +95,10 @@ class Shop:
         for connection in self._connections:
             with suppress(pg8000.exceptions.Error, OSError):
                 connection.close()
+
+    def restart(self) -> None:
+        """The process died: what its dispatcher knew is gone."""
+        self.dispatcher = Dispatcher(self.publisher, lambda: self.outbox, self.clock)
 
     def emit(self, *messages: Event | Task) -> None:
         self.database.step(lambda tx: tx.emit(*messages))
