@@ -20,6 +20,7 @@ from typing import Any
 
 from local.clock import Clock
 from local.faults import Faults
+from local.forking import die_with_parent
 from local.ports import find_free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,7 +65,9 @@ class Server:
 
     def start(self) -> None:
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-        self._process = subprocess.Popen(self._command, cwd=ROOT, env=environment, start_new_session=True)
+        self._process = subprocess.Popen(
+            self._command, cwd=ROOT, env=environment, start_new_session=True, preexec_fn=die_with_parent
+        )
         deadline = time.monotonic() + PATIENCE_S
         while not self._is_healthy():
             assert self._process.poll() is None, f"{self._command} ended with {self._process.returncode}"

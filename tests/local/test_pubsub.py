@@ -510,6 +510,7 @@ def test_what_was_acknowledged_before_a_kill_does_not_come_again(
     assert texts(receiver.wait_for(path, 2)) == ["done", "next"]
 
 
+@pytest.mark.slow
 def test_whatever_was_taken_arrives_however_often_the_server_is_killed(
     server: Server, receiver: Receiver, path: str, client: Client, pushed_topic: str
 ) -> None:
@@ -535,6 +536,7 @@ def test_whatever_was_taken_arrives_however_often_the_server_is_killed(
     assert set(taken) <= {request.json["message"]["messageId"] for request in receiver.requests(path)}
 
 
+@pytest.mark.slow
 def test_a_publish_may_be_as_long_as_googles(client: Client, receiver: Receiver, path: str, pushed_topic: str) -> None:
     client.publish(pushed_topic, "x" * 9_900_000)
 

@@ -398,6 +398,7 @@ def test_a_used_name_is_remembered_over_a_kill(server: Server, client: Client, r
     again.close()
 
 
+@pytest.mark.slow
 def test_whatever_was_taken_is_called_however_often_the_server_is_killed(
     server: Server, client: Client, receiver: Receiver, path: str
 ) -> None:
