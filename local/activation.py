@@ -6,17 +6,22 @@ calls that it had taken are lost: those still waiting are taken by the next one.
 """
 
 import asyncio
+import os
 import socket
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 from local.child import Child, Program
 from local.table import Deployment
 
-# A process that ends by itself this often in a row without having served anything is given up.
+# A process that ends by itself this often in a row before it was ready is given up. Ends by a signal count less:
+# somebody kills it, which says nothing about the function, or it crashes, which does.
 MOST_FAILED_STARTS = 2
-# A cold start is not part of the time that the function has for its answer.
-START_ALLOWANCE_S = 30.0
+WEIGHT_OF_SIGNAL = 0.25
+# The longest that a call waits for a process that starts. Its own time begins when the process is ready.
+START_WITHIN_S = 60.0
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -30,56 +35,94 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 class FunctionProcess:
-    """Keeps one process for one deployment while there are calls for it. Lives in the main thread's event loop."""
+    """Keeps one process for one deployment while there are calls for it. Lives in the main thread's event loop.
+
+    `program` is completed by the two descriptors that local.function_process wants.
+    """
 
     def __init__(self, deployment: Deployment, program: Program, listener: socket.socket, *, host: str) -> None:
         self.deployment = deployment
-        self.child = Child(program, None)
         self.url = f"http://{host}:{listener.getsockname()[1]}"
         self._listener = listener
-        self._failed_starts = 0
-        self._served = 0
+        # One pipe for all processes to come: each writes a byte into it when it takes calls.
+        self._ready_from, ready_to = os.pipe()
+        os.set_blocking(self._ready_from, False)
+        self._ready_to = ready_to
+        lent = (listener.fileno(), ready_to)
+        argv = [*program.argv, "--listen-fd", str(lent[0]), "--ready-fd", str(lent[1])]
+        self.child = Child(replace(program, argv=argv, lent_fds=lent), None)
+        self._is_ready = False
+        self._failed_starts = 0.0
         self._problem = ""
+        self._calls: set[asyncio.Timeout] = set()
         self._watching: asyncio.Task[None] | None = None
         self._stopped = False
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._ready_from, self._on_ready)
         self._await_call()
-
-    @property
-    def timeout_s(self) -> float:
-        """How long a call that is sent now may take."""
-        return self.deployment.timeout_s + (0 if self._served and self.child.running else START_ALLOWANCE_S)
 
     @property
     def problem(self) -> str:
         """Why the last start came to nothing; empty while all is well."""
         return self._problem
 
-    def note_answer(self) -> None:
-        """The process has answered a call: it works."""
-        self._served += 1
-        self._failed_starts = 0
+    @property
+    def timeout_s(self) -> float:
+        return float(self.deployment.timeout_s)
+
+    @contextmanager
+    def timing(self, limit: asyncio.Timeout) -> Iterator[None]:
+        """Let `limit` end a call when the function has had its time. A start, and a start anew, is not part of it."""
+        self._give(limit)
+        self._calls.add(limit)
+        try:
+            yield
+        finally:
+            self._calls.discard(limit)
+
+    def _give(self, limit: asyncio.Timeout) -> None:
+        limit.reschedule(self._loop.time() + (self.timeout_s if self._is_ready else START_WITHIN_S))
+
+    def _set_ready(self, is_ready: bool) -> None:
+        self._is_ready = is_ready
+        for limit in self._calls:
+            if not limit.expired():
+                self._give(limit)
+
+    def _on_ready(self) -> None:
+        os.read(self._ready_from, 4096)
+        self._failed_starts = 0.0
         self._problem = ""
+        self._set_ready(self.child.running)
 
     def _await_call(self) -> None:
-        asyncio.get_running_loop().add_reader(self._listener, self._on_call)
+        self._loop.add_reader(self._listener, self._on_call)
 
     def _on_call(self) -> None:
-        asyncio.get_running_loop().remove_reader(self._listener)
-        self._served = 0
+        self._loop.remove_reader(self._listener)
+        self._launch()
+
+    def _launch(self) -> None:
+        with suppress(BlockingIOError):
+            os.read(self._ready_from, 4096)  # of a process that was killed as soon as it was ready
         self.child.launch()
-        self._watching = asyncio.create_task(self._watch(time.monotonic()))
+        self._watching = self._loop.create_task(self._watch(time.monotonic()))
 
     async def _watch(self, started: float) -> None:
-        code = await self.child.ended()
+        code = await self.child.ended() or 0
+        was_ready = self._is_ready
+        self._set_ready(False)
         if self._stopped:
             return
-        # A negative code is a signal: somebody killed it, which says nothing about the function.
-        if code is not None and code >= 0 and not self._served:
-            self._failed_starts += 1
+        if was_ready and code < 0:
+            self._launch()  # it was wanted, and whoever has killed it waits to see it come back
+            return
+        if not was_ready:
+            self._failed_starts += 1 if code >= 0 else WEIGHT_OF_SIGNAL
             self._problem = f"The function ended {time.monotonic() - started:.1f} s after its start. "
             self._problem += self.child.last_words(1)
         if self._failed_starts >= MOST_FAILED_STARTS:
-            self._failed_starts = 0
+            self._failed_starts = 0.0
             self._turn_away()
         self._await_call()
 
@@ -91,6 +134,9 @@ class FunctionProcess:
 
     async def stop(self) -> None:
         self._stopped = True
-        asyncio.get_running_loop().remove_reader(self._listener)
+        self._loop.remove_reader(self._listener)
+        self._loop.remove_reader(self._ready_from)
         await self.child.stop()
         self._listener.close()
+        os.close(self._ready_from)
+        os.close(self._ready_to)

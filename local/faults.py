@@ -66,7 +66,8 @@ class Faults:
         """Ask for a fault: for `count` calls, or, with `probability`, for that share of all calls until cleared.
 
         `path` is a prefix of the call's path; the first `after` calls that match are let through; `seed` makes a
-        probability draw the same calls again; `delay_s` is how long a vendor's delay takes. Raises ValueError for what no server knows.
+        probability draw the same calls again; `delay_s` is how long a vendor's delay takes. Raises ValueError for
+        what no server knows.
         """
         if target not in TARGETS:
             raise ValueError(f"target must be one of {', '.join(sorted(TARGETS))}")

@@ -7,6 +7,7 @@ its start is part of every local cold start.
 import argparse
 import os
 import time
+from typing import Any
 
 from local.clock import Clock
 from local.forking import die_with_parent
@@ -25,6 +26,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--listen-fd", type=int, help="a socket that listens already; else HOST and PORT are bound")
     parser.add_argument("--clock", required=True, help="the file that holds the offset in seconds")
+    parser.add_argument("--ready-fd", type=int, help="gets a byte when calls are taken")
     arguments = parser.parse_args()
 
     shift_time(Clock(arguments.clock))
@@ -37,8 +39,12 @@ def main() -> None:
     app = create_app(  # type: ignore[no-untyped-call]
         os.environ["FUNCTION_TARGET"], os.environ["FUNCTION_SOURCE"], "http"
     )
-    bound = {} if arguments.listen_fd is None else {"bind": f"fd://{arguments.listen_fd}"}
-    create_server(app, False, **bound).run(arguments.host, arguments.port)  # type: ignore[no-untyped-call]
+    options: dict[str, Any] = {}
+    if arguments.listen_fd is not None:
+        options["bind"] = f"fd://{arguments.listen_fd}"
+    if arguments.ready_fd is not None:
+        options["post_worker_init"] = lambda worker: os.write(arguments.ready_fd, b"1")
+    create_server(app, False, **options).run(arguments.host, arguments.port)  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import asyncio
 import json
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from typing import Protocol
 
 import aiohttp
@@ -38,15 +38,20 @@ class Backend(Protocol):
     def url(self) -> str: ...
 
     @property
-    def timeout_s(self) -> float:
-        """How long a call that is sent now may take."""
+    def timeout_s(self) -> float: ...
 
     @property
     def problem(self) -> str:
         """Why the process does not start; empty while all is well."""
 
-    def note_answer(self) -> None:
-        """The process has answered."""
+    def timing(self, limit: asyncio.Timeout) -> AbstractContextManager[None]:
+        """Set `limit` to the end of the function's time for a call that is sent now."""
+
+
+@asynccontextmanager
+async def _entered(manager: AbstractContextManager[None]) -> AsyncIterator[None]:
+    with manager:
+        yield
 
 
 class _Body:
@@ -105,11 +110,11 @@ async def forward(request: web.BaseRequest, backend: Backend, session: aiohttp.C
     if request.headers.get("Expect", "").lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0  # or the answer's own head counts as sent
-    body, timeout_s = _Body(request), backend.timeout_s
+    body = _Body(request)
     try:
-        return await _carry(request, body, backend, timeout_s, session)
+        return await _carry(request, body, backend, session)
     except TimeoutError:
-        return problem(504, "Gateway Timeout", f"The function took longer than {timeout_s:g} s.")
+        return problem(504, "Gateway Timeout", f"The function took longer than {backend.timeout_s:g} s.")
     except (aiohttp.ClientError, ConnectionResetError, ValueError):
         if body.too_large:
             return _too_large()
@@ -122,13 +127,14 @@ def _too_large() -> web.Response:
 
 
 async def _carry(
-    request: web.BaseRequest, body: _Body, backend: Backend, timeout_s: float, session: aiohttp.ClientSession
+    request: web.BaseRequest, body: _Body, backend: Backend, session: aiohttp.ClientSession
 ) -> web.StreamResponse:
     target = URL(backend.url + request.raw_path, encoded=True)
     response: web.StreamResponse | None = None
     try:
         async with (
-            asyncio.timeout(timeout_s),
+            asyncio.timeout(None) as limit,
+            _entered(backend.timing(limit)),
             session.request(
                 request.method,
                 target,
@@ -137,7 +143,6 @@ async def _carry(
                 allow_redirects=False,
             ) as answer,
         ):
-            backend.note_answer()
             response = web.StreamResponse(status=answer.status, reason=answer.reason)
             for name, value in _end_to_end(answer.raw_headers).items():
                 response.headers.add(name, value)

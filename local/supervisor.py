@@ -82,6 +82,9 @@ class LocalCloud:
         self._ports = Ports(self._state / "ports.json")
         self._keys = Keys(self._state / "keys")
         self._clock = Clock(self._state / "clock")
+        # What was asked of an earlier run has nothing to do with this one.
+        for file in self._state.glob("faults.db*"):
+            file.unlink()
         self._faults = Faults(self._state / "faults.db")
         self._servers: dict[str, Child] = {}
         self._server_urls: dict[str, str] = {}
@@ -279,13 +282,9 @@ class LocalCloud:
         platform = platform_environment(self._table, self._addresses)
         for deployment in self._table.deployments:
             listener = listen(HOST, self._ports.port_of(f"function {deployment.name}"))
-            lent = listener.fileno()
             program = Program(
                 name=deployment.name,
-                argv=[
-                    *(sys.executable, "-m", "local.function_process", "--listen-fd", str(lent)),
-                    *("--clock", str(self._clock.path)),
-                ],
+                argv=[sys.executable, "-m", "local.function_process", "--clock", str(self._clock.path)],
                 environment=function_environment(
                     deployment,
                     platform=platform,
@@ -296,7 +295,6 @@ class LocalCloud:
                 ),
                 folder=self.options.root,
                 log=self._logs / f"{deployment.name}.log",
-                lent_fds=(lent,),
                 stop_within_s=1.0,
             )
             self._functions[deployment.name] = FunctionProcess(deployment, program, listener, host=HOST)

@@ -29,7 +29,10 @@ async def through_faults(
     response = await act()
     if fault == "repeat":
         response = await act()
-    return hang_up(request) if fault == "timeout_after_effect" else response
+    if fault is not None and fault == "timeout_after_effect":
+        await asyncio.sleep(fault.delay_s or 0)
+        return hang_up(request)
+    return response
 
 
 def hang_up(request: web.Request) -> web.Response:

@@ -169,10 +169,19 @@ def test_a_killed_function_is_back_for_the_next_call(cloud: "RunningCloud") -> N
     answer = cloud.call("/v1/echo", "POST", b"once")
 
     after = cloud.processes()["echo"]
-    assert (answer.status, answer.json["body"]) == (200, "once")
+    assert (answer.status, answer.json.get("body"), answer.body) == (200, "once", answer.body)
     assert after["pid"] != before["pid"]
     assert after["url"] == before["url"]
     assert after["restarts"] == before["restarts"] + 1
+
+
+def test_a_killed_function_comes_back_without_being_called(cloud: "RunningCloud") -> None:
+    cloud.call("/v1/echo")
+    before = cloud.processes()["echo"]["pid"]
+
+    os.killpg(before, signal.SIGKILL)
+
+    wait_for(lambda: cloud.processes()["echo"]["pid"] not in (None, before))
 
 
 def test_a_master_killed_alone_takes_its_worker_along(cloud: "RunningCloud") -> None:
@@ -210,6 +219,24 @@ def test_first_calls_at_once_start_one_process(cloud: "RunningCloud") -> None:
     assert [answer.status for answer in answers] == [200] * 8
     assert len({answer.json["pid"] for answer in answers}) == 1
     assert cloud.processes()["echo"]["restarts"] == before["restarts"] + 1
+
+
+def test_a_function_that_does_not_start_gives_503_and_the_reason(cloud: "RunningCloud") -> None:
+    (cloud.folder / "broken").touch()
+    os.kill(cloud.processes()["echo"]["pid"] or _started(cloud), signal.SIGTERM)
+    wait_for(lambda: cloud.processes()["echo"]["pid"] is None)
+
+    answer = cloud.call("/v1/echo")
+    (cloud.folder / "broken").unlink()
+
+    assert answer.status == 503
+    assert "broken on request" in answer.json["detail"]
+    assert cloud.call("/v1/echo").status == 200
+
+
+def _started(cloud: "RunningCloud") -> int:
+    cloud.call("/v1/echo")
+    return int(cloud.processes()["echo"]["pid"])
 
 
 def test_a_function_sees_its_own_secrets_and_a_login_of_its_own_role(cloud: "RunningCloud") -> None:

@@ -6,6 +6,9 @@ from typing import Any
 
 import flask
 
+if os.path.exists(os.path.join(os.environ["HOME"], "broken")):
+    raise RuntimeError("broken on request")
+
 api = flask.Flask(__name__)
 
 
