@@ -50,8 +50,9 @@ _RETRY_AFTER: Json = {"description": "seconds to wait", "schema": {"type": "inte
 
 
 def describe(apis: Iterable[Api], *, version: str) -> Json:
-    """One document for all of them, in the order of their paths."""
-    operations = [(api, route) for api in apis for route in api.routes if route.kind in ("http", "health")]
+    """One document for all of them, in the order of their paths; an Api with nothing but jobs is nobody's to call."""
+    public = [api for api in apis if any(route.kind == "http" for route in api.routes)]
+    operations = [(api, route) for api in public for route in api.routes if route.kind in ("http", "health")]
     operations.sort(key=lambda operation: (operation[1].template, operation[1].method))
     shapes = sorted(
         {shape for _, route in operations for shape in _shapes(route)}, key=lambda s: (s.__name__, s.__module__)

@@ -58,8 +58,10 @@ def document(house: House) -> dict[str, Any]:
     def change_pot(call: Call[Refill]) -> Reply:
         raise NotImplementedError
 
-    api.schedule("/jobs/kitchen/wash")(lambda call: None)
-    return describe([api, house.make_api("open", tokens=None)], version="1")
+    jobs, reading = house.make_api("kitchen-jobs"), house.make_api("open", tokens=None)
+    jobs.schedule("/jobs/kitchen/wash")(lambda call: None)
+    reading.get("/v1/menu", answers={200: PotView})(lambda call: None)
+    return describe([api, jobs, reading], version="1")
 
 
 def types(response: dict[str, Any]) -> list[str]:
@@ -71,6 +73,7 @@ def test_every_public_operation_is_there_and_no_job(document: dict[str, Any]) ->
     assert {path: sorted(operations) for path, operations in document["paths"].items()} == {
         "/v1/health/kitchen": ["get"],
         "/v1/health/open": ["get"],
+        "/v1/menu": ["get"],
         "/v1/pots": ["get"],
         "/v1/pots/{id}": ["put"],
         "/v1/pots/{id}/refill": ["post"],
@@ -93,6 +96,7 @@ def test_an_operation_names_every_status_that_it_may_answer(document: dict[str, 
 
 def test_a_read_names_few(document: dict[str, Any]) -> None:
     assert list(document["paths"]["/v1/pots"]["get"]["responses"]) == ["200", "400", "401", "503"]
+    assert list(document["paths"]["/v1/menu"]["get"]["responses"]) == ["200", "400", "503"]
     assert list(document["paths"]["/v1/health/open"]["get"]["responses"]) == ["200", "400", "503"]
 
 
@@ -139,7 +143,9 @@ def test_every_function_can_be_described_without_any_setting() -> None:
 
     document = describe(apis, version="1")
 
-    assert {f"/v1/health/{api.name}" for api in apis} <= set(document["paths"])
+    assert {"checkout", "payment-jobs", "search", "webhooks"} <= {api.name for api in apis}
+    assert {"/v1/health/checkout", "/v1/health/search", "/v1/health/webhooks"} <= set(document["paths"])
+    assert "/v1/health/payment-jobs" not in document["paths"]
     operations = [operation for path in document["paths"].values() for operation in path.values()]
     names = [operation["operationId"] for operation in operations]
     assert sorted(names) == sorted(set(names))
