@@ -7,6 +7,7 @@ from aiohttp import web
 
 from local.paypal import happenings
 from local.paypal.books import Document
+from local.paypal.money import amount_of, money
 from local.paypal.resources import APPROVABLE
 from local.paypal.simulator import SIMULATOR
 
@@ -83,11 +84,12 @@ def _offer(order: Document) -> str:
     unit = order["purchase_units"][0]
     amount = unit["amount"]
     rows = [
-        f"<tr><td>{escape(item['quantity'])} × {escape(item['name'])}</td><td>{_text(item['unit_amount'])}</td></tr>"
+        f"<tr><td>{escape(item['quantity'])} × {escape(item['name'])}</td><td>{_text(_line(item))}</td></tr>"
         for item in unit.get("items") or []
     ]
     rows += [
-        f"<tr><td class=muted>{escape(part.replace('_', ' '))}</td><td>{_text(value)}</td></tr>"
+        f"<tr><td class=muted>{escape(part.replace('_', ' '))}</td>"
+        f"<td>{'−' if 'discount' in part else ''}{_text(value)}</td></tr>"
         for part, value in (amount.get("breakdown") or {}).items()
     ]
     address = (unit.get("shipping") or {}).get("address") or {}
@@ -106,6 +108,11 @@ def _offer(order: Document) -> str:
         # No action: the form goes back to wherever the browser found this page, behind a gateway or not.
         f"<form method=post>{buttons}<button name=choice value=cancel class=quiet>Cancel and go back</button></form>"
     )
+
+
+def _line(item: Document) -> Document:
+    price = item["unit_amount"]
+    return money(price["currency_code"], amount_of(price) * int(item["quantity"]))
 
 
 def _text(amount: Document) -> str:

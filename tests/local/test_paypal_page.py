@@ -37,8 +37,9 @@ def press(paypal: PayPalProcess, order_id: str, choice: str, prefix: str = "") -
 
 
 def test_the_page_says_what_is_paid_to_whom_and_that_it_is_a_simulator(paypal: PayPalProcess) -> None:
-    request = order_of("10.00", invoice_id="VIT-<1>", items=[item("Lamp & shade", "10.00")])
-    request["purchase_units"][0]["amount"]["breakdown"] = {"item_total": money("10.00")}
+    lamps = {"name": "Lamp & shade", "quantity": "2", "unit_amount": money("5.50")}
+    request = order_of("10.00", invoice_id="VIT-<1>", items=[lamps])
+    request["purchase_units"][0]["amount"]["breakdown"] = {"item_total": money("11.00"), "discount": money("1.00")}
     order_id = paypal.create(request).json["id"]
 
     page = paypal.call("GET", f"/checkoutnow?token={order_id}")
@@ -47,7 +48,8 @@ def test_the_page_says_what_is_paid_to_whom_and_that_it_is_a_simulator(paypal: P
     assert (page.status, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert "Simulator: no money moves here" in text
     assert "10.00 USD" in text
-    assert "Lamp &amp; shade" in text
+    assert "<td>2 × Lamp &amp; shade</td><td>11.00 USD</td>" in text
+    assert "<td>−1.00 USD</td>" in text
     assert "VIT-&lt;1&gt;" in text
     assert re.findall(r"name=choice value=(\w+)", text) == ["completed", "pending", "declined", "cancel"]
 
@@ -140,7 +142,3 @@ def test_the_control_routes_do_what_the_buttons_do(paypal: PayPalProcess) -> Non
 
 def test_the_process_says_that_it_lives(paypal: PayPalProcess) -> None:
     assert paypal.call("GET", "/_local/health").json == {"status": "ok"}
-
-
-def item(name: str, value: str) -> dict[str, object]:
-    return {"name": name, "quantity": "1", "unit_amount": money(value)}

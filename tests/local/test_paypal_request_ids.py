@@ -274,6 +274,7 @@ def test_nothing_that_was_answered_is_forgotten_by_a_kill(tmp_path: Path, receiv
         }
 
 
+@pytest.mark.timeout(120 + 20 * KILLS)
 def test_kills_in_the_middle_of_captures_move_money_once_each(tmp_path: Path, receiver: Receiver) -> None:
     """A shop that repeats each call with its id until it is answered, while the simulator is killed again and again."""
     with paypal_process(tmp_path, receiver) as paypal:
