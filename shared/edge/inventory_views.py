@@ -105,18 +105,18 @@ class ShippingOptionSetting(Body, frozen=True, kw_only=True):
 class TaxRateSetting(Body, frozen=True, kw_only=True):
     """`rate` as a decimal, 0.0725 for 7.25 %; no region or tax class means every one."""
 
-    country: Annotated[str, Meta(pattern=r"^[A-Z]{2}$")]
-    region: Annotated[str, Meta(min_length=1, max_length=60)] | None = None
+    country: Annotated[str, Meta(pattern=r"^[A-Z]{2}\Z")]
+    region: Annotated[str, Meta(min_length=1, max_length=60, pattern=r"\S")] | None = None
     tax_class: Annotated[str, Meta(min_length=1, max_length=60)] | None = None
-    rate: Annotated[str, Meta(pattern=r"^(0(\.\d{1,6})?|1(\.0{1,6})?)$")]
+    rate: Annotated[str, Meta(pattern=r"^(0(\.[0-9]{1,6})?|1(\.0{1,6})?)\Z")]
 
 
 class SettingsBody(Body, frozen=True, kw_only=True):
     """What changes of the settings; what is left out stays. Lists are replaced as a whole."""
 
     name: Annotated[str, Meta(min_length=1, max_length=100, pattern=r"\S")] | UnsetType = UNSET
-    currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}$")] | UnsetType = UNSET
-    locale: Annotated[str, Meta(pattern=r"^[a-z]{2}_[A-Z]{2}$")] | UnsetType = UNSET
+    currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}\Z")] | UnsetType = UNSET
+    locale: Annotated[str, Meta(pattern=r"^[a-z]{2}_[A-Z]{2}\Z")] | UnsetType = UNSET
     orders_open: bool | UnsetType = UNSET
     hold_minutes: Annotated[int, Meta(ge=1, le=1440)] | UnsetType = UNSET
     shipping_options: Annotated[list[ShippingOptionSetting], Meta(min_length=1, max_length=20)] | UnsetType = UNSET

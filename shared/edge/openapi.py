@@ -57,7 +57,7 @@ def describe(apis: Iterable[Api], *, version: str) -> Json:
     shapes = sorted(
         {shape for _, route in operations for shape in _shapes(route)}, key=lambda s: (s.__name__, s.__module__)
     )
-    references, components = msgspec.json.schema_components(shapes, ref_template=_REF)
+    references, components = _portable(msgspec.json.schema_components(shapes, ref_template=_REF))
     schemas = dict(zip(shapes, references, strict=True))
     paths: dict[str, Json] = {}
     for api, route in operations:
@@ -199,6 +199,21 @@ def _problems(status: int, errors: Sequence[type[ShopError]]) -> Json:
 def _shapes(route: Route) -> list[type[msgspec.Struct]]:
     bodies = [route.body] if route.has_json_body else []
     return [shape for shape in (*bodies, route.query, *route.answers.values()) if shape is not None]  # type: ignore[misc]
+
+
+def _portable(schema: Any) -> Any:
+    r"""Patterns as JSON Schema has them, in ECMA-262: what ends in \Z to Python ends in $ there.
+
+    Python's own $ would let "USD\n" pass for three letters, so our patterns never use it.
+    """
+    if isinstance(schema, dict):
+        return {
+            name: value.replace(r"\Z", "$") if name == "pattern" and isinstance(value, str) else _portable(value)
+            for name, value in schema.items()
+        }
+    if isinstance(schema, list | tuple):
+        return type(schema)(_portable(part) for part in schema)
+    return schema
 
 
 def _full_name(shape: type[msgspec.Struct]) -> tuple[str, str]:

@@ -1,7 +1,8 @@
-"""From bytes to typed values. What cannot be read is a 400, what can be read and is wrong a 422 that names the fields.
+r"""From bytes to typed values. What cannot be read is a 400, what can be read and is wrong a 422 that names the fields.
 
 Bodies, queries and views are msgspec Structs of the three bases here: closed, so that a misspelt field is refused and
-not ignored. Text never carries a NUL (PostgreSQL cannot store it) or half a surrogate pair.
+not ignored. Text never carries a NUL (PostgreSQL cannot store it) or half a surrogate pair. Patterns end in \Z, because
+Python's $ lets a line break pass.
 """
 
 import re

@@ -1,5 +1,6 @@
 from typing import Annotated, Any
 
+import msgspec
 import pytest
 from msgspec import Meta
 
@@ -136,6 +137,55 @@ def test_who_may_call_is_said(document: dict[str, Any]) -> None:
     assert paths["/v1/pots/{id}"]["put"]["description"] == "For staff who may pots:write."
     assert paths["/v1/pots"]["get"]["security"] == [{}, {"bearer": []}, {"session": []}]
     assert "security" not in paths["/v1/health/kitchen"]["get"]
+
+
+def every_shape() -> list[type]:
+    """Every body and query of every function, and what is nested in them."""
+    wanted: list[Any] = [shape for api in find_apis() for route in api.routes for shape in (route.body, route.query)]
+    found: list[type] = []
+    while wanted:
+        shape = wanted.pop()
+        if isinstance(shape, type) and issubclass(shape, msgspec.Struct) and shape not in found:
+            found.append(shape)
+            wanted += [part for field in msgspec.structs.fields(shape) for part in parts_of(field.type)]
+    return found
+
+
+def parts_of(annotation: Any) -> list[Any]:
+    inner = [part for each in getattr(annotation, "__args__", ()) for part in parts_of(each)]
+    return [annotation, *getattr(annotation, "__metadata__", ()), *inner]
+
+
+def test_whatever_a_caller_may_send_has_its_bounds() -> None:
+    """A number that no column holds, or a text without an end, must not get as far as PostgreSQL."""
+    unbounded = []
+    for shape in every_shape():
+        for name, schema in msgspec.json.schema_components([shape])[1][shape.__name__]["properties"].items():
+            for part in [schema, schema.get("items", {}), *schema.get("anyOf", ())]:
+                kind, bounds = part.get("type"), set(part)
+                free = (
+                    (kind == "string" and not bounds & {"maxLength", "pattern", "format"})
+                    or (kind == "integer" and not {"minimum", "maximum"} <= bounds)
+                    or (kind == "array" and "maxItems" not in bounds)
+                    or (kind == "object" and "maxProperties" not in bounds)
+                )
+                if free:
+                    unbounded.append(f"{shape.__name__}.{name}")
+
+    assert unbounded == []
+
+
+def test_no_pattern_lets_a_line_break_or_a_foreign_digit_pass() -> None:
+    patterns = {
+        f"{shape.__name__}.{field.name}": part.pattern
+        for shape in every_shape()
+        for field in msgspec.structs.fields(shape)
+        for part in parts_of(field.type)
+        if isinstance(part, Meta) and part.pattern
+    }
+
+    assert patterns
+    assert [name for name, pattern in patterns.items() if "$" in pattern or r"\d" in pattern or r"\w" in pattern] == []
 
 
 def test_every_function_can_be_described_without_any_setting() -> None:
