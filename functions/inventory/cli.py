@@ -86,21 +86,21 @@ def _import(raw: IO[bytes], file: Path, *, default_on_hand: int | None, quiet: b
         clock=SystemClock(),
     )
     catalogue = Catalogue(database, reason=f"import of {file.name}"[:200])
-    currency = catalogue.find_currency() or DEFAULT_CURRENCY
     began = time.monotonic()
     with ExitStack() as stack:
+        stack.callback(database.close)
         refusals = stack.enter_context(_Refusals(file.with_name(file.name + ".errors")))
         advance = stack.enter_context(_progress(raw, shown=not quiet and sys.stderr.isatty()))
         counts = import_rows(
             read_rows(raw, file.name),
             catalogue=catalogue,
-            currency=currency,
+            currency=catalogue.find_currency() or DEFAULT_CURRENCY,
             report=refusals.report,
             default_on_hand=default_on_hand,
             batch_written=advance,
         )
-    if counts.new + counts.changed:
-        catalogue.analyze()
+        if counts.new + counts.changed:
+            catalogue.analyze()
     if not quiet:
         took = time.monotonic() - began
         _say(

@@ -93,7 +93,7 @@ insert into products as p (id, slug, group_key, name, description, brand_id, cat
 select w.id, w.slug, w.group_key, w.name, w.description, w.brand_id, w.category_id, w.attributes, w.image_urls,
     w.popularity, w.price_minor, w.currency, :now::timestamptz, :now::timestamptz, :now::timestamptz,
     product_words_v1(w.name, w.brand, w.categories, w.description, w.skus),
-    left(fold_v1(w.name || ' ' || w.brand || ' ' || w.skus), 8000)
+    left(fold_v1(concat_ws(' ', w.name, nullif(w.brand, ''), w.skus)), 8000)
 from json_to_recordset(:products::json) as w (id uuid, slug text, group_key text, name text, description text,
     brand text, brand_id uuid, categories text, category_id uuid, attributes jsonb, image_urls text[],
     popularity integer, price_minor bigint, currency text, skus text)
@@ -150,7 +150,7 @@ _REFRESH_PRODUCTS = """
 update products p set
     price_minor = n.price_minor, updated_at = :now::timestamptz,
     words = product_words_v1(p.name, n.brand, n.categories, p.description, n.skus),
-    search_text = left(fold_v1(p.name || ' ' || n.brand || ' ' || n.skus), 8000)
+    search_text = left(fold_v1(concat_ws(' ', p.name, nullif(n.brand, ''), n.skus)), 8000)
 from (
     select o.id, coalesce(b.name, '') as brand, v.skus, v.price_minor,
         coalesce((select string_agg(a.name, ' ' order by length(a.path)) from categories a
@@ -348,8 +348,8 @@ class _Batch:
     def _write_products(self, changed: Sequence[_Described]) -> None:
         if not changed:
             return
-        brands = self._brand_ids({described.product.brand for described in changed} - {""})
-        categories = self._category_ids({described.product.category for described in changed} - {()})
+        brands = self._brand_ids([described.product.brand for described in changed])
+        categories = self._category_ids([described.product.category for described in changed])
         old_slugs = self._choose_slugs(changed)
         now = self._tx.clock.now()
         self._tx.rows(
@@ -420,11 +420,11 @@ class _Batch:
             self._tx.rows(_FORGET_OLD_SLUGS, slugs=taken_back)
         return left
 
-    def _brand_ids(self, names: Collection[str]) -> dict[str, UUID]:
-        """The brands by these names, made where they are missing."""
-        wanted = sorted(names)
+    def _brand_ids(self, names: Iterable[str]) -> dict[str, UUID]:
+        """The brands by these names, made where they are missing and written as the first name is."""
+        wanted = [name for name in dict.fromkeys(names) if name]
         known = {row["wanted"]: row["id"] for row in self._tx.rows(_KNOWN_BRANDS, names=wanted)} if wanted else {}
-        missing = sorted({name.lower(): name for name in reversed(wanted) if name not in known}.values())
+        missing = list({name.lower(): name for name in reversed(wanted) if name not in known}.values())
         if not missing:
             return known
         slugs: list[str] = []
@@ -443,11 +443,12 @@ class _Batch:
                 return free
             number += len(candidates)
 
-    def _category_ids(self, paths: Collection[tuple[str, ...]]) -> dict[tuple[str, ...], UUID]:
+    def _category_ids(self, paths: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], UUID]:
         """The categories by their names from the top, made where they are missing: level by level."""
+        paths = [path for path in dict.fromkeys(paths) if path]
         found: dict[tuple[str, ...], tuple[UUID, str]] = {}
         depth = 1
-        while wanted := sorted({path[:depth] for path in paths if len(path) >= depth}):
+        while wanted := list(dict.fromkeys(path[:depth] for path in paths if len(path) >= depth)):
             parents = [found[path[:-1]][0] if depth > 1 else None for path in wanted]
             rows = self._tx.rows(_CHILD_CATEGORIES, parent_ids=parents, names=[path[-1] for path in wanted])
             known = {(row["parent_id"], row["wanted"]): (row["id"], row["path"]) for row in rows}
