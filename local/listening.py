@@ -1,5 +1,7 @@
 """An HTTP server whose own refusals are problem documents, like every other answer."""
 
+import socket
+
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
@@ -35,8 +37,8 @@ class _Server(web.Server):
         return _Connection(self, loop=self._loop, **self._kwargs)
 
 
-async def serve(handler: Handler, host: str, port: int) -> web.ServerRunner:
-    """Serve until the runner that is returned is cleaned up. Raises OSError where the port is taken."""
+async def serve(handler: Handler, listener: socket.socket) -> web.ServerRunner:
+    """Serve what comes to this socket until the runner that is returned is cleaned up."""
     server = _Server(
         handler,
         access_log=None,
@@ -47,5 +49,5 @@ async def serve(handler: Handler, host: str, port: int) -> web.ServerRunner:
     )
     runner = web.ServerRunner(server, shutdown_timeout=0.5)
     await runner.setup()
-    await web.TCPSite(runner, host, port, backlog=1024).start()
+    await web.SockSite(runner, listener, backlog=1024).start()
     return runner

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -35,11 +36,11 @@ from local.environment import (
 from local.faults import Faults
 from local.forking import child_environment, die_with_parent
 from local.front import Front
-from local.gateway import Gateway
+from local.gateway import Gateway, Opening
 from local.google.identity import Issuer, Verifier
 from local.keys import Keys
 from local.listening import serve
-from local.ports import Ports, is_free
+from local.ports import Ports
 from local.postgres import EmbeddedPostgres
 from local.proxy import open_session
 from local.scheduler import Scheduler
@@ -92,6 +93,7 @@ class LocalCloud:
         self._tasks: list[asyncio.Task[None]] = []
         self._listeners: list[web.ServerRunner] = []
         self._stopping = False
+        self._opening = Opening()
         self._session = open_session()
         self.url = ""
 
@@ -100,8 +102,9 @@ class LocalCloud:
     async def start(self) -> None:
         """Bring everything up; functions wait for their first call. Raises CannotStart, StartFailed."""
         asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, self._reap)
-        port = self._choose_gateway_port()
-        self.url = f"http://{HOST}:{port}"
+        # Whoever calls from now on waits in the kernel until there is an answer.
+        door = self._open_gateway()
+        self.url = f"http://{HOST}:{door.getsockname()[1]}"
         self._addresses = self._plan_addresses()
         self._values = vendor_values(
             self._addresses, self._keys, paypal_roots=self._state / "paypal" / "roots.pem"
@@ -111,28 +114,35 @@ class LocalCloud:
         servers = asyncio.gather(*(self._start_server(name) for name in SERVERS))
         try:
             self._database = await self._start_database()
+            self._plan_functions()
+            scheduler = await self._listen(door)
         except BaseException:
             servers.cancel()
             with suppress(BaseException):
                 await servers
             raise
+        if not self._wants_catalogue:
+            self._opening.reads.set()
         await servers
-        self._plan_functions()
-        await self._listen(port)
-        await self._load_catalogue()
+        if self._wants_catalogue:
+            await self._load_catalogue()
+        self._opening.open()
+        self._tasks.append(asyncio.create_task(scheduler.run_forever()))
 
-    def _choose_gateway_port(self) -> int:
+    def _open_gateway(self) -> socket.socket:
         wanted = self.options.port
         if wanted:
-            if not is_free(wanted):
-                raise CannotStart(f"port {wanted} is taken; PORT=n picks another")
-            return wanted
-        if wanted is None and is_free(8080):
-            return 8080
+            try:
+                return listen(HOST, wanted)
+            except OSError as failure:
+                raise CannotStart(f"port {wanted} cannot be had ({failure.strerror}); PORT=n picks another") from None
+        if wanted is None:
+            with suppress(OSError):
+                return listen(HOST, 8080)
         port = self._ports.port_of("gateway")
         if wanted is None:
             self._say(f"Port 8080 is taken, so the shop is on {port}; PORT=n picks another.")
-        return port
+        return listen(HOST, port)
 
     def _plan_addresses(self) -> Addresses:
         fronts = {
@@ -232,7 +242,8 @@ class LocalCloud:
                 "--api-key": values["SENDGRID_API_KEY"],
             },
         }
-        flags = [part for pair in (common | dict(more[name])).items() for part in pair]
+        # With "=", because a secret may begin with a hyphen.
+        flags = [f"{flag}={value}" for flag, value in (common | dict(more[name])).items()]
         return [sys.executable, "-m", f"local.{package}", *flags]
 
     def _control_port(self, name: str) -> str:
@@ -299,7 +310,7 @@ class LocalCloud:
             )
             self._functions[deployment.name] = FunctionProcess(deployment, program, listener, host=HOST)
 
-    async def _listen(self, port: int) -> None:
+    async def _listen(self, door: socket.socket) -> Scheduler:
         verifier, issuer = Verifier(self._keys.oidc_key), Issuer(self._keys.oidc_key)
         for name, url in self._addresses.fronts.items():
             function = self._functions[name]
@@ -311,7 +322,7 @@ class LocalCloud:
                 clock=self._clock,
                 session=self._session,
             )
-            self._listeners.append(await serve(front.handle, HOST, int(url.rpartition(":")[2])))
+            self._listeners.append(await serve(front.handle, listen(HOST, int(url.rpartition(":")[2]))))
         scheduler = Scheduler(
             self._table.schedules,
             base_urls=self._addresses.fronts,
@@ -341,9 +352,9 @@ class LocalCloud:
             session=self._session,
         )
         routes = {route: function for function in self._functions.values() for route in function.deployment.routes}
-        gateway = Gateway(routes, local=control.handle, session=self._session)
-        self._listeners.append(await serve(gateway.handle, HOST, port))
-        self._tasks.append(asyncio.create_task(scheduler.run_forever()))
+        gateway = Gateway(routes, local=control.handle, session=self._session, opening=self._opening)
+        self._listeners.append(await serve(gateway.handle, door))
+        return scheduler
 
     def _log_schedule(self, name: str, what: str) -> None:
         with open(self._logs / "scheduler.log", "a") as log:
@@ -351,9 +362,7 @@ class LocalCloud:
 
     async def _load_catalogue(self) -> None:
         """The demo catalogue, or a file, into an empty shop; once."""
-        wanted, done = self.options.catalog, self._state / "catalogue.json"
-        if wanted == "none" or done.exists():
-            return
+        wanted = self.options.catalog
         self._say("Loading the catalogue ...")
         file = wanted
         if wanted == "demo":
@@ -362,7 +371,15 @@ class LocalCloud:
                 return
         # A line without on_hand would make a product that nobody can buy.
         if await self._run_once("functions.inventory.cli", "import", file, "--default-on-hand", "100"):
-            done.write_text(json.dumps({"catalog": wanted}))
+            self._catalogue_file.write_text(json.dumps({"catalog": wanted}))
+
+    @property
+    def _catalogue_file(self) -> Path:
+        return self._state / "catalogue.json"
+
+    @property
+    def _wants_catalogue(self) -> bool:
+        return self.options.catalog != "none" and not self._catalogue_file.exists()
 
     async def _run_once(self, module: str, *arguments: str) -> bool:
         environment = child_environment(
