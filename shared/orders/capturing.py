@@ -73,8 +73,10 @@ def capture_order(
     order = store.get(order_id)
     if order.status == "pending_payment":
         settled = look_at_paypal(order, store=store, processor=processor)
-        if settled.attempt is not None:
-            settled = finish_attempt(settled.attempt, settled.order, store=store, processor=processor)
+        # An attempt that the notice has opened a moment ago is this buyer's as well: the same id, the same capture.
+        attempt = settled.attempt or settled.order.attempt
+        if settled.order.status == "pending_payment" and attempt is not None and attempt.state == "requested":
+            settled = finish_attempt(attempt, settled.order, store=store, processor=processor)
         order = settled.order
     if order.status == "pending_payment":
         raise _why_unpaid(order)

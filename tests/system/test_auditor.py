@@ -1,0 +1,116 @@
+"""An auditor that never finds anything proves nothing: each fault planted here must be found, and named."""
+
+import pytest
+
+from tests.auditor.auditor import audit_shop
+from tests.system.cloud import Cloud
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def shop_with_a_paid_order(running_cloud: Cloud) -> tuple[Cloud, str, str]:
+    """A settled shop in order, the SKU that was sold, and the order's number."""
+    lamp = running_cloud.make_stock("AUDIT", 5)
+    number = str(running_cloud.paid_order({lamp: 2})["number"])
+    running_cloud.settle()
+    assert _findings(running_cloud) == []
+    return running_cloud, lamp, number
+
+
+def _findings(cloud: Cloud) -> list[str]:
+    return audit_shop(cloud.database_url, cloud.url)
+
+
+def test_a_unit_held_for_nobody_is_found(shop_with_a_paid_order: tuple[Cloud, str, str]) -> None:
+    cloud, lamp, _number = shop_with_a_paid_order
+    cloud.sql("update stock_levels set held = held + 1 where sku = :sku", sku=lamp)
+
+    found = _findings(cloud)
+    cloud.sql("update stock_levels set held = held - 1 where sku = :sku", sku=lamp)
+
+    assert found == [
+        f"stock {lamp}/main: 3 held, and movements that make 2",
+        f"stock {lamp}/main: 3 held, and order lines that keep 2",
+    ]
+
+
+def test_a_movement_that_nothing_explains_is_found(shop_with_a_paid_order: tuple[Cloud, str, str]) -> None:
+    cloud, lamp, _number = shop_with_a_paid_order
+    cloud.sql(
+        "insert into stock_movements (at, sku, location, kind, delta_on_hand, delta_held, actor) "
+        "values (now(), :sku, 'main', 'adjust', 7, 0, 'planted')",
+        sku=lamp,
+    )
+
+    found = _findings(cloud)
+    cloud.sql("delete from stock_movements where actor = 'planted'")
+
+    assert found == [f"stock {lamp}/main: 5 on hand, and movements that make 12"]
+
+
+def test_an_order_called_paid_that_nobody_paid_is_found(running_cloud: Cloud) -> None:
+    lamp = running_cloud.make_stock("AUDIT", 5)
+    order = running_cloud.order({lamp: 1})
+    running_cloud.settle()
+    running_cloud.sql("update orders set status = 'paid', paid_at = now() where id = :id", id=order["id"])
+
+    found = _findings(running_cloud)
+    running_cloud.sql("update orders set status = 'pending_payment', paid_at = null where id = :id", id=order["id"])
+
+    number = order["number"]
+    assert sorted(found) == sorted(
+        [
+            f"order {number} (paid): 1 units held and 0 allocated, not 0 and 1",
+            f"order {number}: paid without a capture",
+            f"order {number}: PayPal keeps 0 of its {order['totals']['total']['amount_minor']} for us",
+            f"order {number} (paid): 0 order.paid events",
+            f"order {number} (paid): 0 confirmations in the inbox",
+        ]
+    )
+
+
+def test_money_that_paypal_keeps_for_no_order_is_found(shop_with_a_paid_order: tuple[Cloud, str, str]) -> None:
+    """The order forgets which capture is its own: PayPal then keeps money for it that is nobody's."""
+    cloud, _lamp, number = shop_with_a_paid_order
+    ((capture, total),) = cloud.sql("select bound_capture_id, total_minor from orders where number = :n", n=number)
+    cloud.sql("update orders set bound_capture_id = 'ANOTHER' where number = :n", n=number)
+
+    found = _findings(cloud)
+    cloud.sql("update orders set bound_capture_id = :c where number = :n", c=capture, n=number)
+
+    assert found == [
+        f"order {number} (paid): PayPal keeps {total} of {capture} for us",
+        f"order {number}: PayPal keeps 0 of its {total} for us",
+    ]
+
+
+def test_a_mail_that_was_never_asked_for_is_found(shop_with_a_paid_order: tuple[Cloud, str, str]) -> None:
+    """The event behind the confirmation is taken away, as if it had been rolled back."""
+    cloud, _lamp, number = shop_with_a_paid_order
+    payload = "payload -> 'order' ->> 'number' = :n and name = 'order.paid'"
+    cloud.sql(f"update outbox set name = 'order.unpaid' where {payload}", n=number)
+
+    found = _findings(cloud)
+    cloud.sql(f"update outbox set name = 'order.paid' where {payload.replace('order.paid', 'order.unpaid')}", n=number)
+
+    assert sorted(found) == sorted(
+        [
+            f"order {number} (paid): 0 order.paid events",
+            f"order {number} (paid): 0 confirmations in the inbox",
+        ]
+    )
+
+
+def test_an_event_that_never_left_is_found(shop_with_a_paid_order: tuple[Cloud, str, str]) -> None:
+    cloud, _lamp, number = shop_with_a_paid_order
+    cloud.sql(
+        "update outbox set published_at = null, leased_until = now() + interval '1 year' "
+        "where payload -> 'order' ->> 'number' = :n and name = 'order.paid'",
+        n=number,
+    )
+
+    found = _findings(cloud)
+    cloud.sql("update outbox set published_at = now(), leased_until = null where published_at is null")
+
+    assert found == ["outbox: order.paid was never published"]
