@@ -149,7 +149,9 @@ class Api:
         finally:
             self._flush()
         if isinstance(reply.body, bytes):
-            return flask.Response(reply.body, reply.status, dict(reply.headers))
+            return flask.Response(
+                reply.body, reply.status, {"Content-Type": "application/octet-stream", **reply.headers}
+            )
         text = "" if reply.body is None else msgspec.json.encode(reply.body).decode()
         return respond(reply.status, complete(route, call, reply.status, text), reply.headers)
 
