@@ -76,7 +76,9 @@ def _install_by_uv(environment: dict[str, str]) -> bool:
         "--python",
         str(PYTHON),
     ]
-    return _runs([*install, "-r", str(REQUIREMENTS)], {**environment, "UV_HTTP_RETRIES": "1"})
+    # The machine's own certificates, as pip takes them: behind a company's proxy uv's built-in ones know nobody.
+    ways = {"UV_HTTP_RETRIES": "1", "UV_SYSTEM_CERTS": "1"}
+    return _runs([*install, "-r", str(REQUIREMENTS)], ways | environment)
 
 
 def _install_by_pip(requirements: Path, environment: dict[str, str]) -> bool:
