@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from local.forking import die_with_parent
+
 ROOT = Path(__file__).resolve().parents[2]
 TOY = Path(__file__).parent / "toy"
 
@@ -67,6 +69,7 @@ class RunningCloud:
 
     folder: Path
     root: Path = TOY
+    settings: dict[str, str] = field(default_factory=dict)
     process: "subprocess.Popen[bytes] | None" = None
     about: dict[str, Any] = field(default_factory=dict)
 
@@ -74,7 +77,14 @@ class RunningCloud:
         ready = self.folder / "ready.json"
         ready.unlink(missing_ok=True)
         with open(self.folder / "out.txt", "ab") as out:
-            self.process = subprocess.Popen(self.argv(*more), stdout=out, stderr=out, env=self.environment, cwd=ROOT)
+            self.process = subprocess.Popen(
+                self.argv(*more),
+                stdout=out,
+                stderr=out,
+                env=self.environment,
+                cwd=ROOT,
+                preexec_fn=die_with_parent,  # a test run that is killed leaves nothing behind
+            )
         deadline = time.monotonic() + 90
         while not ready.exists():
             if self.process.poll() is not None or time.monotonic() > deadline:
@@ -91,7 +101,7 @@ class RunningCloud:
     @property
     def environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "PORT")}
-        return kept | {"HOME": str(self.folder)}
+        return kept | {"HOME": str(self.folder)} | self.settings
 
     @property
     def url(self) -> str:

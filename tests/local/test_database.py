@@ -11,6 +11,8 @@ from local.keys import Keys
 from local.postgres import EmbeddedPostgres
 from tests.local.conftest import ROOT, TOY
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:

@@ -1,11 +1,13 @@
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from local.postgres import EmbeddedPostgres
 from tests.local.conftest import ROOT, RunningCloud, is_alive, wait_for
 
 
@@ -25,6 +27,7 @@ def _pids(cloud: RunningCloud) -> list[int]:
     return [*leaders, int(cloud.call("/v1/echo").json["pid"])]
 
 
+@pytest.mark.slow
 def test_nothing_is_left_of_a_cloud_that_was_killed_and_the_next_start_goes_on(own_cloud: RunningCloud) -> None:
     pids = _pids(own_cloud)
     ports = {name: row["url"] for name, row in own_cloud.processes().items()}
@@ -41,6 +44,7 @@ def test_nothing_is_left_of_a_cloud_that_was_killed_and_the_next_start_goes_on(o
     assert {name: row["url"] for name, row in own_cloud.processes().items()} == ports
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_everything_and_a_second_start_says_where_the_first_runs(own_cloud: RunningCloud) -> None:
     pids = _pids(own_cloud)
     assert own_cloud.process is not None
@@ -54,3 +58,36 @@ def test_ctrl_c_ends_everything_and_a_second_start_says_where_the_first_runs(own
     assert code == 0
     assert [pid for pid in pids if is_alive(pid)] == []
     assert not os.path.exists(own_cloud.folder / "state" / "instance.json")
+
+
+@pytest.mark.slow
+def test_another_server_is_used_and_left_as_it_was(tmp_path: Path) -> None:
+    with EmbeddedPostgres(tmp_path / "postgres", settings={"shared_buffers": "32MB"}) as server:
+        cloud = RunningCloud(tmp_path, settings={"DATABASE_URL": server.admin_url})
+        try:
+            cloud.start()
+            user = cloud.call("/v1/echo/database").json["user"]
+            processes = cloud.processes()
+        finally:
+            cloud.stop()
+        connection = server.connect()
+        databases = [name for (name,) in connection.run("select datname from pg_database where not datistemplate")]
+        connection.close()
+
+    assert "postgres" not in processes
+    assert user.startswith("vitrine_local_echo_")
+    mark = user.removeprefix("vitrine_local_echo")
+    assert sorted(databases) == ["postgres", f"vitrine{mark}"]
+
+
+@pytest.mark.slow
+def test_a_port_that_is_taken_is_refused_by_name(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        cloud = RunningCloud(tmp_path)
+        argv = [*cloud.argv(), "--port", str(port)]
+        refused = subprocess.run(argv, env=cloud.environment, cwd=ROOT, stderr=subprocess.PIPE)
+
+    assert refused.returncode == 1
+    assert f"port {port} cannot be had" in refused.stderr.decode()
+    assert not (tmp_path / "ready.json").exists()
