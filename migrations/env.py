@@ -7,6 +7,7 @@ DATABASE_IP_TYPE=public|private.
 
 import os
 import time
+from functools import cache
 from typing import Any
 
 import sqlalchemy
@@ -53,10 +54,15 @@ def _engine() -> sqlalchemy.Engine:
     return sqlalchemy.create_engine(url.set(drivername="postgresql+pg8000"), pool_size=1)
 
 
-def _connect_by_connector() -> Any:
+@cache
+def _connector() -> Any:
     from google.cloud.sql.connector import Connector
 
-    return Connector().connect(
+    return Connector()
+
+
+def _connect_by_connector() -> Any:
+    return _connector().connect(
         os.environ["DATABASE_INSTANCE"],
         "pg8000",
         user=os.environ["DATABASE_USER"],

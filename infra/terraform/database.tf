@@ -105,6 +105,6 @@ resource "google_project_iam_member" "database" {
 
   condition {
     title      = "only vitrine's database"
-    expression = "resource.type == 'sqladmin.googleapis.com/Instance' && resource.name == 'projects/${var.project.id}/instances/${google_sql_database_instance.vitrine.name}'"
+    expression = "resource.service == 'sqladmin.googleapis.com' && resource.name == 'projects/${var.project.id}/instances/${google_sql_database_instance.vitrine.name}'"
   }
 }
