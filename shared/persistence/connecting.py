@@ -1,4 +1,5 @@
-"""Three ways to the database behind one function (DESIGN.md section 2): a URL, the Cloud SQL connector, a private address.
+"""Three ways to the database behind one function (DESIGN.md section 2): a URL, the Cloud SQL connector, a private
+address.
 
 Every connection carries its limits as startup parameters, because members of a role do not inherit ALTER ROLE settings:
 no statement, lock or forgotten transaction outlives its request (DESIGN.md rule 4).
@@ -50,7 +51,9 @@ def session_limits(statement_timeout_ms: int) -> dict[str, str]:
     }
 
 
-def connector(settings: Settings, *, application: str, statement_timeout_ms: int = 5000) -> Callable[[], CoreConnection]:
+def connector(
+    settings: Settings, *, application: str, statement_timeout_ms: int = 5000
+) -> Callable[[], CoreConnection]:
     """A function that opens one connection; nothing is opened or imported before it is called."""
     limits = session_limits(statement_timeout_ms)
     if settings.access == "url":
@@ -61,12 +64,15 @@ def connector(settings: Settings, *, application: str, statement_timeout_ms: int
 
 
 def _by_url(url: str, application: str, limits: dict[str, str]) -> CoreConnection:
+    """The local way, in the clear unless the URL says sslmode=require: asking costs a round trip and a CA store."""
     parts = urlsplit(url)
+    encrypted = "sslmode=require" in parts.query
     return pg8000.native.Connection(
         unquote(parts.username or ""),
         password=unquote(parts.password or ""),
         database=parts.path.lstrip("/"),
         sock=_open_socket(parts.hostname or "127.0.0.1", parts.port or 5432),
+        ssl_context=None if encrypted else False,
         application_name=application,
         startup_params=limits,
     )
@@ -103,7 +109,7 @@ class _ByConnector:
 
     def __call__(self) -> CoreConnection:
         if self._connector is None:
-            from google.cloud.sql.connector import Connector  # noqa: TID251 - the connector is a way to the database
+            from google.cloud.sql.connector import Connector
 
             self._connector = Connector(refresh_strategy="lazy")
         connection: CoreConnection = self._connector.connect(

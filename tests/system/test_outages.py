@@ -15,8 +15,8 @@ def _confirmations(cloud: Cloud, order: dict[str, str]) -> int:
     ("target", "fault", "count"),
     [
         ("pubsub-publish", "error", 3),
-        ("pubsub-publish", "timeout_after_effect", 2),
-        ("pubsub-publish", "lose", 2),
+        ("pubsub-publish", "timeout_after_effect", 1),
+        ("pubsub-publish", "lose", 1),
         ("pubsub-publish", "repeat", 2),
         ("pubsub-push", "repeat", 3),
         ("pubsub-push", "reorder", 2),
