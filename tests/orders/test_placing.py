@@ -2,6 +2,7 @@
 
 import threading
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
@@ -31,7 +32,7 @@ def test_fifty_buyers_of_the_last_unit_make_one_order_and_forty_nine_refusals(sh
     lamp = shop.make_stock("LAST", 1)
     carts = [shop.make_cart({lamp: 1}) for _ in range(50)]
 
-    orders, refusals = at_once([lambda cart=cart: shop.place(cart) for cart in carts])
+    orders, refusals = at_once([partial(shop.place, cart) for cart in carts])
 
     assert len(orders) == 1
     assert [type(refusal) for refusal in refusals] == [OutOfStock] * 49
@@ -49,7 +50,7 @@ def test_carts_of_opposite_line_order_never_deadlock(shop: Shop) -> None:
     ]
     before = _deadlocks(shop)
 
-    orders, refusals = at_once([lambda cart=cart: shop.place(cart) for cart in carts])
+    orders, refusals = at_once([partial(shop.place, cart) for cart in carts])
 
     assert (len(orders), refusals) == (DEADLOCK_ROUNDS, [])
     assert shop.level(first) == shop.level(second) == (10_000, DEADLOCK_ROUNDS)

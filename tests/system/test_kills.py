@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -57,8 +58,8 @@ def test_kills_between_paypals_effect_and_our_commit(cloud: Cloud) -> None:
         paypal_order_id = order["payment"]["paypal_order_id"]
         cloud.fault("paypal", "timeout_after_effect", path=f"/v2/checkout/orders/{paypal_order_id}/capture", delay_s=9)
         with ThreadPoolExecutor(1) as pool:
-            asking = pool.submit(_past_the_lease, cloud, lambda key, order=order: cloud.capture(order, key=key))
-            _until(lambda captured=captured: len(cloud.ledger()["captures"]) > captured)
+            asking = pool.submit(_past_the_lease, cloud, partial(_capture, cloud, order))
+            _until(partial(_more_captures, cloud, captured))
             assert cloud.sql("select state from capture_attempts where order_id = :id", id=order["id"]) == [
                 ["requested"]
             ]
@@ -79,7 +80,7 @@ def test_kills_between_sendgrids_effect_and_our_commit(cloud: Cloud) -> None:
         mails = len(cloud.inbox())
         cloud.approve(order)
         assert cloud.capture(order).status == 200
-        _until(lambda mails=mails: len(cloud.inbox()) > mails)
+        _until(partial(_more_mails, cloud, mails))
         assert cloud.sql("select state from mails where order_id = :id", id=order["id"]) == [["sending"]]
         assert cloud.kill("notify")
         assert cloud.clear_faults()[0]["fired"] == 1
@@ -143,6 +144,18 @@ def _past_the_lease(cloud: Cloud, ask: Callable[[str], Answer]) -> Answer:
 def _approve(cloud: Cloud, order: Any) -> Answer:
     path = f"/_local/paypal/orders/{order['payment']['paypal_order_id']}/approve"
     return cloud.patiently("POST", path, {})
+
+
+def _capture(cloud: Cloud, order: Any, key: str) -> Answer:
+    return cloud.capture(order, key=key)
+
+
+def _more_captures(cloud: Cloud, than: int) -> bool:
+    return len(cloud.ledger()["captures"]) > than
+
+
+def _more_mails(cloud: Cloud, than: int) -> bool:
+    return len(cloud.inbox()) > than
 
 
 def _end(cloud: Cloud, order: Any) -> str:
