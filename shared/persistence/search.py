@@ -54,9 +54,9 @@ _IN_STOCK = """exists (
     where v.product_id = p.id and v.active and s.on_hand > s.held)"""
 
 # A path is the range of its subtree: '/' and what follows it in ASCII, '0'.
-_IN_CATEGORY = """p.category_id = any(array(
-    select id from categories
-    where path = :category::text or (path > :category::text || '/' and path < :category::text || '0')))"""
+_SUBTREE = """select id from categories
+    where path = :category::text or (path > :category::text || '/' and path < :category::text || '0')"""
+_IN_CATEGORY = f"p.category_id = any(array({_SUBTREE}))"
 
 _WORDS_QUERY = "plainto_tsquery('public.shop', :words::text)"
 _PREFIX_QUERY = "(plainto_tsquery('public.shop', :head::text) && to_tsquery('public.shop', :tail::text || ':*'))"
@@ -321,8 +321,16 @@ def _list_statement(
     if matching is Matching.EVERYTHING:
         # The index of the sort key is walked and the filters are checked on the way.
         beyond = " and " + beyond.format(key=key, id="p.id") if beyond else ""
-        page = f"""select p.id, {key} as key from products p where {conditions}{beyond}
+        page = f"""select p.id, {key} as key from products p where {{conditions}}{beyond}
             order by {key} {direction}, p.id {direction} limit :limit::int"""
+        if search.category is None:
+            page = page.format(conditions=conditions)
+        else:
+            # Each category of the subtree has its own sorted range of an index: their first rows are merged. As one
+            # condition it would tempt the planner to walk the whole catalogue in order until enough of it fit.
+            own = " and ".join(["p.category_id = c.id", *(each for each in filters if each != _IN_CATEGORY)])
+            page = f"""select m.id, m.key from ({_SUBTREE}) c cross join lateral ({page.format(conditions=own)}) m
+                order by m.key {direction}, m.id {direction} limit :limit::int"""
     else:
         # OFFSET 0 keeps the planner from walking the sort key's index past everything that does not match.
         beyond = "where " + beyond.format(key="m.key", id="m.id") if beyond else ""

@@ -12,8 +12,8 @@ from uuid import UUID
 from shared.search.listing import Continuation, Matching, Position, Search, Total
 
 _MAX_LENGTH = 400
-# Within what PostgreSQL and datetime can hold; a moment is a key in microseconds.
-_LARGEST_KEY = 250_000_000_000_000_000
+# A moment is a key in microseconds: far enough for prices and scores, and a date on either side of 1970.
+_LARGEST_KEY = 60_000_000_000_000_000
 _MARK_BYTES = 9
 
 
