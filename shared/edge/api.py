@@ -22,7 +22,7 @@ import msgspec
 from werkzeug.exceptions import HTTPException
 
 from shared.edge import logs, once
-from shared.edge.addresses import client_address, client_network
+from shared.edge.addresses import client_address
 from shared.edge.callers import find_principal
 from shared.edge.calls import Call, Rendered, Reply
 from shared.edge.parsing import parse_query
@@ -129,7 +129,6 @@ class Api:
     # Serving -------------------------------------------------------------------------------------------------------
 
     def _serve(self, route: Route, variables: Mapping[str, str]) -> flask.Response:
-        flask.g.cache_control = route.cache_control
         try:
             call = self._read(route, variables)
             if route.admitting is not None:
@@ -149,11 +148,10 @@ class Api:
         finally:
             self._flush()
         if isinstance(reply.body, bytes):
-            return flask.Response(
-                reply.body, reply.status, {"Content-Type": "application/octet-stream", **reply.headers}
-            )
+            return respond(reply.status, reply.body, reply.headers, cache_control=route.cache_control)
         text = "" if reply.body is None else msgspec.json.encode(reply.body).decode()
-        return respond(reply.status, complete(route, call, reply.status, text), reply.headers)
+        text = complete(route, call, reply.status, text)
+        return respond(reply.status, text, reply.headers, cache_control=route.cache_control)
 
     def _read(self, route: Route, variables: Mapping[str, str]) -> Call[Any]:
         request = flask.request
@@ -174,7 +172,6 @@ class Api:
             headers=request.headers,
             principal=principal,
             client_address=address,
-            client_network=client_network(address),
             at=at,
             give_up_at=at + timedelta(seconds=max(platform.function_timeout_s - _GIVE_UP_BEFORE_S, 1)),
             order_token=request.headers.get("X-Order-Token", ""),
@@ -224,7 +221,6 @@ class Api:
 
     def _begin(self) -> None:
         flask.g.started = time.perf_counter()
-        flask.g.cache_control = "no-store"
         logs.write_json_lines()
         headers = flask.request.headers
         platform = self.services.platform()
@@ -233,10 +229,6 @@ class Api:
 
     def _end(self, response: flask.Response) -> flask.Response:
         drain(flask.request)
-        response.headers.setdefault(
-            "Cache-Control", flask.g.cache_control if response.status_code < 400 else "no-store"
-        )
-        response.headers["X-Content-Type-Options"] = "nosniff"
         log.info(
             "request",
             deployment=self.name,

@@ -12,6 +12,7 @@ import msgspec
 from werkzeug.datastructures import Headers
 
 from shared.accounts.principals import Principal
+from shared.edge.addresses import client_network
 from shared.kernel.errors import NotFound
 from shared.kernel.idempotency import Answering, Claim
 from shared.kernel.messages import Event
@@ -53,7 +54,6 @@ class Call(msgspec.Struct, Generic[B_co], frozen=True, kw_only=True):
     headers: Headers
     principal: Principal
     client_address: str
-    client_network: str
     at: datetime
     give_up_at: datetime
     order_token: str
@@ -67,6 +67,11 @@ class Call(msgspec.Struct, Generic[B_co], frozen=True, kw_only=True):
     def actor(self) -> str:
         """Who did it, for movements and the audit log: buyer, customer:<id>, staff:<id> or shop."""
         return self.principal.actor
+
+    @property
+    def client_network(self) -> str:
+        """The /24 or /64 of the client's address: what limits count."""
+        return client_network(self.client_address)
 
     def uuid(self, name: str) -> UUID:
         """That part of the path. Raises NotFound where it is no UUID: there can be no such thing."""

@@ -11,6 +11,8 @@ import secrets
 import sys
 import traceback
 
+import msgspec
+
 _TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")  # W3C Trace Context, version 00
 _CLOUD_TRACE = re.compile(r"([0-9a-f]{32})(?:/[0-9]+)?(?:;o=[01])?")
 _NOWHERE = "0" * 32
@@ -40,7 +42,10 @@ class JsonLines(logging.Formatter):
         line.update({name: value for name, value in vars(record).items() if name not in _OF_EVERY_RECORD})
         if record.exc_info and record.exc_info[1]:
             line["exception"] = "".join(traceback.format_exception(record.exc_info[1]))
-        return json.dumps(line, default=str)
+        try:
+            return msgspec.json.encode(line, enc_hook=str).decode()
+        except UnicodeEncodeError:
+            return json.dumps(line, default=str)  # half a surrogate pair in an exception's text: it must not be lost
 
 
 class _StandardOut(logging.Handler):

@@ -63,6 +63,8 @@ def read_shape(route: Route, request: flask.Request, raw: bytes) -> object:
 
 def drain(request: flask.Request) -> None:
     """Read away what nobody has read: functions-framework would read it into memory, whatever its size."""
+    if not request.content_length and not request.headers.get("Transfer-Encoding"):
+        return
     left = _MOST_DRAINED
     with suppress(HTTPException, OSError, ValueError):
         while left > 0 and (part := request.stream.read(_CHUNK)):

@@ -14,13 +14,26 @@ from shared.edge.routes import Route
 from shared.kernel.errors import NotFound
 
 
-def respond(status: int, text: str, headers: Mapping[str, str]) -> flask.Response:
-    response = flask.Response(text, status, dict(headers))
-    if not text:
+def respond(
+    status: int, content: str | bytes, headers: Mapping[str, str], *, cache_control: str = "no-store"
+) -> flask.Response:
+    """Text is JSON, bytes are what their headers say; no content has no type. Refusals are never cached."""
+    complete_headers = {
+        "Content-Type": _content_type(status, content),
+        "Cache-Control": cache_control if status < 400 else "no-store",
+        "X-Content-Type-Options": "nosniff",
+        **headers,
+    }
+    response = flask.Response(content, status, list(complete_headers.items()))
+    if not content:
         del response.headers["Content-Type"]
-    else:
-        response.headers["Content-Type"] = CONTENT_TYPE if status >= 400 else "application/json"
     return response
+
+
+def _content_type(status: int, content: str | bytes) -> str:
+    if isinstance(content, bytes):
+        return "application/octet-stream"
+    return CONTENT_TYPE if status >= 400 else "application/json"
 
 
 def respond_with_problem(found: Problem, headers: Mapping[str, str]) -> flask.Response:

@@ -60,6 +60,10 @@ class Changing(Reading, total=False):
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """`template` is the path as OpenAPI writes it; logs and idempotency keys know the route by method and template, its
+    `name`.
+    """
+
     kind: Kind
     method: str
     path: str
@@ -80,6 +84,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     scope: Callable[[Call[Any]], object] | None = None
     completing: Completing | None = None
     topic: str = ""
+    name: str = ""
+    template: str = ""
 
     def __post_init__(self) -> None:
         if "{" in self.path:
@@ -87,15 +93,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         for shape in (self.body, self.query):
             if shape not in (None, bytes) and not shape.__struct_config__.forbid_unknown_fields:  # type: ignore[union-attr]
                 raise ValueError(f"{self.path}: {shape} takes unknown fields; derive it from parsing.Body or Query")
-
-    @property
-    def name(self) -> str:
-        """What logs, idempotency keys and problems call it: `POST /v1/checkouts/{order_id}/capture`."""
-        return f"{self.method} {self.template}"
-
-    @property
-    def template(self) -> str:
-        return _VARIABLE.sub(r"{\2}", self.path)
+        msgspec.structs.force_setattr(self, "template", _VARIABLE.sub(r"{\2}", self.path))
+        msgspec.structs.force_setattr(self, "name", f"{self.method} {self.template}")
 
     @property
     def variables(self) -> list[str]:

@@ -54,6 +54,7 @@ def api(house: House) -> Api:
             "bad": Invalid([Field("/name", "is no tea")]),
             "crash": RuntimeError("the secret text"),
             "exit": SystemError("the secret text"),
+            "odd": RuntimeError("half a pair: \ud800"),
         }[call.path["kind"]]
 
     return made
@@ -270,6 +271,13 @@ def test_what_nobody_foresaw_is_logged_once_with_its_trace(api: Api, capsys: pyt
     assert crashed[0]["message"] == "unforeseen"
     assert "RuntimeError: the secret text" in crashed[0]["exception"]
     assert {line["logging.googleapis.com/trace"] for line in lines} == {f"projects/vitrine-project/traces/{trace}"}
+
+
+def test_no_text_is_too_odd_for_the_log(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+    assert problem_of(call(api, "GET", "/v1/trouble/odd"))[:2] == (500, "internal")
+
+    (crashed,) = [line for line in capsys.readouterr().out.splitlines() if "unforeseen" in line]
+    assert json.loads(crashed)["exception"].endswith("RuntimeError: half a pair: \ud800\n")
 
 
 @pytest.mark.parametrize(
