@@ -22,9 +22,7 @@ from local.clock import Clock
 from local.control import Control
 from local.database import ShopDatabase
 from local.environment import (
-    LOCATION,
     MEDIA_BUCKET,
-    PROJECT,
     Addresses,
     account,
     function_environment,
@@ -44,15 +42,12 @@ from local.ports import Ports
 from local.postgres import EmbeddedPostgres
 from local.proxy import open_session
 from local.scheduler import Scheduler
+from local.servers import DELIVERING, MODULES, WITH_CONTROL_PORT, Servers
 from local.settling import Settling
 from local.table import Table, read_table
 
 CODE = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
-SERVERS = ("pubsub", "tasks", "storage", "paypal", "sendgrid")
-
-# A retry policy says how long to wait; the table may say more.
-SUBSCRIPTION_DEFAULTS = {"min_backoff_s": 1, "max_backoff_s": 60, "max_delivery_attempts": 10}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +81,8 @@ class LocalCloud:
         # What was asked of an earlier run has nothing to do with this one.
         for file in self._state.glob("faults.db*"):
             file.unlink()
-        self._faults = Faults(self._state / "faults.db")
+        self._faults_file = self._state / "faults.db"
+        self._faults = Faults(self._faults_file)
         self._servers: dict[str, Child] = {}
         self._server_urls: dict[str, str] = {}
         self._functions: dict[str, FunctionProcess] = {}
@@ -111,7 +107,18 @@ class LocalCloud:
         ) | read_dotenv(self.options.root / ".env")
         for name, missing in unknown_names(self._table, self._values).items():
             self._say(f"{name} asks for {', '.join(missing)}: not known here, put a value into .env")
-        servers = asyncio.gather(*(self._start_server(name) for name in SERVERS))
+        self._plans = Servers(
+            state=self._state,
+            host=HOST,
+            ports=self._ports,
+            table=self._table,
+            addresses=self._addresses,
+            keys=self._keys,
+            values=self._values,
+            clock=self._clock.path,
+            faults=self._faults_file,
+        )
+        servers = asyncio.gather(*(self._start_server(name) for name in MODULES))
         try:
             self._database = await self._start_database()
             self._plan_functions()
@@ -151,6 +158,8 @@ class LocalCloud:
             if deployment.called_by_jobs
         }
         port_of = self._ports.port_of
+        for name in WITH_CONTROL_PORT:
+            port_of(f"{name} control")
         return Addresses(
             public_url=self.url,
             pubsub_host=f"{HOST}:{port_of('pubsub')}",
@@ -194,93 +203,19 @@ class LocalCloud:
         return database
 
     async def _start_server(self, name: str) -> None:
-        health = self._health_url(name)
+        url = self._plans.control_url(name)
         program = Program(
             name=name,
-            argv=self._server_argv(name),
+            argv=self._plans.argv(name),
             environment=child_environment(PYTHONPATH=str(CODE)),
             folder=self._state,
             log=self._logs / f"{name}.log",
         )
-        child = Child(program, lambda: self._is_healthy(health))
+        child = Child(program, lambda: self._is_healthy(f"{url}/_local/health"))
         self._servers[name] = child
-        self._server_urls[name] = health.removesuffix("/_local/health")
+        self._server_urls[name] = url
         await self._start_stubbornly(child, tries=3)
         self._watch(child)
-
-    def _health_url(self, name: str) -> str:
-        # The gRPC servers answer HTTP on a port of its own.
-        port = self._ports.port_of(f"{name} control") if name in ("pubsub", "tasks") else self._ports.recall(name)
-        return f"http://{HOST}:{port}/_local/health"
-
-    def _server_argv(self, name: str) -> Sequence[str]:
-        package = name if name in ("paypal", "sendgrid") else f"google.{name}"
-        folder = self._state / name
-        folder.mkdir(exist_ok=True)
-        common: dict[str, str] = {
-            "--host": HOST,
-            "--port": str(self._ports.recall(name)),
-            "--state": str(folder),
-            "--clock": str(self._clock.path),
-            "--faults": str(self._state / "faults.db"),
-        }
-        values, hooks = self._values, f"{self.url}/v1/webhooks"
-        more: Mapping[str, Mapping[str, str]] = {
-            "pubsub": {"--control-port": self._control_port(name), "--config": self._write_config(name)},
-            "tasks": {"--control-port": self._control_port(name), "--config": self._write_config(name)},
-            "storage": {"--public-bucket": MEDIA_BUCKET},
-            "paypal": {
-                "--webhook-url": f"{hooks}/paypal",
-                "--public-url": self._addresses.paypal_url,
-                "--client-id": values["PAYPAL_CLIENT_ID"],
-                "--client-secret": values["PAYPAL_CLIENT_SECRET"],
-                "--webhook-id": values["PAYPAL_WEBHOOK_ID"],
-            },
-            "sendgrid": {
-                "--event-url": f"{hooks}/sendgrid",
-                "--signing-key": str(self._keys.sendgrid_key),
-                "--api-key": values["SENDGRID_API_KEY"],
-            },
-        }
-        # With "=", because a secret may begin with a hyphen.
-        flags = [f"{flag}={value}" for flag, value in (common | dict(more[name])).items()]
-        return [sys.executable, "-m", f"local.{package}", *flags]
-
-    def _control_port(self, name: str) -> str:
-        return str(self._ports.recall(f"{name} control"))
-
-    def _write_config(self, name: str) -> str:
-        config: dict[str, Any] = {
-            "project": PROJECT,
-            "location": LOCATION,
-            "signing_key_file": str(self._keys.oidc_key),
-        }
-        if name == "pubsub":
-            config |= {"topics": list(self._table.topics), "subscriptions": self._subscriptions()}
-        else:
-            # base_url: a task made before a restart goes where its deployment listens now.
-            fronts = self._addresses.fronts
-            config["queues"] = [
-                {"name": queue.name, "base_url": fronts[queue.deployment], **queue.limits}
-                for queue in self._table.queues
-            ]
-        file = self._state / name / "config.json"
-        file.write_text(json.dumps(config, indent=1))
-        return str(file)
-
-    def _subscriptions(self) -> list[dict[str, Any]]:
-        return [
-            {
-                **SUBSCRIPTION_DEFAULTS,
-                "name": subscription.name,
-                "topic": subscription.topic,
-                "push_endpoint": self._addresses.fronts[subscription.deployment] + subscription.path,
-                "dead_letter_topic": f"{subscription.name}-dead-letters",
-                "oidc": {"email": account("pubsub"), "audience": self._addresses.fronts[subscription.deployment]},
-                **subscription.limits,
-            }
-            for subscription in self._table.subscriptions
-        ]
 
     async def _is_healthy(self, url: str) -> bool:
         try:
@@ -340,7 +275,7 @@ class LocalCloud:
             scheduler=scheduler,
             settling=Settling(
                 scheduler=scheduler,
-                servers={name: self._server_urls[name] for name in ("pubsub", "tasks", "paypal", "sendgrid")},
+                servers={name: self._plans.control_url(name) for name in DELIVERING},
                 database=self._database.owner,
                 clock=self._clock,
                 session=self._session,
