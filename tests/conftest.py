@@ -60,6 +60,11 @@ def fresh_database_url(fresh_database: Address) -> str:
     return fresh_database.url
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes make names that nobody can type, and that differ between test processes where gzip wrote the time."""
+    return argname if isinstance(val, bytes) else None
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
