@@ -71,7 +71,7 @@ def _by_url(url: str, application: str, limits: dict[str, str]) -> CoreConnectio
         unquote(parts.username or ""),
         password=unquote(parts.password or ""),
         database=parts.path.lstrip("/"),
-        sock=_open_socket(parts.hostname or "127.0.0.1", parts.port or 5432),
+        sock=_open_socket(parts.hostname or "127.0.0.1", parts.port or 5432, limits),
         ssl_context=None if encrypted else False,
         application_name=application,
         startup_params=limits,
@@ -91,7 +91,7 @@ def _by_private_address(settings: Settings, application: str, limits: dict[str, 
         password=token,
         database=settings.name,
         host=settings.host,
-        sock=_open_socket(settings.host, 5432),
+        sock=_open_socket(settings.host, 5432, limits),
         ssl_context=context,
         application_name=application,
         startup_params=limits,
@@ -124,10 +124,11 @@ class _ByConnector:
         return connection
 
 
-def _open_socket(host: str, port: int) -> socket.socket:
+def _open_socket(host: str, port: int, limits: dict[str, str]) -> socket.socket:
     """pg8000 sets no TCP_NODELAY, and a message over 8 KiB then waits 40 ms for an acknowledgement."""
     opened = socket.create_connection((host, port), _CONNECT_TIMEOUT_S)
     opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    opened.settimeout(10)  # longer than statement_timeout: a server that is gone must not hold a thread for ever
+    # Longer than a statement may take: a server that is gone must not hold a thread for ever.
+    opened.settimeout(max(10, int(limits["statement_timeout"]) / 1000 + 5))
     return opened
