@@ -9,7 +9,7 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
@@ -40,7 +40,15 @@ class FunctionProcess:
     `program` is completed by the two descriptors that local.function_process wants.
     """
 
-    def __init__(self, deployment: Deployment, program: Program, listener: socket.socket, *, host: str) -> None:
+    def __init__(
+        self,
+        deployment: Deployment,
+        program: Program,
+        listener: socket.socket,
+        *,
+        host: str,
+        on_start: Callable[[str, int], None],
+    ) -> None:
         self.deployment = deployment
         self.url = f"http://{host}:{listener.getsockname()[1]}"
         self._listener = listener
@@ -50,7 +58,7 @@ class FunctionProcess:
         self._ready_to = ready_to
         lent = (listener.fileno(), ready_to)
         argv = [*program.argv, "--listen-fd", str(lent[0]), "--ready-fd", str(lent[1])]
-        self.child = Child(replace(program, argv=argv, lent_fds=lent), None)
+        self.child = Child(replace(program, argv=argv, lent_fds=lent), None, on_start)
         self._is_ready = False
         self._failed_starts = 0.0
         self._problem = ""

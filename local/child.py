@@ -12,8 +12,6 @@ from pathlib import Path
 
 from local.forking import die_with_parent
 
-LOG_LIMIT_BYTES = 8 * 1024 * 1024
-
 
 @dataclass
 class Program:
@@ -41,6 +39,7 @@ class Child:
 
     program: Program
     ready: Callable[[], Awaitable[bool]] | None
+    on_start: Callable[[str, int], None] = lambda name, pid: None
     start_within_s: float = 60.0
     pid: int | None = None
     starts: int = 0
@@ -85,8 +84,6 @@ class Child:
                 os._exit(1)
 
         program.log.parent.mkdir(parents=True, exist_ok=True)
-        if program.log.exists() and program.log.stat().st_size > LOG_LIMIT_BYTES:
-            os.replace(program.log, f"{program.log}.1")
         with open(program.log, "ab") as log:
             self._popen = subprocess.Popen(
                 program.argv,
@@ -102,6 +99,7 @@ class Child:
         self.pid = self._popen.pid
         self.starts += 1
         self.started_at = time.time()
+        self.on_start(self.program.name, self._popen.pid)
         self._ended = asyncio.Event()
 
     def reap(self) -> bool:

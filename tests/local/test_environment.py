@@ -4,6 +4,7 @@ from local.database import Address
 from local.environment import (
     Addresses,
     function_environment,
+    overridden,
     platform_environment,
     read_dotenv,
     unknown_names,
@@ -99,6 +100,15 @@ def test_sandbox_keys_come_from_dotenv_and_nothing_else_does(tmp_path: Path) -> 
         "PAYPAL_CLIENT_ID": "AbC",
     }
     assert read_dotenv(tmp_path / "none") == {}
+
+
+def test_the_sandbox_signs_with_certificates_that_the_function_knows_by_itself() -> None:
+    local = {"PAYPAL_BASE_URL": "http://127.0.0.1:5", "PAYPAL_CERT_PREFIXES": "http://127.0.0.1:5/", "MAIL_FROM": "a"}
+
+    sandbox = overridden(local, {"PAYPAL_BASE_URL": "https://api-m.sandbox.paypal.com"})
+
+    assert sandbox == {"PAYPAL_BASE_URL": "https://api-m.sandbox.paypal.com", "MAIL_FROM": "a"}
+    assert overridden(local, {"MAIL_FROM": "b"}) == {**local, "MAIL_FROM": "b"}
 
 
 def test_keys_are_made_once(tmp_path: Path) -> None:
