@@ -14,8 +14,9 @@ header{background:#12344d;color:#fff;padding:1rem 2rem;font-weight:600}header a{
 main{max-width:60rem;margin:1.5rem auto;background:#fff;border:1px solid #dde3ea;border-radius:12px;padding:1rem 1.5rem}
 table{width:100%;border-collapse:collapse}td,th{text-align:left;padding:.5rem;border-bottom:1px solid #eef1f5}
 td.at{white-space:nowrap;color:#5b6b7b}dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem}
-dt{color:#5b6b7b}dd{margin:0}iframe{width:100%;height:34rem;border:1px solid #dde3ea;border-radius:8px}
-pre{white-space:pre-wrap;background:#f5f7fa;padding:1rem;border-radius:8px}
+h1{font-size:1.4rem}h2{font-size:1.05rem}dt{color:#5b6b7b}dd{margin:0;overflow-wrap:anywhere}
+iframe{width:100%;height:46rem;border:1px solid #dde3ea;border-radius:8px}
+pre{white-space:pre-wrap;overflow-wrap:anywhere;background:#f5f7fa;padding:1rem;border-radius:8px}
 """
 
 
@@ -41,10 +42,9 @@ async def one(request: web.Request) -> web.Response:
     mail = request.app[MAILBOX].mail(int(text)) if text.isdecimal() and len(text) < 12 else None
     if mail is None:
         return _page(request, "No such mail", "<p>No such mail.</p>", 404)
-    facts = "".join(
-        f"<dt>{name}</dt><dd>{escape(str(mail[name]))}</dd>"
-        for name in ("from", "to", "at", "message_id", "custom_args", "headers")
-    )
+    shown = {"From": mail["from"], "To": mail["to"], "At": mail["at"], "X-Message-Id": mail["message_id"]}
+    shown |= mail["headers"] | mail["custom_args"]
+    facts = "".join(f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>" for name, value in shown.items())
     # Sandboxed: a mail's scripts and forms do nothing, as in a mail program; its links open beside the shop.
     frame = f'<iframe sandbox="allow-popups" title="HTML part" srcdoc="{escape(mail["html"])}"></iframe>'
     html = frame if mail["html"] else "<p>No HTML part.</p>"
