@@ -116,6 +116,7 @@ create table idempotency_keys (
 CREATE INDEX idempotency_keys_created ON public.idempotency_keys USING btree (created_at);
 grant insert, select, update on idempotency_keys to vitrine_checkout;
 grant insert, select, update on idempotency_keys to vitrine_inventory;
+grant delete, select, update on idempotency_keys to vitrine_payment_jobs;
 
 create table inbox (
     consumer text not null,

@@ -4,7 +4,6 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 from datetime import timedelta
-from functools import cache
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -38,6 +37,7 @@ from shared.gateways.tasks import TaskQueue
 from shared.inventory.stock import OutOfStock
 from shared.kernel.clock import SystemClock
 from shared.kernel.errors import Declined, Invalid, NotFound, Unavailable
+from shared.kernel.first_use import first_use
 from shared.kernel.idempotency import Answering, Claim
 from shared.kernel.logs import Log
 from shared.orders import capturing, expiring, placing, refunding
@@ -79,22 +79,22 @@ _LONGEST_CALL = timedelta(seconds=30)
 # Wiring: everything is made on first use -------------------------------------------------------------
 
 
-@cache
+@first_use
 def platform() -> PlatformSettings:
     return PlatformSettings.from_env(environment())
 
 
-@cache
+@first_use
 def token_keys() -> TokenKeys:
     return TokenKeys.from_env(environment())
 
 
-@cache
+@first_use
 def google() -> GoogleSettings:
     return GoogleSettings.from_env(environment())
 
 
-@cache
+@first_use
 def database() -> Database:
     settings = DatabaseSettings.from_env(environment())
     return Database(
@@ -106,28 +106,28 @@ def database() -> Database:
     )
 
 
-@cache
+@first_use
 def dispatcher() -> Dispatcher:
     publisher = Publisher(lambda: PubSubPublisher.from_settings(google()), lambda: TaskQueue.from_settings(google()))
     return Dispatcher(publisher, lambda: Outbox(database()), clock)
 
 
-@cache
+@first_use
 def paypal_settings() -> PayPalSettings:
     return PayPalSettings.from_env(environment())
 
 
-@cache
+@first_use
 def paypal() -> PayPal:
     return PayPal(paypal_settings())
 
 
-@cache
+@first_use
 def carts() -> Carts:
     return Carts(database(), clock)
 
 
-@cache
+@first_use
 def orders() -> Orders:
     return Orders(database(), clock, take_published=_publish_early)
 
@@ -169,28 +169,27 @@ def payment_jobs(request: object) -> object:
 @api.post("/v1/carts", body=CartBody, answers={201: CartView}, completing=lambda call, cart: _name_cart(call, cart))
 def create_cart(call: Call[CartBody]) -> Reply:
     """A new, empty cart. Its id is its key: who has it has the cart."""
-    cart_id = _new_cart_id(call)
+    cart_id = _cart_id(call, token_keys().current)
     email = parse_email(call.body.email) if call.body.email is not None else None
     address = call.body.shipping_address.as_json() if call.body.shipping_address is not None else None
     carts().create(cart_id, email=email, address=address, answering=call.answering(201, _nameless_cart))
     return Reply(201)
 
 
-def _new_cart_id(call: Call[Any]) -> str:
+def _cart_id(call: Call[Any], kid: str) -> str:
     """128 bits that only this key of this caller gives: a repeat finds its cart, and no table keeps the secret."""
-    claim = call.claim
-    assert claim is not None
-    ring = token_keys()
+    claim = _claim(call)
     text = f"cart:{claim.scope}:{claim.key}:{claim.request_hash.hex()}"
-    return hmac.digest(ring.keys[ring.current], text.encode(), hashlib.sha256)[:16].hex()
+    return hmac.digest(token_keys().keys[kid], text.encode(), hashlib.sha256)[:16].hex()
 
 
 def _nameless_cart(found: CartOfShop) -> CartView:
-    return msgspec.structs.replace(cart_view(found.cart, found.shop), id="")
+    """The answer that is stored: in place of the cart's id stands that of the key that made it."""
+    return msgspec.structs.replace(cart_view(found.cart, found.shop), id=token_keys().current)
 
 
 def _name_cart(call: Call[Any], cart: dict[str, Any]) -> None:
-    cart["id"] = _new_cart_id(call)
+    cart["id"] = _cart_id(call, cart["id"])
 
 
 @api.get("/v1/carts/<cart_id>", answers={200: CartView}, errors=[CartNotFound])
@@ -200,7 +199,11 @@ def get_cart(call: Call[None]) -> Reply:
 
 
 @api.patch(
-    "/v1/carts/<cart_id>", body=BuyerBody, answers={200: CartView}, errors=[CartNotFound, CartVersionStale, Invalid]
+    "/v1/carts/<cart_id>",
+    body=BuyerBody,
+    answers={200: CartView},
+    errors=[CartNotFound, CartVersionStale, Invalid],
+    if_match="optional",
 )
 def change_buyer(call: Call[BuyerBody]) -> Reply:
     """Who buys, and where it goes. If-Match names the version that is meant."""
@@ -219,6 +222,7 @@ def change_buyer(call: Call[BuyerBody]) -> Reply:
     body=LineBody,
     answers={200: CartView},
     errors=[CartNotFound, UnknownItem, CartVersionStale, CartFull],
+    if_match="optional",
 )
 def set_line(call: Call[LineBody]) -> Reply:
     """So many units of a SKU, at today's price."""
@@ -226,7 +230,12 @@ def set_line(call: Call[LineBody]) -> Reply:
     return _cart_reply(found)
 
 
-@api.delete("/v1/carts/<cart_id>/lines/<sku>", answers={200: CartView}, errors=[CartNotFound, CartVersionStale])
+@api.delete(
+    "/v1/carts/<cart_id>/lines/<sku>",
+    answers={200: CartView},
+    errors=[CartNotFound, CartVersionStale],
+    if_match="optional",
+)
 def remove_line(call: Call[None]) -> Reply:
     """The SKU is in the cart no longer."""
     return _cart_reply(carts().remove_line(call.path["cart_id"], call.path["sku"], if_match=call.if_match))
@@ -245,6 +254,7 @@ def list_shipping_options(call: Call[None]) -> Reply:
     body=ShippingOptionBody,
     answers={200: CartView},
     errors=[CartNotFound, CartVersionStale, Invalid],
+    if_match="optional",
 )
 def set_shipping_option(call: Call[ShippingOptionBody]) -> Reply:
     """How the goods are to travel."""
@@ -330,6 +340,7 @@ def get_checkout(call: Call[None]) -> Reply:
     errors=[OrderNotFound, NotApproved, PaymentRefused, PaymentInProgress],
     scope=lambda call: call.path["order_id"],
     order_token=True,
+    admitting=lambda call: _order_of(call),
 )
 def capture(call: Call[None]) -> Reply:
     """The buyer is back from PayPal: look whether the payment is approved, and take it."""
@@ -343,6 +354,7 @@ def capture(call: Call[None]) -> Reply:
     errors=[OrderNotFound, PaymentInProgress, NotPayable, Declined],
     scope=lambda call: call.path["order_id"],
     order_token=True,
+    admitting=lambda call: _order_of(call),
 )
 def retry_payment(call: Call[None]) -> Reply:
     """Where the buyer approves the payment of an order that still waits for it."""
@@ -364,6 +376,7 @@ def retry_payment(call: Call[None]) -> Reply:
     errors=[OrderNotFound, PaymentInProgress, NotCancellable],
     scope=lambda call: call.path["order_id"],
     order_token=True,
+    admitting=lambda call: _order_of(call),
 )
 def cancel(call: Call[None]) -> Reply:
     """The buyer wants the order no longer: what it holds is free again, and its cart can be changed."""
@@ -438,6 +451,7 @@ def expire_orders(call: Call[None]) -> Reply:
 @jobs.schedule("/jobs/payments/sweep")
 def sweep(call: Call[None]) -> Reply:
     """Wake every row of a payment that stays open: attempts, refunds, captures that are pending, stored webhooks."""
+    IdempotencyKeys(database()).sweep(now=clock.now())
     applying.sweep_events(events=WebhookEvents(database()), clock=clock)
     now = clock.now()
     _finish_each(call, capturing.resume_attempt, orders().list_unanswered_attempts(now - _AT_WORK, _BATCH))

@@ -1,7 +1,5 @@
 """Inventory: stock and the shop's settings, for staff."""
 
-from functools import cache
-
 from shared.edge.api import Api
 from shared.edge.calls import Call, Reply
 from shared.edge.inventory_views import (
@@ -30,6 +28,7 @@ from shared.gateways.tasks import TaskQueue
 from shared.inventory.stock import BelowHeld, NothingChanges, UnknownSku
 from shared.kernel.clock import SystemClock
 from shared.kernel.errors import Field, Invalid
+from shared.kernel.first_use import first_use
 from shared.outbox.dispatching import Dispatcher
 from shared.outbox.publishing import Publisher
 from shared.persistence.connecting import connector
@@ -48,28 +47,28 @@ clock = SystemClock()
 # Wiring: everything is made on first use -------------------------------------------------------------
 
 
-@cache
+@first_use
 def platform() -> PlatformSettings:
     return PlatformSettings.from_env(environment())
 
 
-@cache
+@first_use
 def token_keys() -> TokenKeys:
     return TokenKeys.from_env(environment())
 
 
-@cache
+@first_use
 def google() -> GoogleSettings:
     return GoogleSettings.from_env(environment())
 
 
-@cache
+@first_use
 def dispatcher() -> Dispatcher:
     publisher = Publisher(lambda: PubSubPublisher.from_settings(google()), lambda: TaskQueue.from_settings(google()))
     return Dispatcher(publisher, lambda: Outbox(database()), clock)
 
 
-@cache
+@first_use
 def database() -> Database:
     settings = DatabaseSettings.from_env(environment())
     return Database(
@@ -80,12 +79,12 @@ def database() -> Database:
     )
 
 
-@cache
+@first_use
 def stock() -> Stock:
     return Stock(database(), clock)
 
 
-@cache
+@first_use
 def settings_of_shop() -> SettingsOfShop:
     return SettingsOfShop(database(), clock)
 
@@ -196,6 +195,7 @@ def get_settings(call: Call[None]) -> Reply:
     answers={200: SettingsView},
     errors=[SettingsStale, Invalid],
     permission="settings:write",
+    if_match="optional",
 )
 def change_settings(call: Call[SettingsBody]) -> Reply:
     """Change what the merchant has set; If-Match names the version that is meant. It counts from the next quote on."""

@@ -1,7 +1,5 @@
 """Notify: events become mails, open mails are looked after, and the relay sweeps the outbox of every deployment."""
 
-from functools import cache
-
 from flask import Flask, Request
 
 from shared.edge.api import Api
@@ -12,6 +10,7 @@ from shared.gateways.pubsub import PubSubPublisher
 from shared.gateways.sendgrid import SendGrid
 from shared.gateways.tasks import TaskQueue
 from shared.kernel.clock import SystemClock
+from shared.kernel.first_use import first_use
 from shared.kernel.logs import Log
 from shared.notices import mailing
 from shared.notices.orders import OrderEvent
@@ -35,33 +34,33 @@ log = Log(__name__)
 clock = SystemClock()
 
 
-@cache
+@first_use
 def platform() -> PlatformSettings:
     return PlatformSettings.from_env(environment())
 
 
-@cache
+@first_use
 def google() -> GoogleSettings:
     return GoogleSettings.from_env(environment())
 
 
-@cache
+@first_use
 def sendgrid() -> SendGridSettings:
     return SendGridSettings.from_env(environment())
 
 
-@cache
+@first_use
 def tokens() -> TokenKeys:
     return TokenKeys.from_env(environment())
 
 
-@cache
+@first_use
 def database() -> Database:
     settings = DatabaseSettings.from_env(environment())
     return Database(connector(settings, application=platform().deployment), size=settings.pool_size, clock=clock)
 
 
-@cache
+@first_use
 def publisher() -> Publisher:
     return Publisher(
         lambda: PubSubPublisher(project=google().project, emulator_host=google().pubsub_emulator),
@@ -75,12 +74,12 @@ def publisher() -> Publisher:
     )
 
 
-@cache
+@first_use
 def mailer() -> SendGrid:
     return SendGrid(sendgrid())
 
 
-@cache
+@first_use
 def writer() -> mailing.Writer:
     from shared.notices.writing import Writer  # Jinja2 and Babel: the relay, each minute, needs neither
 

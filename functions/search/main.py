@@ -1,6 +1,5 @@
 """Search: product lists, suggestions, facets, product and category pages. It only reads."""
 
-from functools import cache
 from typing import Any
 
 from flask import Request
@@ -29,6 +28,7 @@ from shared.edge.catalogue_views import (
 from shared.edge.problems import Unreadable
 from shared.edge.services import Services
 from shared.kernel.clock import SystemClock
+from shared.kernel.first_use import first_use
 from shared.persistence.connecting import connector
 from shared.persistence.database import Database
 from shared.persistence.search import CatalogueReader
@@ -47,19 +47,19 @@ TREE_FOR_S = 60
 clock = SystemClock()
 
 
-@cache
+@first_use
 def platform() -> PlatformSettings:
     return PlatformSettings.from_env(environment())
 
 
-@cache
+@first_use
 def database() -> Database:
     settings = DatabaseSettings.from_env(environment())
     opened = connector(settings, application=platform().deployment, statement_timeout_ms=STATEMENT_TIMEOUT_MS)
     return Database(opened, size=settings.pool_size, clock=clock)
 
 
-@cache
+@first_use
 def catalogue() -> CatalogueReader:
     return CatalogueReader(database())
 

@@ -1,7 +1,5 @@
 """Webhooks: what vendors tell us is checked, stored once and handed over."""
 
-from functools import cache
-
 from flask import Flask, Request
 
 from shared.edge.api import Api
@@ -13,6 +11,7 @@ from shared.gateways.pubsub import PubSubPublisher
 from shared.gateways.sendgrid_events import SignedEvents
 from shared.gateways.tasks import TaskQueue
 from shared.kernel.clock import SystemClock
+from shared.kernel.first_use import first_use
 from shared.notices import delivery
 from shared.outbox.dispatching import Dispatcher
 from shared.outbox.publishing import Publisher
@@ -30,27 +29,27 @@ BODY_LIMIT = 256 * 1024
 clock = SystemClock()
 
 
-@cache
+@first_use
 def platform() -> PlatformSettings:
     return PlatformSettings.from_env(environment())
 
 
-@cache
+@first_use
 def google() -> GoogleSettings:
     return GoogleSettings.from_env(environment())
 
 
-@cache
+@first_use
 def settings() -> WebhookSettings:
     return WebhookSettings.from_env(environment())
 
 
-@cache
+@first_use
 def topics() -> PubSubPublisher:
     return PubSubPublisher(project=google().project, emulator_host=google().pubsub_emulator)
 
 
-@cache
+@first_use
 def queues() -> TaskQueue:
     return TaskQueue(
         project=google().project,
@@ -61,12 +60,12 @@ def queues() -> TaskQueue:
     )
 
 
-@cache
+@first_use
 def dispatcher() -> Dispatcher:
     return Dispatcher(Publisher(topics, queues), lambda: Outbox(database()), clock)
 
 
-@cache
+@first_use
 def database() -> Database:
     access = DatabaseSettings.from_env(environment())
     return Database(
@@ -77,12 +76,12 @@ def database() -> Database:
     )
 
 
-@cache
+@first_use
 def events() -> WebhookEvents:
     return WebhookEvents(database())
 
 
-@cache
+@first_use
 def paypal() -> TransmissionVerifier:
     return TransmissionVerifier(
         webhook_id=settings().paypal_webhook_id,
@@ -92,7 +91,7 @@ def paypal() -> TransmissionVerifier:
     )
 
 
-@cache
+@first_use
 def sendgrid() -> SignedEvents | None:
     key = settings().sendgrid_key
     return None if key is None else SignedEvents(key)

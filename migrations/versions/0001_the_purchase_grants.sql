@@ -52,6 +52,7 @@ grant execute on function refuse_v1, claim_key_v1, store_answer_v1, order_json_v
 -- payment_jobs: what finishes, follows and expires.
 grant select, update on carts, orders, order_lines, stock_levels to vitrine_payment_jobs;
 grant select, delete on cart_lines to vitrine_payment_jobs;
+grant select, update, delete on idempotency_keys to vitrine_payment_jobs;
 grant select, insert, update on capture_attempts, refunds, outbox to vitrine_payment_jobs;
 grant insert on stock_movements to vitrine_payment_jobs;
 grant select, insert on payment_facts to vitrine_payment_jobs;
