@@ -747,18 +747,17 @@ begin
 end $function$;
 grant execute on function place_order_v1(text,text,text,uuid,jsonb,jsonb,uuid,uuid,timestamp with time zone) to vitrine_checkout;
 
-CREATE OR REPLACE FUNCTION public.product_words_v1(name text, brand text, categories text, description text, skus text)
+CREATE OR REPLACE FUNCTION public.product_words_v1(name text, brand text, categories text, description text)
  RETURNS tsvector
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE
 AS $function$
     select setweight(to_tsvector('public.shop', name), 'A')
         || setweight(to_tsvector('public.shop', brand), 'B')
-        || setweight(to_tsvector('pg_catalog.simple', lower(skus)), 'B')
         || setweight(to_tsvector('public.shop', categories), 'C')
         || setweight(to_tsvector('public.shop', description), 'D')
 $function$;
-grant execute on function product_words_v1(text,text,text,text,text) to vitrine_inventory;
+grant execute on function product_words_v1(text,text,text,text) to vitrine_inventory;
 
 CREATE OR REPLACE FUNCTION public.quote_checkout_v1(p_scope text, p_route text, p_key text, p_hash bytea, p_token uuid, p_now timestamp with time zone, p_until timestamp with time zone, p_cart_id text, p_cart_version integer)
  RETURNS jsonb

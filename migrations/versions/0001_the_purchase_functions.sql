@@ -5,12 +5,12 @@ begin
     raise exception using errcode = 'VT001', message = name, detail = data::text;
 end $$;
 
--- What full text finds of a product. SKUs are indexed whole and in their parts, whatever English would make of them.
-create function product_words_v1(name text, brand text, categories text, description text, skus text)
+-- What full text finds of a product. SKUs are not among it: they share beginnings, so that `ice` would be every product of
+-- a shop whose SKUs begin with ICE-; trigrams of products.search_text find them.
+create function product_words_v1(name text, brand text, categories text, description text)
 returns tsvector language sql immutable parallel safe as $$
     select setweight(to_tsvector('public.shop', name), 'A')
         || setweight(to_tsvector('public.shop', brand), 'B')
-        || setweight(to_tsvector('pg_catalog.simple', lower(skus)), 'B')
         || setweight(to_tsvector('public.shop', categories), 'C')
         || setweight(to_tsvector('public.shop', description), 'D')
 $$;

@@ -92,7 +92,7 @@ insert into products as p (id, slug, group_key, name, description, brand_id, cat
     popularity, price_minor, currency, published_at, created_at, updated_at, words, search_text)
 select w.id, w.slug, w.group_key, w.name, w.description, w.brand_id, w.category_id, w.attributes, w.image_urls,
     w.popularity, w.price_minor, w.currency, :now::timestamptz, :now::timestamptz, :now::timestamptz,
-    product_words_v1(w.name, w.brand, w.categories, w.description, w.skus),
+    product_words_v1(w.name, w.brand, w.categories, w.description),
     left(fold_v1(concat_ws(' ', w.name, nullif(w.brand, ''), w.skus)), 8000)
 from json_to_recordset(:products::json) as w (id uuid, slug text, group_key text, name text, description text,
     brand text, brand_id uuid, categories text, category_id uuid, attributes jsonb, image_urls text[],
@@ -149,7 +149,7 @@ where p.id = m.id and not exists (select from variants v where v.product_id = m.
 _REFRESH_PRODUCTS = """
 update products p set
     price_minor = n.price_minor, updated_at = :now::timestamptz,
-    words = product_words_v1(p.name, n.brand, n.categories, p.description, n.skus),
+    words = product_words_v1(p.name, n.brand, n.categories, p.description),
     search_text = left(fold_v1(concat_ws(' ', p.name, nullif(n.brand, ''), n.skus)), 8000)
 from (
     select o.id, coalesce(b.name, '') as brand, v.skus, v.price_minor,

@@ -36,7 +36,7 @@ COUNTED = 1000
 FACETED = 20_000
 MOST_CATEGORIES = 5000
 # Parts of one or two characters have no trigrams: they are looked for among so many popular products only.
-SCANNED = 20_000
+SCANNED = 10_000
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -61,11 +61,11 @@ _IN_CATEGORY = f"p.category_id = any(array({_SUBTREE}))"
 _WORDS_QUERY = "plainto_tsquery('public.shop', :words::text)"
 _PREFIX_QUERY = "(plainto_tsquery('public.shop', :head::text) && to_tsquery('public.shop', :tail::text || ':*'))"
 
-# The SKU somebody has typed whole goes before everything that merely resembles it.
+# A SKU that somebody has typed whole is found whatever its words are, and goes before all others.
 _TYPED_SKU = """p.id = (select product_id from variants
     where sku in (:typed::text, upper(:typed::text), lower(:typed::text)) limit 1)"""
 
-# D, C, B, A: description, category, brand and SKUs, name. Whole numbers, so that a cursor's key is exact.
+# D, C, B, A: description, category, brand, name. Whole numbers, so that a cursor's key is exact.
 _RANK = """(ts_rank('{{0.05, 0.2, 0.5, 1.0}}', p.words, {query}, 1)
     * (1 + ln(1 + greatest(p.popularity, 0)::float8) / 10) * 1e6)::bigint"""
 
@@ -143,13 +143,15 @@ select * from (
     order by left(p.search_text, 60) collate "C" limit 500) names
 """
 
-# Of names only (weight A): what begins like a SKU is no word to go on with. An index knows no weights, and every SKU
-# may begin like this: so many are looked at.
+# Of names only (weight A). An index knows no weights: among what matches anywhere, the most popular are looked at.
 _WORDS_THAT_GO_ON = f"""
-select 'product', name, slug, popularity from (
-    select p.name, p.slug, p.popularity, p.words from products p
-    where p.words @@ {_PREFIX_QUERY} and p.published_at is not null
-    limit 2000) p
+select 'product', p.name, p.slug, p.popularity
+from (
+    select * from (
+        select p.id, p.popularity from products p
+        where p.words @@ {_PREFIX_QUERY} and p.published_at is not null offset 0) matches
+    order by popularity desc, id desc limit 1000) popular
+join products p on p.id = popular.id
 where p.words @@ (plainto_tsquery('public.shop', :head::text) && to_tsquery('public.shop', :tail::text || ':*A'))
 """
 
@@ -309,7 +311,6 @@ def _list_statement(
     sort = search.sorted_by
     if sort is Sort.RELEVANCE:
         key, direction = _relevance(matching), "desc"
-        parameters["typed"] = search.text
     else:
         key, direction = _SORT_KEYS[sort]
     beyond = ""
@@ -376,7 +377,7 @@ def _filters(search: Search) -> tuple[list[str], dict[str, Any]]:
 
 def _matches(text: Text, matching: Matching) -> tuple[list[str], dict[str, Any]]:
     if matching is Matching.WORDS:
-        return [f"p.words @@ {_WORDS_QUERY}"], {"words": text.words}
+        return [f"(p.words @@ {_WORDS_QUERY} or {_TYPED_SKU})"], {"words": text.words, "typed": text.typed}
     if matching is Matching.PREFIX:
         return [f"p.words @@ {_PREFIX_QUERY}"], {"head": text.head, "tail": text.tail}
     if matching is Matching.SUBSTRING:
@@ -397,13 +398,12 @@ def _source(text: Text, matching: Matching) -> str:
 
 
 def _relevance(matching: Matching) -> str:
-    typed = f"case when {_TYPED_SKU} then 1000000000 else 0 end"
     if matching is Matching.WORDS:
-        return f"({typed} + {_RANK.format(query=_WORDS_QUERY)})"
+        return f"(case when {_TYPED_SKU} then 1000000000 else 0 end + {_RANK.format(query=_WORDS_QUERY)})"
     if matching is Matching.PREFIX:
-        return f"({typed} + {_RANK.format(query=_PREFIX_QUERY)})"
+        return _RANK.format(query=_PREFIX_QUERY)
     # The shorter the text, the larger the part of it that was typed.
-    return f"({typed} + 1000000 / (1 + length(p.search_text)))::bigint"
+    return "(1000000 / (1 + length(p.search_text)))::bigint"
 
 
 # Rows -----------------------------------------------------------------------------------------------------------------

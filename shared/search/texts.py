@@ -12,9 +12,10 @@ MOST_PARTS = 4
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """`words` are joined by spaces: they are searched for as words, all of them. `head` are all words but the last,
-    `tail` the last one. `parts` are what stood between spaces, for a search by substrings."""
+    """`typed` is the whole text, which may be a SKU. `words` are joined by spaces: they are searched for as words, all
+    of them; `head` are all but the last, `tail` the last one. `parts` stood between spaces, for a search by substrings."""
 
+    typed: str
     words: str
     head: str
     tail: str
@@ -38,10 +39,11 @@ def clean(typed: str) -> str:
 def take_apart(text: str) -> Text:
     spans = list(_WORD.finditer(text))[:MOST_WORDS]
     if not spans:
-        return Text("", "", "", ())
+        return Text(text, "", "", "", ())
     end = spans[-1].end()
     parts = [part for part in text.split(" ") if _WORD.search(part)]
     return Text(
+        typed=text,
         words=text[:end],
         head=text[: spans[-1].start()],
         tail=spans[-1].group(),
