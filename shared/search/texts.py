@@ -13,7 +13,7 @@ MOST_PARTS = 4
 @dataclass(frozen=True, slots=True)
 class Text:
     """`typed` is the whole text, which may be a SKU. `words` are joined by spaces: they are searched for as words, all
-    of them; `head` are all but the last, `tail` the last one. `parts` stood between spaces, for a search by substrings."""
+    of them; `head` are all but the last, `tail` the last one. `parts` stood between spaces: substrings."""
 
     typed: str
     words: str

@@ -68,6 +68,8 @@ def test_what_is_popular_comes_first_without_a_text(client: FlaskClient) -> None
         ("q=kt-ins114-dre", ["KT-INS114-DRE"]),
         ("q=INS114", ["KT-INS114-DRE"]),
         ("q=ns114", ["KT-INS114-DRE"]),
+        ("q=pct", ["PCT"]),
+        ("q=lamp-07", ["LAMP-07"]),
         ("q=bottles", ["KT-INS114-DRE"]),
         ("q=insulated%20bot", ["KT-INS114-DRE"]),
         ("q=kestrel", ["KT-INS114-DRE"]),
@@ -96,10 +98,6 @@ def test_what_is_popular_comes_first_without_a_text(client: FlaskClient) -> None
 )
 def test_a_search_finds_what_it_names(client: FlaskClient, query: str, found: list[str]) -> None:
     assert skus(client, query) == found
-
-
-def test_a_sku_typed_whole_comes_before_what_resembles_it(client: FlaskClient) -> None:
-    assert skus(client, "q=lamp-07&limit=3")[0] == "LAMP-07"
 
 
 def test_a_category_includes_what_lies_below_it(client: FlaskClient) -> None:
