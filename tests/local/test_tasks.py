@@ -37,7 +37,7 @@ class Client:
         queue = types.Queue(name=name, retry_config=retry_config, rate_limits=rates or {})
         return self.tasks.create_queue(parent=PARENT, queue=queue).name
 
-    def create(self, queue: str, url: str, body: bytes = b"{}", *, timeout_s: float = 5, **fields: Any) -> types.Task:
+    def create(self, queue: str, url: str, body: bytes = b"{}", *, timeout_s: float = 30, **fields: Any) -> types.Task:
         http = {"url": url, "headers": {"Content-Type": "application/json"}, "body": body, **fields.pop("http", {})}
         task = types.Task(http_request=http, **fields)
         return self.tasks.create_task(parent=queue, task=task, retry=None, timeout=timeout_s)
@@ -417,9 +417,11 @@ def test_whatever_was_taken_is_called_however_often_the_server_is_killed(
 
     creating = threading.Thread(target=create_until_done)
     creating.start()
-    kill_at_work(server, taken, times=KILLS)
-    done.set()
-    creating.join()
+    try:
+        kill_at_work(server, taken, times=KILLS)
+    finally:
+        done.set()
+        creating.join()
 
     server.wait_until(is_idle)
     assert set(taken) <= {request.headers["X-CloudTasks-TaskName"] for request in receiver.requests(path)}
