@@ -23,7 +23,7 @@ from shared.persistence.connecting import connector
 from shared.persistence.database import Database, SqlError
 from shared.settings import DatabaseSettings, SettingsError, environment
 
-ALL_WENT_IN, SOME_REFUSED, UNREADABLE = 0, 1, 2
+ALL_WENT_IN, SOME_REFUSED, UNREADABLE, STOPPED = 0, 1, 2, 130
 
 # A shop without settings yet sells in this; its settings, once written, decide.
 DEFAULT_CURRENCY = "USD"
@@ -52,6 +52,9 @@ def main(argv: list[str] | None = None) -> int:
         return _give_up("the database does not answer; what was imported before is in, and the import may be repeated")
     except SqlError as error:
         return _give_up(f"the database refuses: {error.message}")
+    except KeyboardInterrupt:
+        _say("stopped; the batches before are in, and the import may be repeated")
+        return STOPPED
 
 
 def _read_arguments(argv: list[str] | None) -> argparse.Namespace:

@@ -65,8 +65,9 @@ _PREFIX_QUERY = "(plainto_tsquery('public.shop', :head::text) && to_tsquery('pub
 _TYPED_SKU = """p.id = (select product_id from variants
     where sku in (:typed::text, upper(:typed::text), lower(:typed::text)) limit 1)"""
 
-# D, C, B, A: description, category, brand, name. Whole numbers, so that a cursor's key is exact.
-_RANK = """(ts_rank('{{0.05, 0.2, 0.5, 1.0}}', p.words, {query}, 1)
+# D, C, B, A: description, category, brand, name; weights and normalisation as the human judgements of the real
+# catalogue like them best. Whole numbers, so that a cursor's key is exact.
+_RANK = """(ts_rank_cd('{{0.1, 0.4, 0.4, 1.0}}', p.words, {query}, 1)
     * (1 + ln(1 + greatest(p.popularity, 0)::float8) / 10) * 1e6)::bigint"""
 
 # What is offered of a product: the cheapest variant in stock, else the cheapest.
