@@ -33,7 +33,7 @@ def all_pages(client: FlaskClient, query: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("sort", ["relevance", "price_asc", "price_desc", "newest", "popularity"])
 @pytest.mark.parametrize("query", ["", "q=lamp", "category=home", "q=lamp&in_stock=true", "q=mp-"])
-@pytest.mark.parametrize("limit", [1, 7, 100])
+@pytest.mark.parametrize("limit", [3, 50])
 def test_every_sort_pages_to_the_end_without_a_gap_or_a_repeat(
     client: FlaskClient, query: str, sort: str, limit: int
 ) -> None:
