@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.catalog.conftest import Shop
+from tools.scratch_database import ScratchServer
 
 LAMP = {"sku": "LAMP", "name": "Brass Lamp", "price": 19.9}
 
@@ -281,6 +282,24 @@ def test_the_shop_that_runs_in_this_folder_is_found(
     assert shop.run(file, "--quiet") == 0
     assert say() == []
     assert shop.ask("select sku from variants") == [["A"]]
+
+
+def test_the_inventory_role_may_import(
+    shop: Shop, postgres: ScratchServer, say: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [
+        {"sku": "S", "name": "Shirt S", "brand": "Wren", "category_path": "Tops", "price": 3, "on_hand": 5},
+        {"sku": "M", "name": "Shirt M", "price": 2, "on_hand": 5},
+    ]
+    monkeypatch.setenv("DATABASE_URL", postgres.login(shop.address, "inventory").url)
+
+    assert shop.import_rows(*rows) == 0
+    assert shop.import_rows({**rows[0], "on_hand": 4, "name": "Shirt"}, {**rows[1], "product": "S"}) == 0
+    shop.ask("update stock_levels set held = 3 where sku = 'S'")
+    assert shop.import_rows({**rows[0], "on_hand": 2}) == 1
+
+    assert "below the 3 that open orders hold" in say()[2]
+    assert shop.ask("select slug from products") == [["shirt-s"]]
 
 
 def test_what_a_file_says_cannot_drive_the_terminal(shop: Shop, say: Callable[[], list[str]]) -> None:
