@@ -31,6 +31,7 @@ _AGAIN = {"40001", "40P01"}  # serialization failure, deadlock: the step is run 
 _STALE_PLAN = {"0A000", "26000"}  # a statement prepared before a migration, or gone: a new connection, once
 _BUSY = {"55P03", "57014", "53300", "57P01", "57P02", "57P03", "25P03"}  # lock or statement timeout, server going down
 _RECYCLE_AFTER_S = 1500
+MOST_PREPARED = 200
 
 
 class SqlError(Exception):
@@ -61,11 +62,14 @@ class _Connection:
 
     def run(self, sql: str, parameters: Mapping[str, Any]) -> list[Row]:
         try:
-            known = self._prepared.get(sql)
+            # The one used last is the last of the dict: a search has more forms than a backend should keep plans of.
+            known = self._prepared.pop(sql, None)
             if known is None:
+                if len(self._prepared) >= MOST_PREPARED:
+                    self._prepared.pop(next(iter(self._prepared)))[0].close()
                 statement = PreparedStatement(self._connection, sql)
                 known = statement, [column["name"] for column in statement.cols or ()]
-                self._prepared[sql] = known
+            self._prepared[sql] = known
             statement, names = known
             rows = statement.run(**parameters)
         except pg8000.exceptions.DatabaseError as error:

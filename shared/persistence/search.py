@@ -1,7 +1,7 @@
 """Reading the catalogue: lists by keyset, facets, suggestions, pages. A page is one statement, a text's first page two.
 
-A statement names only the filters that are asked for, so that the planner sees which index serves; there are few enough
-combinations to keep all of them prepared. Stock is asked when the page is made: what is held is not for sale (S13).
+A statement names only the filters that are asked for, so that the planner sees which index serves; those in use stay
+prepared. Stock is asked when the page is made: what is held is not for sale (S13).
 """
 
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ from shared.search.listing import (
     Suggestion,
     Total,
 )
-from shared.search.texts import Text, take_apart
+from shared.search.texts import MOST_PARTS, Text, take_apart
 
 # Counting stops here, and the total says so.
 COUNTED = 1000
@@ -38,6 +38,7 @@ MOST_CATEGORIES = 5000
 # Parts of one or two characters have no trigrams: they are looked for among so many popular products only.
 SCANNED = 10_000
 
+_DEAREST = 2**62
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -365,12 +366,10 @@ def _filters(search: Search) -> tuple[list[str], dict[str, Any]]:
     if search.brand is not None:
         conditions.append("p.brand_id = (select id from brands where slug = :brand::text)")
         parameters["brand"] = search.brand
-    if search.price_min is not None:
-        conditions.append(f"{price} >= :price_min::bigint")
-        parameters["price_min"] = search.price_min
-    if search.price_max is not None:
-        conditions.append(f"{price} <= :price_max::bigint")
-        parameters["price_max"] = search.price_max
+    if search.price_min is not None or search.price_max is not None:
+        conditions.append(f"{price} between :price_min::bigint and :price_max::bigint")
+        parameters["price_min"] = 0 if search.price_min is None else search.price_min
+        parameters["price_max"] = _DEAREST if search.price_max is None else search.price_max
     if search.in_stock:
         conditions.append(_IN_STOCK)
     return conditions, parameters
@@ -382,8 +381,9 @@ def _matches(text: Text, matching: Matching) -> tuple[list[str], dict[str, Any]]
     if matching is Matching.PREFIX:
         return [f"p.words @@ {_PREFIX_QUERY}"], {"head": text.head, "tail": text.tail}
     if matching is Matching.SUBSTRING:
-        names = [f"part{number}" for number in range(len(text.parts))]
-        return [f"p.search_text like {_contains(name)}" for name in names], dict(zip(names, text.parts, strict=True))
+        parts = [*text.parts, *[text.parts[-1]] * (MOST_PARTS - len(text.parts))]
+        names = [f"part{number}" for number in range(MOST_PARTS)]
+        return [f"p.search_text like {_contains(name)}" for name in names], dict(zip(names, parts, strict=True))
     return [], {}
 
 

@@ -8,7 +8,7 @@ import pytest
 from local.database import Address
 from shared.kernel.clock import SystemClock
 from shared.persistence.connecting import connector
-from shared.persistence.database import Database, Row
+from shared.persistence.database import MOST_PREPARED, Database, Row
 from shared.persistence.search import CatalogueReader
 from shared.search.listing import Search, Sort
 from shared.settings import DatabaseSettings
@@ -58,6 +58,18 @@ def test_a_page_costs_one_statement_whatever_is_on_it(
 
     assert counting.statements == statements
     assert counting.most_rows <= 101
+
+
+def test_a_connection_keeps_the_plans_of_what_is_in_use_only(counting: CountingDatabase) -> None:
+    for number in range(MOST_PREPARED + 50):
+        counting.call(f"select {number} as number, :x::int as x", x=number)
+        counting.call("select 'in use' as word")
+
+    kept = counting.call("select statement from pg_prepared_statements")
+
+    assert len(kept) == MOST_PREPARED
+    assert {"statement": "select 'in use' as word"} in kept
+    assert {"statement": "select 7 as number, $1::int as x"} not in kept
 
 
 @pytest.mark.parametrize("search", [Search(sort=Sort.PRICE_ASC), Search(text="lamp", sort=Sort.NEWEST)])
