@@ -28,7 +28,7 @@ def test_a_killed_server_comes_back_at_once_at_the_same_place(cloud: "RunningClo
 
     for name in servers:
         os.killpg(before[name]["pgid"], signal.SIGKILL)
-    settled = cloud.post("/_local/settle?timeout_s=30")
+    settled = cloud.post("/_local/settle?timeout_s=60")
 
     after = cloud.processes()
     assert (settled.status, settled.json["left"]) == (200, {})

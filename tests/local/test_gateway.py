@@ -222,21 +222,19 @@ def test_first_calls_at_once_start_one_process(cloud: "RunningCloud") -> None:
 
 
 def test_a_function_that_does_not_start_gives_503_and_the_reason(cloud: "RunningCloud") -> None:
-    (cloud.folder / "broken").touch()
-    os.kill(cloud.processes()["echo"]["pid"] or _started(cloud), signal.SIGTERM)
+    cloud.call("/v1/echo")
+    os.kill(cloud.processes()["echo"]["pid"], signal.SIGTERM)
     wait_for(lambda: cloud.processes()["echo"]["pid"] is None)
 
-    answer = cloud.call("/v1/echo")
-    (cloud.folder / "broken").unlink()
+    (cloud.folder / "broken").touch()
+    try:
+        answer = cloud.call("/v1/echo")
+    finally:
+        (cloud.folder / "broken").unlink()
 
     assert answer.status == 503
     assert "broken on request" in answer.json["detail"]
     assert cloud.call("/v1/echo").status == 200
-
-
-def _started(cloud: "RunningCloud") -> int:
-    cloud.call("/v1/echo")
-    return int(cloud.processes()["echo"]["pid"])
 
 
 def test_a_function_sees_its_own_secrets_and_a_login_of_its_own_role(cloud: "RunningCloud") -> None:
