@@ -49,7 +49,7 @@ select leaf, array_agg(name order by height desc) as names from trail group by l
 """
 
 _SIBLINGS = """
-select product_id, sku, price_minor, position from variants where product_id = any(:ids::uuid[])
+select product_id, sku, price_minor, position from variants where product_id = any(:ids::uuid[]) and active
 order by product_id, position, sku
 """
 
@@ -157,7 +157,7 @@ from (
                   where c.path = a.path or starts_with(c.path, a.path || '/')), '') as categories
     from products o
     join lateral (select string_agg(sku, ' ' order by position, sku) as skus, min(price_minor) as price_minor
-                  from variants where product_id = o.id) v on v.skus is not null
+                  from variants where product_id = o.id and active) v on v.skus is not null
     left join brands b on b.id = o.brand_id
     left join categories c on c.id = o.category_id
     where o.id = any(:ids::uuid[])

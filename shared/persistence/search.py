@@ -36,7 +36,7 @@ COUNTED = 1000
 FACETED = 20_000
 MOST_CATEGORIES = 5000
 # Parts of one or two characters have no trigrams: they are looked for among so many popular products only.
-SCANNED = 10_000
+SCANNED = 5_000
 
 _DEAREST = 2**62
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
