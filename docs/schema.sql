@@ -36,6 +36,7 @@ create table capture_attempts (
     order_id uuid not null,
     state text not null,
     requested_at timestamp with time zone not null,
+    looked_at timestamp with time zone not null,
     closed_at timestamp with time zone,
     capture_id text,
     refusal text,
@@ -46,7 +47,7 @@ create table capture_attempts (
 comment on column capture_attempts.id is 'also the PayPal-Request-Id of the capture call';
 CREATE UNIQUE INDEX capture_attempts_one_open ON public.capture_attempts USING btree (order_id) WHERE (state = ANY (ARRAY['requested'::text, 'pending'::text, 'completed'::text]));
 CREATE INDEX capture_attempts_order ON public.capture_attempts USING btree (order_id);
-CREATE INDEX capture_attempts_unanswered ON public.capture_attempts USING btree (requested_at) WHERE (state = 'requested'::text);
+CREATE INDEX capture_attempts_unanswered ON public.capture_attempts USING btree (looked_at) WHERE (state = 'requested'::text);
 grant insert, select, update on capture_attempts to vitrine_checkout;
 grant insert, select, update on capture_attempts to vitrine_payment_jobs;
 
@@ -305,11 +306,11 @@ create table payment_facts (
     recorded_at timestamp with time zone not null,
     source text not null,
     constraint payment_facts_pkey PRIMARY KEY (id),
-    constraint payment_facts_unique UNIQUE (provider, kind, object_id, status, update_time),
+    constraint payment_facts_unique UNIQUE NULLS NOT DISTINCT (provider, kind, object_id, status, update_time, capture_id),
     constraint payment_facts_kind_known CHECK ((kind = ANY (ARRAY['order'::text, 'capture'::text, 'refund'::text, 'dispute'::text]))),
     constraint payment_facts_source_known CHECK ((source = ANY (ARRAY['reply'::text, 'webhook'::text, 'poll'::text])))
 );
-comment on table payment_facts is 'append-only; captures and refunds leave update_time empty, orders and disputes fill it';
+comment on table payment_facts is 'append-only; captures and refunds leave update_time empty, orders and disputes fill it; a dispute about several captures is a fact of each';
 comment on column payment_facts.capture_id is 'of a refund or dispute: the capture it takes money from';
 comment on column payment_facts.ours is 'of a refund: our refund row, as PayPal gives its id back in custom_id';
 CREATE INDEX payment_facts_capture ON public.payment_facts USING btree (capture_id) WHERE (capture_id IS NOT NULL);
@@ -537,24 +538,34 @@ end $function$;
 grant execute on function allocate_stock_v1(uuid,text,timestamp with time zone) to vitrine_checkout;
 grant execute on function allocate_stock_v1(uuid,text,timestamp with time zone) to vitrine_payment_jobs;
 
-CREATE OR REPLACE FUNCTION public.await_approval_v1(p_scope text, p_route text, p_key text, p_token uuid, p_status integer, p_body text, p_order_id uuid, p_paypal_order_id text, p_approve_url text, p_published uuid[], p_now timestamp with time zone)
+CREATE OR REPLACE FUNCTION public.await_approval_v1(p_scope text, p_route text, p_key text, p_token uuid, p_status integer, p_body text, p_order_id uuid, p_order_status text, p_replaces text, p_paypal_order_id text, p_approve_url text, p_published uuid[], p_now timestamp with time zone)
  RETURNS jsonb
  LANGUAGE plpgsql
 AS $function$
+declare
+    locked orders;
 begin
     perform store_answer_v1(p_scope, p_route, p_key, p_token, p_status, p_body);
-    update orders set paypal_order_id = p_paypal_order_id, approve_url = p_approve_url, updated_at = p_now
-        where id = p_order_id and (paypal_order_id is null or paypal_order_id = p_paypal_order_id)
-            and (paypal_order_id, approve_url) is distinct from (p_paypal_order_id, p_approve_url);
+    select * into locked from orders where id = p_order_id for update;
+    if locked.status <> p_order_status or (locked.paypal_order_id is distinct from p_replaces
+            and locked.paypal_order_id is distinct from p_paypal_order_id) then
+        perform refuse_v1('OrderMoved', jsonb_build_object('status', locked.status));
+    end if;
+    if (locked.paypal_order_id, locked.approve_url) is distinct from (p_paypal_order_id, p_approve_url) then
+        update orders set paypal_order_id = p_paypal_order_id, approve_url = p_approve_url, updated_at = p_now
+            where id = p_order_id;
+    end if;
     update outbox set published_at = p_now where id = any (p_published) and published_at is null;
     return order_json_v1(p_order_id);
 end $function$;
-grant execute on function await_approval_v1(text,text,text,uuid,integer,text,uuid,text,text,uuid[],timestamp with time zone) to vitrine_checkout;
+grant execute on function await_approval_v1(text,text,text,uuid,integer,text,uuid,text,text,text,text,uuid[],timestamp with time zone) to vitrine_checkout;
 
 CREATE OR REPLACE FUNCTION public.cart_json_v1(p_id text)
  RETURNS jsonb
  LANGUAGE sql
  STABLE
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
 AS $function$
     select to_jsonb(c) || jsonb_build_object('lines', coalesce((
         select jsonb_agg(jsonb_build_object(
@@ -664,9 +675,11 @@ $function$;
 grant execute on function order_json_v1(uuid) to vitrine_checkout;
 grant execute on function order_json_v1(uuid) to vitrine_payment_jobs;
 
-CREATE OR REPLACE FUNCTION public.place_order_v1(p_scope text, p_route text, p_key text, p_token uuid, p_order jsonb, p_lines jsonb, p_event_id uuid, p_cancel_event_id uuid, p_now timestamp with time zone)
+CREATE OR REPLACE FUNCTION public.place_order_v1(p_scope text, p_route text, p_key text, p_token uuid, p_order jsonb, p_lines jsonb, p_event_id uuid, p_cancel_event_id uuid, p_actor text, p_now timestamp with time zone)
  RETURNS jsonb
  LANGUAGE plpgsql
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
 AS $function$
 declare
     fresh orders;
@@ -674,6 +687,7 @@ declare
     cart carts;
     changed jsonb;
     short jsonb;
+    placed jsonb;
 begin
     perform 1 from idempotency_keys where scope = p_scope and route = p_route and key = p_key and lease_token = p_token for update;
     if not found then
@@ -691,24 +705,32 @@ begin
         return jsonb_build_object('order', order_json_v1(open_order.id), 'placed', false);
     end if;
 
-    select jsonb_agg(jsonb_build_object('sku', l.sku, 'was', l.unit_price_minor, 'now', v.price_minor) order by l.sku) into changed
-        from jsonb_to_recordset(p_lines) as l (sku text collate "C", unit_price_minor bigint)
-        left join variants v on v.sku = l.sku and v.active
-        where v.price_minor is distinct from l.unit_price_minor or v.currency <> fresh.currency;
-    if changed is not null then
-        perform refuse_v1('PriceChanged', jsonb_build_object('lines', changed));
-    end if;
-
-    -- Unlocked and cheap: a sold-out flash sale is refused before anything is written.
-    select jsonb_agg(jsonb_build_object('sku', l.sku, 'wanted', l.quantity, 'available', coalesce(s.on_hand - s.held, 0))
-            order by l.sku) into short
-        from jsonb_to_recordset(p_lines) as l (sku text collate "C", location text collate "C", quantity integer)
-        left join stock_levels s on s.sku = l.sku and s.location = l.location
-        left join order_lines own on own.sku = l.sku and own.location = l.location and own.order_id = (
-            select o.id from orders o where o.cart_id = fresh.cart_id and o.status = 'pending_payment')
-        where coalesce(s.on_hand - s.held, 0) + coalesce(own.held, 0) < l.quantity;
+    -- Unlocked and cheap: a sold-out flash sale is refused before anything is written. What is no longer sold is not there.
+    select jsonb_agg(jsonb_build_object('sku', l.sku, 'wanted', l.quantity, 'available', l.available) order by l.sku)
+        into short
+        from (
+            select l.sku, l.quantity,
+                case when v.active and p.published_at is not null
+                    then coalesce(s.on_hand - s.held, 0) + coalesce(own.held, 0) else 0 end as available
+            from jsonb_to_recordset(p_lines) as l (sku text collate "C", location text collate "C", quantity integer)
+            left join variants v on v.sku = l.sku
+            left join products p on p.id = v.product_id
+            left join stock_levels s on s.sku = l.sku and s.location = l.location
+            left join order_lines own on own.sku = l.sku and own.location = l.location and own.order_id = (
+                select o.id from orders o where o.cart_id = fresh.cart_id and o.status = 'pending_payment')
+        ) l
+        where l.available < l.quantity;
     if short is not null then
         perform refuse_v1('OutOfStock', jsonb_build_object('lines', short));
+    end if;
+
+    select jsonb_agg(jsonb_build_object('sku', l.sku, 'was', l.unit_price_minor, 'now', v.price_minor) order by l.sku)
+        into changed
+        from jsonb_to_recordset(p_lines) as l (sku text collate "C", unit_price_minor bigint)
+        join variants v on v.sku = l.sku
+        where v.price_minor <> l.unit_price_minor or v.currency <> fresh.currency;
+    if changed is not null then
+        perform refuse_v1('PriceChanged', jsonb_build_object('lines', changed));
     end if;
 
     select * into open_order from orders
@@ -726,26 +748,34 @@ begin
                 select sku, location from order_lines where order_id = open_order.id
                 union select l.sku, l.location from jsonb_to_recordset(p_lines) as l (sku text collate "C", location text collate "C"))
             order by s.sku, s.location for update;
-        perform release_stock_v1(open_order.id, open_order.number, 'cancel', 'shop', 'cart placed again', p_now);
+        perform release_stock_v1(open_order.id, open_order.number, 'cancel', p_actor, 'cart placed again', p_now);
         update orders set status = 'cancelled', status_reason = 'replaced', updated_at = p_now where id = open_order.id;
         insert into outbox (id, destination, name, payload, created_at)
         values (p_cancel_event_id, 'topic:orders', 'order.cancelled',
             jsonb_build_object('order', order_json_v1(open_order.id)), p_now);
     end if;
 
-    insert into orders select fresh.*;
+    insert into orders (id, number, cart_id, cart_version, status, email, customer_id, client_network, currency,
+            subtotal_minor, discount_minor, shipping_minor, tax_minor, total_minor, shipping_address, shipping_option,
+            prices_include_tax, placed_at, hold_expires_at, updated_at)
+        values (fresh.id, fresh.number, fresh.cart_id, fresh.cart_version, 'pending_payment', fresh.email,
+            fresh.customer_id, fresh.client_network, fresh.currency, fresh.subtotal_minor, fresh.discount_minor,
+            fresh.shipping_minor, fresh.tax_minor, fresh.total_minor, fresh.shipping_address, fresh.shipping_option,
+            fresh.prices_include_tax, fresh.placed_at, fresh.hold_expires_at, p_now);
     insert into order_lines (order_id, sku, location, position, name, options, quantity, unit_price_minor, total_minor,
             tax_minor, tax_class, held)
         select fresh.id, l.sku, l.location, l.position, l.name, l.options, l.quantity, l.unit_price_minor, l.total_minor,
             l.tax_minor, l.tax_class, l.quantity
         from jsonb_to_recordset(p_lines) as l (sku text collate "C", location text collate "C", position integer, name text, options jsonb,
             quantity integer, unit_price_minor bigint, total_minor bigint, tax_minor bigint, tax_class text);
+    -- Nothing but the holds, which everybody wants, comes after this: their rows stay locked for the commit alone.
+    placed := order_json_v1(fresh.id);
     insert into outbox (id, destination, name, payload, created_at)
-        values (p_event_id, 'topic:orders', 'order.placed', jsonb_build_object('order', order_json_v1(fresh.id)), p_now);
-    perform hold_stock_v1(fresh.id, fresh.number, p_lines, 'buyer', 'checkout', p_now);
-    return jsonb_build_object('order', order_json_v1(fresh.id), 'placed', true);
+        values (p_event_id, 'topic:orders', 'order.placed', jsonb_build_object('order', placed), p_now);
+    perform hold_stock_v1(fresh.id, fresh.number, p_lines, p_actor, 'checkout', p_now);
+    return jsonb_build_object('order', placed, 'placed', true);
 end $function$;
-grant execute on function place_order_v1(text,text,text,uuid,jsonb,jsonb,uuid,uuid,timestamp with time zone) to vitrine_checkout;
+grant execute on function place_order_v1(text,text,text,uuid,jsonb,jsonb,uuid,uuid,text,timestamp with time zone) to vitrine_checkout;
 
 CREATE OR REPLACE FUNCTION public.product_words_v1(name text, brand text, categories text, description text)
  RETURNS tsvector

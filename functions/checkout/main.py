@@ -46,6 +46,7 @@ from shared.orders.order import (
     NotCancellable,
     NotPayable,
     Order,
+    OrderMoved,
     OrderNotFound,
     OrdersClosed,
     PaymentInProgress,
@@ -218,7 +219,7 @@ def change_buyer(call: Call[BuyerBody]) -> Reply:
 
 
 @api.put(
-    "/v1/carts/<cart_id>/lines/<sku>",
+    "/v1/carts/<cart_id>/lines/<path:sku>",
     body=LineBody,
     answers={200: CartView},
     errors=[CartNotFound, UnknownItem, CartVersionStale, CartFull],
@@ -231,7 +232,7 @@ def set_line(call: Call[LineBody]) -> Reply:
 
 
 @api.delete(
-    "/v1/carts/<cart_id>/lines/<sku>",
+    "/v1/carts/<cart_id>/lines/<path:sku>",
     answers={200: CartView},
     errors=[CartNotFound, CartVersionStale],
     if_match="optional",
@@ -283,6 +284,7 @@ def _admit(call: Call[Any], document: dict[str, Any]) -> None:
         OutOfStock,
         PriceChanged,
         PaymentInProgress,
+        OrderMoved,
         OrdersClosed,
         Invalid,
         Declined,
@@ -295,9 +297,7 @@ def place(call: Call[PlaceOrderBody]) -> Reply:
     """Freeze a cart into an order, hold its stock, and say where the buyer approves the payment."""
     body = call.body
     customer = call.principal.id if isinstance(call.principal, Customer) else None
-    command = placing.PlaceOrder(
-        body.cart_id, body.cart_version, parse_email(body.email), call.client_network, customer
-    )
+    command = placing.PlaceOrder(body.cart_id, body.cart_version, body.email, call.client_network, customer, call.actor)
     placed = placing.place_order(
         command,
         claim=_claim(call),
@@ -324,8 +324,16 @@ def _answering(call: Call[Any], status: int) -> Answering[Order]:
 
 def _order_of(call: Call[Any]) -> UUID:
     order_id = call.uuid("order_id")
-    require_order_token(call, order_id, token_keys())
+    _require_token(call, order_id)
     return order_id
+
+
+def _require_token(call: Call[Any], order_id: UUID) -> None:
+    """What is not the caller's is not there: the answer is the one of an order that does not exist."""
+    try:
+        require_order_token(call, order_id, token_keys())
+    except NotFound as error:
+        raise OrderNotFound from error
 
 
 @api.get("/v1/checkouts/<order_id>", answers={200: OrderView}, errors=[OrderNotFound], order_token=True)
@@ -337,7 +345,7 @@ def get_checkout(call: Call[None]) -> Reply:
 @api.post(
     "/v1/checkouts/<order_id>/capture",
     answers={200: OrderView},
-    errors=[OrderNotFound, NotApproved, PaymentRefused, PaymentInProgress],
+    errors=[OrderNotFound, NotApproved, PaymentRefused, PaymentInProgress, NotPayable],
     scope=lambda call: call.path["order_id"],
     order_token=True,
     admitting=lambda call: _order_of(call),
@@ -351,7 +359,7 @@ def capture(call: Call[None]) -> Reply:
 @api.post(
     "/v1/checkouts/<order_id>/retry-payment",
     answers={200: OrderView},
-    errors=[OrderNotFound, PaymentInProgress, NotPayable, Declined],
+    errors=[OrderNotFound, PaymentInProgress, NotPayable, OrderMoved, Declined],
     scope=lambda call: call.path["order_id"],
     order_token=True,
     admitting=lambda call: _order_of(call),
@@ -380,17 +388,18 @@ def retry_payment(call: Call[None]) -> Reply:
 )
 def cancel(call: Call[None]) -> Reply:
     """The buyer wants the order no longer: what it holds is free again, and its cart can be changed."""
-    expiring.cancel_order(_order_of(call), by="buyer", store=orders(), answering=_answering(call, 200))
+    order_id, answering = _order_of(call), _answering(call, 200)
+    expiring.cancel_order(order_id, reason="buyer", actor=call.actor, store=orders(), answering=answering)
     return Reply(200)
 
 
 @api.get("/v1/orders/<number>", answers={200: OrderView}, errors=[OrderNotFound], order_token=True)
 def get_order(call: Call[None]) -> Reply:
     """An order by its number; for whoever holds its token."""
-    order = orders().find_by_number(call.path["number"])
+    order = orders().find_by_number(call.path["number"].upper())
     if order is None:
         raise OrderNotFound
-    require_order_token(call, order.id, token_keys())
+    _require_token(call, order.id)
     return Reply(200, order_view(order))
 
 
@@ -444,7 +453,7 @@ def _follow(order_id: UUID, facts: Sequence[Fact]) -> None:
 @jobs.schedule("/jobs/payments/expire-orders")
 def expire_orders(call: Call[None]) -> Reply:
     """Let go of what was not paid in time."""
-    expiring.expire_orders(store=orders(), processor=paypal(), clock=clock, limit=_BATCH)
+    _finish_each(call, expiring.expire_order, orders().list_due(clock.now(), _BATCH))
     return Reply(204)
 
 
@@ -454,9 +463,9 @@ def sweep(call: Call[None]) -> Reply:
     IdempotencyKeys(database()).sweep(now=clock.now())
     applying.sweep_events(events=WebhookEvents(database()), clock=clock)
     now = clock.now()
-    _finish_each(call, capturing.resume_attempt, orders().list_unanswered_attempts(now - _AT_WORK, _BATCH))
-    _finish_each(call, refunding.finish_refund, orders().list_open_refunds(now - _AT_WORK, _BATCH))
-    _finish_each(call, capturing.look_again, orders().list_pending_captures(now - _PENDING_LOOK, _BATCH))
+    _finish_each(call, capturing.resume_attempt, orders().take_unanswered_attempts(now - _AT_WORK, _BATCH))
+    _finish_each(call, refunding.finish_refund, orders().take_open_refunds(now - _AT_WORK, _BATCH))
+    _finish_each(call, capturing.look_again, orders().take_pending_captures(now - _PENDING_LOOK, _BATCH))
     return Reply(204)
 
 
@@ -472,4 +481,6 @@ def _finish_each(call: Call[None], work: _Work, row_ids: Sequence[UUID]) -> None
         try:
             work(row_id, store=orders(), processor=paypal())
         except (Unavailable, NotFound) as error:
-            log.warning("sweep_left_a_row", error=type(error).__name__)
+            log.warning("row_left_open", error=type(error).__name__, row=row_id)
+        except Exception as error:  # noqa: BLE001 - a row that always fails must not stop all the others for good
+            log.error("row_failed", exc=error, row=row_id)

@@ -120,7 +120,7 @@ def list_levels(call: Call[None]) -> Reply:
     return Reply(200, LevelsPage(items=[level_view(level) for level in levels], next_cursor=cursor))
 
 
-@api.get("/v1/inventory/levels/<sku>", answers={200: LevelView}, errors=[UnknownSku], permission="stock:read")
+@api.get("/v1/inventory/levels/<path:sku>", answers={200: LevelView}, errors=[UnknownSku], permission="stock:read")
 def get_level(call: Call[None]) -> Reply:
     """One SKU's stock."""
     return Reply(200, level_view(stock().get_level(call.path["sku"])))
@@ -153,7 +153,7 @@ def list_holds(call: Call[None]) -> Reply:
     "/v1/inventory/adjustments",
     body=AdjustmentBody,
     answers={201: LevelView},
-    errors=[UnknownSku, BelowHeld, NothingChanges],
+    errors=[UnknownSku, BelowHeld, NothingChanges, Invalid],
     permission="stock:write",
 )
 def adjust(call: Call[AdjustmentBody]) -> Reply:

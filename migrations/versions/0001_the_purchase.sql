@@ -327,6 +327,7 @@ create table capture_attempts (
     order_id uuid not null,
     state text not null,
     requested_at timestamptz not null,
+    looked_at timestamptz not null,
     closed_at timestamptz,
     capture_id text,
     refusal text,
@@ -336,7 +337,7 @@ create table capture_attempts (
 comment on column capture_attempts.id is 'also the PayPal-Request-Id of the capture call';
 create unique index capture_attempts_one_open on capture_attempts (order_id)
     where state in ('requested', 'pending', 'completed');
-create index capture_attempts_unanswered on capture_attempts (requested_at) where state = 'requested';
+create index capture_attempts_unanswered on capture_attempts (looked_at) where state = 'requested';
 create index capture_attempts_order on capture_attempts (order_id);
 
 create table payment_facts (
@@ -357,9 +358,10 @@ create table payment_facts (
     source text not null,
     constraint payment_facts_kind_known check (kind in ('order', 'capture', 'refund', 'dispute')),
     constraint payment_facts_source_known check (source in ('reply', 'webhook', 'poll')),
-    constraint payment_facts_unique unique (provider, kind, object_id, status, update_time)
+    constraint payment_facts_unique unique nulls not distinct
+        (provider, kind, object_id, status, update_time, capture_id)
 );
-comment on table payment_facts is 'append-only; captures and refunds leave update_time empty, orders and disputes fill it';
+comment on table payment_facts is 'append-only; captures and refunds leave update_time empty, orders and disputes fill it; a dispute about several captures is a fact of each';
 comment on column payment_facts.capture_id is 'of a refund or dispute: the capture it takes money from';
 comment on column payment_facts.ours is 'of a refund: our refund row, as PayPal gives its id back in custom_id';
 create index payment_facts_order on payment_facts (order_id, id);

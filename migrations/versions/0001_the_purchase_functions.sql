@@ -1,4 +1,9 @@
 -- Steps that must be one round trip. A guard that fails raises VT001 with the error's name as message and its data as detail.
+--
+-- Where a handful of lines meets a whole catalogue, the function plans nested loops over keys and nothing else
+-- (`set enable_hashjoin = off set enable_mergejoin = off`): PostgreSQL believes that jsonb gives 100 rows, and of a young table
+-- anything, and would read every variant and stock level there is for a cart of three. `set plan_cache_mode =
+-- force_generic_plan` keeps these plans: planning them anew costs more than running them.
 
 create function refuse_v1(name text, data jsonb default '{}') returns void language plpgsql as $$
 begin
@@ -61,7 +66,9 @@ begin
 end $$;
 
 -- An order with its lines and refunds, as events freeze it and as the code reads it.
-create function order_json_v1(p_id uuid) returns jsonb language sql stable as $$
+create function order_json_v1(p_id uuid) returns jsonb language plpgsql stable
+set plan_cache_mode = force_generic_plan as $$
+begin return (
     select to_jsonb(o) || jsonb_build_object(
         'lines', (select coalesce(jsonb_agg(to_jsonb(l) - 'order_id' order by l.position), '[]')
                   from order_lines l where l.order_id = o.id),
@@ -69,11 +76,13 @@ create function order_json_v1(p_id uuid) returns jsonb language sql stable as $$
                     from refunds r where r.order_id = o.id),
         'attempt', (select to_jsonb(a) - 'order_id' from capture_attempts a
                     where a.order_id = o.id order by a.requested_at desc, a.id limit 1))
-    from orders o where o.id = p_id
-$$;
+    from orders o where o.id = p_id);
+end $$;
 
 -- A cart as it stands against today's catalogue and stock; what its own open order holds counts as available to it.
-create function cart_json_v1(p_id text) returns jsonb language sql stable as $$
+create function cart_json_v1(p_id text) returns jsonb language plpgsql stable
+set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan as $$
+begin return (
     select to_jsonb(c) || jsonb_build_object('lines', coalesce((
         select jsonb_agg(jsonb_build_object(
             'sku', l.sku, 'quantity', l.quantity, 'seen_price_minor', l.seen_price_minor, 'name', l.name,
@@ -88,14 +97,14 @@ create function cart_json_v1(p_id text) returns jsonb language sql stable as $$
         left join orders o on o.cart_id = c.id and o.status = 'pending_payment'
         left join order_lines own on own.order_id = o.id and own.sku = l.sku
         where l.cart_id = c.id), '[]'))
-    from carts c where c.id = p_id
-$$;
+    from carts c where c.id = p_id);
+end $$;
 
 -- First round trip of a checkout: the key is claimed, the cart quoted, an order of this cart version found.
 create function quote_checkout_v1(
     p_scope text, p_route text, p_key text, p_hash bytea, p_token uuid, p_now timestamptz, p_until timestamptz,
     p_cart_id text, p_cart_version integer
-) returns jsonb language plpgsql as $$
+) returns jsonb language plpgsql set plan_cache_mode = force_generic_plan as $$
 declare
     claim record;
 begin
@@ -168,14 +177,16 @@ end $$;
 -- where another request has placed this cart version already.
 create function place_order_v1(
     p_scope text, p_route text, p_key text, p_token uuid,
-    p_order jsonb, p_lines jsonb, p_event_id uuid, p_cancel_event_id uuid, p_now timestamptz
-) returns jsonb language plpgsql as $$
+    p_order jsonb, p_lines jsonb, p_event_id uuid, p_cancel_event_id uuid, p_actor text, p_now timestamptz
+) returns jsonb language plpgsql
+set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan as $$
 declare
     fresh orders;
     open_order orders;
     cart carts;
     changed jsonb;
     short jsonb;
+    placed jsonb;
 begin
     perform 1 from idempotency_keys where scope = p_scope and route = p_route and key = p_key and lease_token = p_token for update;
     if not found then
@@ -193,24 +204,32 @@ begin
         return jsonb_build_object('order', order_json_v1(open_order.id), 'placed', false);
     end if;
 
-    select jsonb_agg(jsonb_build_object('sku', l.sku, 'was', l.unit_price_minor, 'now', v.price_minor) order by l.sku) into changed
-        from jsonb_to_recordset(p_lines) as l (sku text collate "C", unit_price_minor bigint)
-        left join variants v on v.sku = l.sku and v.active
-        where v.price_minor is distinct from l.unit_price_minor or v.currency <> fresh.currency;
-    if changed is not null then
-        perform refuse_v1('PriceChanged', jsonb_build_object('lines', changed));
-    end if;
-
-    -- Unlocked and cheap: a sold-out flash sale is refused before anything is written.
-    select jsonb_agg(jsonb_build_object('sku', l.sku, 'wanted', l.quantity, 'available', coalesce(s.on_hand - s.held, 0))
-            order by l.sku) into short
-        from jsonb_to_recordset(p_lines) as l (sku text collate "C", location text collate "C", quantity integer)
-        left join stock_levels s on s.sku = l.sku and s.location = l.location
-        left join order_lines own on own.sku = l.sku and own.location = l.location and own.order_id = (
-            select o.id from orders o where o.cart_id = fresh.cart_id and o.status = 'pending_payment')
-        where coalesce(s.on_hand - s.held, 0) + coalesce(own.held, 0) < l.quantity;
+    -- Unlocked and cheap: a sold-out flash sale is refused before anything is written. What is no longer sold is not there.
+    select jsonb_agg(jsonb_build_object('sku', l.sku, 'wanted', l.quantity, 'available', l.available) order by l.sku)
+        into short
+        from (
+            select l.sku, l.quantity,
+                case when v.active and p.published_at is not null
+                    then coalesce(s.on_hand - s.held, 0) + coalesce(own.held, 0) else 0 end as available
+            from jsonb_to_recordset(p_lines) as l (sku text collate "C", location text collate "C", quantity integer)
+            left join variants v on v.sku = l.sku
+            left join products p on p.id = v.product_id
+            left join stock_levels s on s.sku = l.sku and s.location = l.location
+            left join order_lines own on own.sku = l.sku and own.location = l.location and own.order_id = (
+                select o.id from orders o where o.cart_id = fresh.cart_id and o.status = 'pending_payment')
+        ) l
+        where l.available < l.quantity;
     if short is not null then
         perform refuse_v1('OutOfStock', jsonb_build_object('lines', short));
+    end if;
+
+    select jsonb_agg(jsonb_build_object('sku', l.sku, 'was', l.unit_price_minor, 'now', v.price_minor) order by l.sku)
+        into changed
+        from jsonb_to_recordset(p_lines) as l (sku text collate "C", unit_price_minor bigint)
+        join variants v on v.sku = l.sku
+        where v.price_minor <> l.unit_price_minor or v.currency <> fresh.currency;
+    if changed is not null then
+        perform refuse_v1('PriceChanged', jsonb_build_object('lines', changed));
     end if;
 
     select * into open_order from orders
@@ -228,37 +247,55 @@ begin
                 select sku, location from order_lines where order_id = open_order.id
                 union select l.sku, l.location from jsonb_to_recordset(p_lines) as l (sku text collate "C", location text collate "C"))
             order by s.sku, s.location for update;
-        perform release_stock_v1(open_order.id, open_order.number, 'cancel', 'shop', 'cart placed again', p_now);
+        perform release_stock_v1(open_order.id, open_order.number, 'cancel', p_actor, 'cart placed again', p_now);
         update orders set status = 'cancelled', status_reason = 'replaced', updated_at = p_now where id = open_order.id;
         insert into outbox (id, destination, name, payload, created_at)
         values (p_cancel_event_id, 'topic:orders', 'order.cancelled',
             jsonb_build_object('order', order_json_v1(open_order.id)), p_now);
     end if;
 
-    insert into orders select fresh.*;
+    insert into orders (id, number, cart_id, cart_version, status, email, customer_id, client_network, currency,
+            subtotal_minor, discount_minor, shipping_minor, tax_minor, total_minor, shipping_address, shipping_option,
+            prices_include_tax, placed_at, hold_expires_at, updated_at)
+        values (fresh.id, fresh.number, fresh.cart_id, fresh.cart_version, 'pending_payment', fresh.email,
+            fresh.customer_id, fresh.client_network, fresh.currency, fresh.subtotal_minor, fresh.discount_minor,
+            fresh.shipping_minor, fresh.tax_minor, fresh.total_minor, fresh.shipping_address, fresh.shipping_option,
+            fresh.prices_include_tax, fresh.placed_at, fresh.hold_expires_at, p_now);
     insert into order_lines (order_id, sku, location, position, name, options, quantity, unit_price_minor, total_minor,
             tax_minor, tax_class, held)
         select fresh.id, l.sku, l.location, l.position, l.name, l.options, l.quantity, l.unit_price_minor, l.total_minor,
             l.tax_minor, l.tax_class, l.quantity
         from jsonb_to_recordset(p_lines) as l (sku text collate "C", location text collate "C", position integer, name text, options jsonb,
             quantity integer, unit_price_minor bigint, total_minor bigint, tax_minor bigint, tax_class text);
+    -- Nothing but the holds, which everybody wants, comes after this: their rows stay locked for the commit alone.
+    placed := order_json_v1(fresh.id);
     insert into outbox (id, destination, name, payload, created_at)
-        values (p_event_id, 'topic:orders', 'order.placed', jsonb_build_object('order', order_json_v1(fresh.id)), p_now);
-    perform hold_stock_v1(fresh.id, fresh.number, p_lines, 'buyer', 'checkout', p_now);
-    return jsonb_build_object('order', order_json_v1(fresh.id), 'placed', true);
+        values (p_event_id, 'topic:orders', 'order.placed', jsonb_build_object('order', placed), p_now);
+    perform hold_stock_v1(fresh.id, fresh.number, p_lines, p_actor, 'checkout', p_now);
+    return jsonb_build_object('order', placed, 'placed', true);
 end $$;
 
 -- Third round trip of a checkout: PayPal's order is written down and the answer stored; events that this request has
--- published meanwhile are marked in passing. Returns the order.
+-- published meanwhile are marked in passing. The answer was made from an order of that status with that PayPal order, so
+-- it is stored only while both are so: what was replaced or cancelled meanwhile is OrderMoved. Returns the order.
 create function await_approval_v1(
     p_scope text, p_route text, p_key text, p_token uuid, p_status integer, p_body text,
-    p_order_id uuid, p_paypal_order_id text, p_approve_url text, p_published uuid[], p_now timestamptz
+    p_order_id uuid, p_order_status text, p_replaces text, p_paypal_order_id text, p_approve_url text, p_published uuid[],
+    p_now timestamptz
 ) returns jsonb language plpgsql as $$
+declare
+    locked orders;
 begin
     perform store_answer_v1(p_scope, p_route, p_key, p_token, p_status, p_body);
-    update orders set paypal_order_id = p_paypal_order_id, approve_url = p_approve_url, updated_at = p_now
-        where id = p_order_id and (paypal_order_id is null or paypal_order_id = p_paypal_order_id)
-            and (paypal_order_id, approve_url) is distinct from (p_paypal_order_id, p_approve_url);
+    select * into locked from orders where id = p_order_id for update;
+    if locked.status <> p_order_status or (locked.paypal_order_id is distinct from p_replaces
+            and locked.paypal_order_id is distinct from p_paypal_order_id) then
+        perform refuse_v1('OrderMoved', jsonb_build_object('status', locked.status));
+    end if;
+    if (locked.paypal_order_id, locked.approve_url) is distinct from (p_paypal_order_id, p_approve_url) then
+        update orders set paypal_order_id = p_paypal_order_id, approve_url = p_approve_url, updated_at = p_now
+            where id = p_order_id;
+    end if;
     update outbox set published_at = p_now where id = any (p_published) and published_at is null;
     return order_json_v1(p_order_id);
 end $$;

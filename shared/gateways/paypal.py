@@ -83,7 +83,9 @@ class PayPal:
         self._origin.close()
 
     def open(self, request: PaymentRequest) -> Approval:
-        reply = self._send("POST", "/v2/checkout/orders", _order_of(request, self._prefix), request_id=request.order_id)
+        reply = self._send(
+            "POST", "/v2/checkout/orders", _order_of(request, self._prefix), request_id=request.request_id
+        )
         if not reply.done:
             log.error("paypal_order_refused", order_id=request.order_id, issue=reply.issue)
             raise Declined(reason=reply.issue)

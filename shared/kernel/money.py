@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from typing import Self
 
 # ISO 4217 minor units that are not two. Currencies that are not listed have two.
@@ -55,10 +55,6 @@ class Money:
 
     def __le__(self, other: "Money") -> bool:
         return self.minor <= self._same(other).minor
-
-    def rate(self, rate: Decimal) -> "Money":
-        """That share of the amount, rounded ROUND_HALF_UP to a minor unit (tax of a line)."""
-        return Money(int((Decimal(self.minor) * rate).quantize(Decimal(1), ROUND_HALF_UP)), self.currency)
 
     def allocate(self, weights: Sequence[int]) -> list["Money"]:
         """Split by weights with the largest remainder; the parts always sum to the whole. Ties go to the first."""

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from shared.kernel.errors import Conflict, Unavailable
 from shared.kernel.idempotency import Answering
-from shared.orders.order import Attempt, Order, OrderNotFound, PaymentInProgress
+from shared.orders.order import Attempt, NotPayable, Order, OrderNotFound, PaymentInProgress
 from shared.orders.settling import AttemptReply, Outcome, Wish
 from shared.payments.processor import Fact, Processor, Refused
 
@@ -67,8 +67,8 @@ def capture_order(
     """Ask PayPal whether the buyer has approved, and if so take the money.
 
     Idempotent: at most one attempt of an order is open at any time, and its id is the PayPal-Request-Id. Raises
-    NotApproved, PaymentRefused, PaymentInProgress, and Unavailable while PayPal has given no definite answer; the
-    attempt then stays open and its task goes on.
+    NotApproved, PaymentRefused, PaymentInProgress, NotPayable, and Unavailable while PayPal has given no definite
+    answer; the attempt then stays open and its task goes on.
     """
     order = store.get(order_id)
     if order.status == "pending_payment":
@@ -80,6 +80,8 @@ def capture_order(
         order = settled.order
     if order.status == "pending_payment":
         raise _why_unpaid(order)
+    if order.status in ("expired", "cancelled"):
+        raise NotPayable(status=order.status)
     if answering is not None:
         order = store.settle(order_id, answering=answering).order
     return order

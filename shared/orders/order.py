@@ -50,6 +50,11 @@ class Attempt:
     def is_open(self) -> bool:
         return self.state in OPEN_ATTEMPT
 
+    @property
+    def was_denied(self) -> bool:
+        """PayPal made a capture of it and denied that one: its order there is over, and cannot be approved again."""
+        return self.state == "refused" and self.capture_id is not None
+
 
 @dataclass(frozen=True, slots=True)
 class OrderRefund:
@@ -138,6 +143,12 @@ class PaymentInProgress(Conflict):
 
 class NotCancellable(Conflict):
     sentence = "This order can no longer be cancelled here."
+
+
+class OrderMoved(Conflict):
+    """While PayPal was asked, the order was replaced, cancelled or paid; asking again shows what it is now."""
+
+    sentence = "The order has changed meanwhile. Please look at it again."
 
 
 class NotPayable(Conflict):

@@ -7,8 +7,9 @@ The rest of the course is capturing (payment, and with it the allocation), settl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
-from uuid import UUID
+from uuid import UUID, uuid5
 
+from shared.accounts.email import parse_email
 from shared.cart.carts import Cart, CartChanged, CartNotFound
 from shared.inventory.stock import OutOfStock, ShortLine
 from shared.kernel.clock import Clock
@@ -16,20 +17,21 @@ from shared.kernel.errors import Declined, Field, Invalid
 from shared.kernel.idempotency import Answering, Claim
 from shared.kernel.ids import new_id, new_order_number
 from shared.orders.order import NotPayable, Order, OrderLine, OrdersClosed, PaymentInProgress, PriceChanged
-from shared.payments.processor import Approval, PaymentLine, PaymentRequest, Processor
+from shared.payments.processor import PaymentLine, PaymentRequest, Processor
 from shared.pricing.totals import Item, Place, price
 from shared.shop.settings import ShopSettings
 
 
 @dataclass(frozen=True, slots=True)
 class PlaceOrder:
-    """`client_network` is the buyer's /24 or /64; `email` overwrites the cart's."""
+    """`client_network` is the buyer's /24 or /64; `email`, as typed, overwrites the cart's; `actor` is who buys."""
 
     cart_id: str
     cart_version: int
     email: str
     client_network: str
     customer_id: UUID | None = None
+    actor: str = "buyer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class Store(Protocol):
         """Claims the key on the way. Raises AlreadyAnswered, InFlight, KeyReused."""
         ...
 
-    def place(self, draft: Order, claim: Claim) -> Placed:
+    def place(self, draft: Order, claim: Claim, *, actor: str) -> Placed:
         """Order, lines, holds, movements and event, in one transaction that replaces an open order of the cart.
 
         Locks key, cart, open order, stock by (sku, location). Raises CartChanged, PriceChanged, OutOfStock,
@@ -62,12 +64,15 @@ class Store(Protocol):
         """
         ...
 
-    def await_approval(self, order: Order, answering: Answering[Order]) -> Order:
-        """Write down PayPal's order and the answer. Raises LeaseLost."""
+    def await_approval(self, order: Order, answering: Answering[Order], *, replaces: str | None) -> Order:
+        """Write down PayPal's order and the answer; `replaces` is the id of the one that the order had before.
+
+        Raises OrderMoved where the order is no longer what the answer says, LeaseLost.
+        """
         ...
 
     def give_up(self, order_id: UUID, reason: str) -> Order:
-        """Cancel an order that PayPal will not take, and free its stock."""
+        """Cancel an order that PayPal will not take, and free its stock, unless another request has opened it there."""
         ...
 
 
@@ -91,13 +96,14 @@ def place_order(
     """
     quote = store.quote(command.cart_id, command.cart_version, claim)
     if quote.order is None:
-        placed = store.place(_freeze(command, quote, clock), claim)  # validation: guarded holds, order, event, at once
+        draft = _freeze(command, quote, clock)
+        placed = store.place(draft, claim, actor=command.actor)  # validation: guarded holds, order, event, at once
     else:
         placed = Placed(quote.order, is_new=False)
     order = placed.order
     if order.status == "pending_payment" and order.paypal_order_id is None:
-        order = _opened(order, _open(order, return_url(order), cancel_url(order), store, processor))
-    order = store.await_approval(order, answering(201 if placed.is_new else 200))
+        order = _open(order, order.id, return_url(order), cancel_url(order), store, processor)
+    order = store.await_approval(order, answering(201 if placed.is_new else 200), replaces=placed.order.paypal_order_id)
     return Placed(order, placed.is_new)
 
 
@@ -110,34 +116,39 @@ def reopen_payment(
     store: Store,
     processor: Processor,
 ) -> Order:
-    """Where the buyer of an order that still waits for its money approves it; PayPal's order is the same one.
+    """Where the buyer of an order that still waits for its money approves it.
 
-    Raises PaymentInProgress, NotPayable, Declined, Unavailable.
+    PayPal's order is the same one as long as it can be approved. One whose capture was denied is used up: then a new
+    one is opened, under a request id that this denial alone gives. Raises PaymentInProgress, NotPayable, OrderMoved,
+    Declined, Unavailable.
     """
     if order.status != "pending_payment":
         raise NotPayable(status=order.status)
     if order.attempt is not None and order.attempt.is_open:
         raise PaymentInProgress
-    if order.paypal_order_id is None:
-        order = _opened(order, _open(order, return_url, cancel_url, store, processor))
-    return store.await_approval(order, answering)
+    before = order.paypal_order_id
+    if order.attempt is not None and order.attempt.was_denied:
+        order = _open(order, uuid5(order.id, str(order.attempt.id)), return_url, cancel_url, store, processor)
+    elif before is None:
+        order = _open(order, order.id, return_url, cancel_url, store, processor)
+    return store.await_approval(order, answering, replaces=before)
 
 
-def _open(order: Order, return_url: str, cancel_url: str, store: Store, processor: Processor) -> Approval:
+def _open(
+    order: Order, request_id: UUID, return_url: str, cancel_url: str, store: Store, processor: Processor
+) -> Order:
     try:
-        return processor.open(payment_request(order, return_url, cancel_url))
+        approval = processor.open(payment_request(order, request_id, return_url, cancel_url))
     except Declined:
         store.give_up(order.id, "refused_by_paypal")
         raise
-
-
-def _opened(order: Order, approval: Approval) -> Order:
     return replace(order, paypal_order_id=approval.paypal_order_id, approve_url=approval.approve_url)
 
 
-def payment_request(order: Order, return_url: str, cancel_url: str) -> PaymentRequest:
-    """The frozen order as PayPal is asked to collect it; the request id is the order's id."""
+def payment_request(order: Order, request_id: UUID, return_url: str, cancel_url: str) -> PaymentRequest:
+    """The frozen order as PayPal is asked to collect it."""
     return PaymentRequest(
+        request_id=request_id,
         order_id=order.id,
         number=order.number,
         currency=order.currency,
@@ -180,7 +191,7 @@ def _freeze(command: PlaceOrder, quote: Quote, clock: Clock) -> Order:
         status="pending_payment",
         status_reason=None,
         resume_status=None,
-        email=command.email,
+        email=parse_email(command.email),
         customer_id=command.customer_id,
         client_network=command.client_network,
         currency=totals.currency,

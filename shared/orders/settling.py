@@ -52,6 +52,7 @@ class Wish:
 
     to: Literal["expired", "cancelled"]
     reason: str | None = None
+    actor: str = "shop"
 
 
 @dataclass(slots=True)
@@ -65,6 +66,7 @@ class Outcome:
     refunds: list[OrderRefund] = field(default_factory=list)
     new_refunds: list[OrderRefund] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
+    actor: str = "shop"
 
     def change(self, **values: object) -> None:
         self.order = replace(self.order, **values)  # type: ignore[arg-type]  # names are those of Order
@@ -80,10 +82,10 @@ def settle(
     outcome = Outcome(situation.order)
     ledger = situation.ledger
     outcome.change(
-        captured_minor=ledger.captured_minor,
+        captured_minor=ledger.captured_minor(situation.order.currency),
         refunded_minor=ledger.refunded_minor,
         reversed_minor=ledger.reversed_minor,
-        pending_minor=ledger.pending_minor,
+        pending_minor=ledger.pending_minor(situation.order.currency),
         disputed=bool(ledger.open_disputes),
     )
     attempts = _close_attempts(situation, outcome, now, reply)
@@ -157,8 +159,8 @@ def _open_attempt(situation: Situation, outcome: Outcome, attempts: Sequence[Att
     waits = order.status == "pending_payment" and order.holds_its_stock and outcome.stock is None
     if not waits or any(attempt.is_open for attempt in attempts) or len(used) >= MAX_ATTEMPTS:
         return
-    if situation.ledger.approvals <= len(used):
-        return
+    if situation.ledger.approvals <= len(attempts):
+        return  # every attempt has used up an approval, also one that PayPal no longer knew of
     outcome.new_attempt = Attempt(new_id(), "requested", now)
     if now < order.hold_expires_at:
         outcome.change(hold_expires_at=now + _AFTER_APPROVAL)
@@ -227,7 +229,7 @@ def _pay_late(situation: Situation, outcome: Outcome, capture: Capture, now: dat
     if situation.cart_is_taken or not situation.stock_is_there or not _matches(outcome.order, capture):
         return
     # Where one capture went back, or is on its way, the order stays expired for good.
-    if outcome.order.refunds or situation.ledger.given_back_of(capture.id):
+    if outcome.order.refunds or capture.status != "COMPLETED" or situation.ledger.is_going_back(capture.id):
         return
     outcome.move("paid")
     outcome.change(bound_capture_id=capture.id, paid_at=now, late=True)
@@ -250,7 +252,7 @@ def _follow_outside(situation: Situation, outcome: Outcome) -> None:
         for refund in ledger.refunds
         if refund.capture_id == order.bound_capture_id and refund.status == "COMPLETED" and refund.ours not in ours
     )
-    troubled = left > 0 or order.disputed
+    troubled = left > 0 or order.disputed or bool(ledger.lost_disputes) or _is_unexplained(order, ledger)
     if troubled and order.status in ("paid", "fulfilling") and not order.has_handed_over:
         outcome.change(resume_status=order.status)
         outcome.move("on_hold", "outside")
@@ -259,6 +261,20 @@ def _follow_outside(situation: Situation, outcome: Outcome) -> None:
         status: Status = "fulfilling" if order.resume_status == "fulfilling" else "paid"
         outcome.move(status)
         outcome.change(resume_status=None)
+
+
+def _is_unexplained(order: Order, ledger: Ledger) -> bool:
+    """PayPal calls the order's capture refunded, and no refund that we know of, or have asked for, says why."""
+    capture = next(known for known in ledger.captures if known.id == order.bound_capture_id)
+    asked = sum(
+        refund.amount_minor
+        for refund in order.refunds
+        if refund.capture_id == capture.id and refund.state in ("requested", "pending")
+    )
+    explained = ledger.given_back_of(capture.id) + asked
+    if capture.status == "REFUNDED":
+        return explained < (capture.amount_minor or 0)
+    return capture.status == "PARTIALLY_REFUNDED" and explained == 0
 
 
 # Refunds ------------------------------------------------------------------------------------------
@@ -283,13 +299,13 @@ def _follow_refunds(situation: Situation, outcome: Outcome) -> None:
 def _give_back_strays(situation: Situation, outcome: Outcome) -> None:
     """Every completed capture that is not the order's own goes back in full, once (DESIGN.md rule 8)."""
     order, ledger = outcome.order, situation.ledger
-    asked = {refund.capture_id for refund in order.refunds}
+    asked = {refund.capture_id for refund in order.refunds if refund.kind != "staff"}
     for capture in ledger.captures:
         if not capture.is_completed or capture.id == order.bound_capture_id or capture.id in asked:
             continue
         if capture.amount_minor is None or capture.currency is None:
             continue
-        left = capture.amount_minor - ledger.given_back_of(capture.id)
+        left = capture.amount_minor - ledger.given_back_of(capture.id) - _being_given_back(order, capture)
         if left <= 0:
             continue
         kind: Literal["duplicate", "late"] = "late" if order.bound_capture_id is None else "duplicate"
@@ -298,6 +314,15 @@ def _give_back_strays(situation: Situation, outcome: Outcome) -> None:
         )
         outcome.new_refunds.append(OrderRefund(new_id(), capture.id, kind, left, capture.currency, reason, "requested"))
         outcome.events.append("payment.returned")
+
+
+def _being_given_back(order: Order, capture: Capture) -> int:
+    """What staff have asked PayPal to give back of it, and PayPal has not done yet."""
+    return sum(
+        refund.amount_minor
+        for refund in order.refunds
+        if refund.capture_id == capture.id and refund.kind == "staff" and refund.state in ("requested", "pending")
+    )
 
 
 # Wishes -------------------------------------------------------------------------------------------
@@ -311,6 +336,7 @@ def _grant(wish: Wish, outcome: Outcome, attempts: Sequence[Attempt], now: datet
         return
     if wish.to == "expired" and now < order.hold_expires_at:
         return
+    outcome.actor = wish.actor
     outcome.move(wish.to, wish.reason)
     outcome.stock = "expire" if wish.to == "expired" else "cancel"
     outcome.events.append(f"order.{wish.to}")

@@ -73,7 +73,10 @@ def apply_event(
     subject = find_subject(event)
     if subject is None:
         verdict = Verdict("ignored", "of no concern")
-    elif events.is_in_ledger(subject.kind, subject.id, subject.status, subject.update_time):
+    # A dispute may be about several orders, and one of them may not have heard of it yet.
+    elif subject.kind != "dispute" and events.is_in_ledger(
+        subject.kind, subject.id, subject.status, subject.update_time
+    ):
         verdict = Verdict("applied", "known already")
     else:
         verdict = _apply(subject, processor, follow, invoice_prefix)

@@ -5,7 +5,7 @@ update time. Which came first, or twice, makes no difference: what counts is the
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -19,9 +19,9 @@ _CAPTURED = {"COMPLETED", "PARTIALLY_REFUNDED", "REFUNDED"}
 _REFUSED = {"DECLINED", "FAILED"}
 # PayPal Payments v2, refund status.
 _REFUND_COURSE = ("PENDING", "CANCELLED", "FAILED", "COMPLETED")
-# PayPal Customer Disputes v1: a dispute is over when it is RESOLVED, and the seller keeps the money unless the buyer
-# won.
+# PayPal Customer Disputes v1: a dispute is over when it is RESOLVED; these outcomes leave the money with the seller.
 _DISPUTE_OVER = "RESOLVED"
+_KEPT = ("RESOLVED_SELLER_FAVOUR", "RESOLVED_WITH_PAYOUT", "CANCELED_BY_BUYER", "DENIED")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,14 +139,14 @@ class Ledger:
     refunds: tuple[Refund, ...]
     approvals: int
     open_disputes: frozenset[str]
+    lost_disputes: frozenset[str]
 
-    @property
-    def captured_minor(self) -> int:
-        return sum(capture.amount_minor or 0 for capture in self.captures if capture.is_completed)
+    def captured_minor(self, currency: str) -> int:
+        """Sums are of the order's currency: what came in another one is no part of them."""
+        return sum(c.amount_minor or 0 for c in self.captures if c.is_completed and c.currency == currency)
 
-    @property
-    def pending_minor(self) -> int:
-        return sum(capture.amount_minor or 0 for capture in self.captures if capture.is_pending)
+    def pending_minor(self, currency: str) -> int:
+        return sum(c.amount_minor or 0 for c in self.captures if c.is_pending and c.currency == currency)
 
     @property
     def refunded_minor(self) -> int:
@@ -158,6 +158,10 @@ class Ledger:
 
     def given_back_of(self, capture_id: str) -> int:
         return sum(refund.amount_minor for refund in self._given_back() if refund.capture_id == capture_id)
+
+    def is_going_back(self, capture_id: str) -> bool:
+        """Whether any of it went back, or may still go."""
+        return any(r.capture_id == capture_id and r.status in ("PENDING", "COMPLETED") for r in self.refunds)
 
     def _given_back(self) -> list[Refund]:
         return [refund for refund in self.refunds if refund.status == "COMPLETED"]
@@ -189,33 +193,38 @@ def read(rows: Sequence[FactRow]) -> Ledger:
             for row in sorted(refunds.values(), key=lambda row: row.object_id)
         ),
         approvals=len(approvals),
-        open_disputes=frozenset(row.object_id for row in disputes.values() if not row.status.startswith(_DISPUTE_OVER)),
+        open_disputes=frozenset(row.object_id for row in disputes.values() if not _is_over(row)),
+        lost_disputes=frozenset(row.object_id for row in disputes.values() if _is_over(row) and not _is_kept(row)),
     )
 
 
 def _dispute_course(row: FactRow) -> tuple[bool, str]:
-    return row.status.startswith(_DISPUTE_OVER), row.update_time
+    return _is_over(row), row.update_time
+
+
+def _is_over(row: FactRow) -> bool:
+    return row.status.partition(":")[0] == _DISPUTE_OVER
+
+
+def _is_kept(row: FactRow) -> bool:
+    """Without a word on the outcome the money is not known to be ours."""
+    return row.status.partition(":")[2] in _KEPT
 
 
 def _further(known: FactRow | None, row: FactRow, course: tuple[str, ...]) -> FactRow:
     if known is None:
         return row
-    # What an earlier fact said of amount and kind stays said: a later one may be shorter.
     ahead, behind = (row, known) if _rank(row, course) > _rank(known, course) else (known, row)
-    if ahead.amount_minor is None or (behind.reversal and not ahead.reversal):
-        return FactRow(
-            kind=ahead.kind,
-            object_id=ahead.object_id,
-            status=ahead.status,
-            update_time=ahead.update_time,
-            capture_id=ahead.capture_id or behind.capture_id,
-            amount_minor=behind.amount_minor if ahead.amount_minor is None else ahead.amount_minor,
-            currency=ahead.currency or behind.currency,
-            reversal=ahead.reversal or behind.reversal,
-            ours=ahead.ours or behind.ours,
-            occurred_at=ahead.occurred_at or behind.occurred_at,
-        )
-    return ahead
+    # What any fact said of amount, capture and whose it is stays said: a later one may be shorter.
+    return replace(
+        ahead,
+        capture_id=ahead.capture_id or behind.capture_id,
+        amount_minor=behind.amount_minor if ahead.amount_minor is None else ahead.amount_minor,
+        currency=ahead.currency or behind.currency,
+        reversal=ahead.reversal or behind.reversal,
+        ours=ahead.ours or behind.ours,
+        occurred_at=ahead.occurred_at or behind.occurred_at,
+    )
 
 
 def _rank(row: FactRow, course: tuple[str, ...]) -> int:

@@ -27,9 +27,11 @@ class PaymentRequest:
     """A frozen order as the processor is asked to collect it.
 
     `tax_minor` is what is added to the lines, 0 where prices include it; subtotal - discount + shipping + tax = total.
-    `address` has the shape of DESIGN.md section 5: name, line1, line2, city, region, postal_code, country, phone.
+    `request_id` makes a repeat the same order. `address` has the shape of DESIGN.md section 5: name, line1, line2,
+    city, region, postal_code, country, phone.
     """
 
+    request_id: UUID
     order_id: UUID
     number: str
     currency: str
@@ -132,7 +134,7 @@ class Processor(Protocol):
     """Raises Unavailable wherever the outcome is not known."""
 
     def open(self, request: PaymentRequest) -> Approval:
-        """An order that waits for approval; the same `order_id` always gives the same one. Raises Declined."""
+        """An order that waits for approval; the same `request_id` always gives the same one. Raises Declined."""
         ...
 
     def capture(self, paypal_order_id: str, *, attempt_id: UUID) -> CaptureFact | Refused:

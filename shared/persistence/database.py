@@ -195,7 +195,7 @@ class Database:
     def call(self, sql: str, **parameters: Any) -> list[Row]:
         """One statement that is its own transaction: one round trip. Raises as `step` does.
 
-        It may run twice where a pooled connection breaks under it, so it reads, or does the same thing twice over.
+        It may run twice where a pooled connection breaks under it, so it reads, or is guarded against a second time.
         """
         return self._attempt(lambda connection: connection.run(sql, parameters))
 
@@ -209,8 +209,8 @@ class Database:
 
     def close(self) -> None:
         """Close what is idle, for programs that end."""
-        while self._idle:
-            self._idle.pop().close()
+        while (connection := self._pop_idle()) is not None:
+            connection.close()
 
     def _write_outbox(self, transaction: Transaction) -> None:
         messages = [*transaction.emitted, *transaction.left]
@@ -233,10 +233,12 @@ class Database:
             try:
                 result = work(connection)
             except SqlError as error:
-                if error.state in _STALE_PLAN and connection.answered == 0 and fresh:
-                    self._drop(connection)
-                    fresh -= 1
-                    continue
+                if error.state in _STALE_PLAN:
+                    self._drop(connection)  # its other plans may be as stale
+                    if connection.answered == 0 and fresh:
+                        fresh -= 1
+                        continue
+                    raise Unavailable from error
                 self._roll_back(connection)
                 if error.state in _AGAIN and again:
                     again -= 1
@@ -267,8 +269,7 @@ class Database:
         if not self._free.acquire(timeout=self._wait_s):
             raise Unavailable(retry_after_s=1)
         try:
-            while self._idle and not new:
-                connection = self._idle.pop()
+            while not new and (connection := self._pop_idle()) is not None:
                 if connection.stale_at > time.monotonic():
                     return connection, False
                 connection.close()
@@ -279,6 +280,12 @@ class Database:
         except BaseException:
             self._free.release()
             raise
+
+    def _pop_idle(self) -> _Connection | None:
+        try:
+            return self._idle.pop()
+        except IndexError:  # asked and taken in one step: between a look and a pop another thread may have had it
+            return None
 
     def _give_back(self, connection: _Connection) -> None:
         self._idle.append(connection)

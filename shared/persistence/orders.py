@@ -1,6 +1,7 @@
 """Orders in SQL: placed in three round trips, settled in one transaction under their lock."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -10,16 +11,17 @@ from shared.cart import carts
 from shared.inventory.stock import OutOfStock, ShortLine
 from shared.kernel.clock import Clock
 from shared.kernel.errors import ShopError
-from shared.kernel.idempotency import AlreadyAnswered, Answering, Claim, InFlight, KeyReused
+from shared.kernel.idempotency import Answering, Claim
 from shared.kernel.messages import Event
 from shared.orders import order as order_values
 from shared.orders.capturing import Settled, Source
-from shared.orders.order import Attempt, Order, OrderNotFound, OrderRefund, PaymentInProgress, PriceChanged
+from shared.orders.order import Attempt, Order, OrderMoved, OrderNotFound, OrderRefund, PaymentInProgress, PriceChanged
 from shared.orders.placing import Placed, Quote
 from shared.orders.settling import AttemptReply, Outcome, Wish, settle
 from shared.payments import ledger
 from shared.payments.processor import CaptureFact, Fact, OrderFact, RefundFact
-from shared.persistence.database import Database, Row, Transaction, as_json
+from shared.persistence.database import Database, Transaction, as_json
+from shared.persistence.idempotency import raise_unless_mine
 from shared.persistence.settling import apply_outcome, situation_from_json
 from shared.shop import settings as shop_values
 
@@ -30,6 +32,7 @@ GUARDS: Mapping[str, Callable[[Mapping[str, Any]], ShopError]] = {
     ),
     "PriceChanged": lambda data: PriceChanged(data["lines"]),
     "PaymentInProgress": lambda data: PaymentInProgress(**data),
+    "OrderMoved": lambda data: OrderMoved(**data),
 }
 
 _QUOTE = """
@@ -38,11 +41,12 @@ select quote_checkout_v1(:scope::text, :route::text, :key::text, :hash::bytea, :
 """
 _PLACE = """
 select place_order_v1(:scope::text, :route::text, :key::text, :token::uuid, :order::jsonb, :lines::jsonb,
-    :event_id::uuid, :cancel_event_id::uuid, :now::timestamptz) as placed
+    :event_id::uuid, :cancel_event_id::uuid, :actor::text, :now::timestamptz) as placed
 """
 _AWAIT_APPROVAL = """
 select await_approval_v1(:scope::text, :route::text, :key::text, :token::uuid, :status::int, :body::text,
-    :order_id::uuid, :paypal_order_id::text, :approve_url::text, :published::uuid[], :now::timestamptz) as placed
+    :order_id::uuid, :order_status::text, :replaces::text, :paypal_order_id::text, :approve_url::text,
+    :published::uuid[], :now::timestamptz) as placed
 """
 
 
@@ -74,14 +78,14 @@ class Orders:
             cart_id=cart_id,
             cart_version=cart_version,
         )[0]["quote"]
-        _must_be_mine(quote["claim"])
+        raise_unless_mine(quote["claim"])
         return Quote(
             cart=carts.from_json(quote["cart"]) if quote["cart"] else None,
             shop=shop_values.from_json(quote["settings"]),
             order=order_values.from_json(quote["order"]) if quote["order"] else None,
         )
 
-    def place(self, draft: Order, claim: Claim) -> Placed:
+    def place(self, draft: Order, claim: Claim, *, actor: str) -> Placed:
         columns = asdict(draft)
         lines = columns.pop("lines")
         for derived in ("refunds", "attempt"):
@@ -97,13 +101,14 @@ class Orders:
             lines=as_json(lines),
             event_id=event.id,
             cancel_event_id=cancelled.id,
+            actor=actor,
             now=self._clock.now(),
         )[0]["placed"]
         if placed["placed"]:
             self._database.announce([Event("orders", "order.placed", {"order": placed["order"]}, id=event.id)])
         return Placed(order_values.from_json(placed["order"]), placed["placed"])
 
-    def await_approval(self, order: Order, answering: Answering[Order]) -> Order:
+    def await_approval(self, order: Order, answering: Answering[Order], *, replaces: str | None) -> Order:
         claim = answering.claim
         stored = self._database.call(
             _AWAIT_APPROVAL,
@@ -114,6 +119,8 @@ class Orders:
             status=answering.status,
             body=answering.render(order),
             order_id=order.id,
+            order_status=order.status,
+            replaces=replaces,
             paypal_order_id=order.paypal_order_id,
             approve_url=order.approve_url,
             published=list(self._take_published()),
@@ -122,7 +129,9 @@ class Orders:
         return order_values.from_json(stored[0]["placed"])
 
     def give_up(self, order_id: UUID, reason: str) -> Order:
-        return self.settle(order_id, wish=Wish("cancelled", reason)).order
+        with suppress(OrderMoved):
+            self.settle(order_id, wish=Wish("cancelled", reason), require=_must_be_unopened)
+        return self.get(order_id)
 
     # Reading --------------------------------------------------------------------------------------
 
@@ -211,35 +220,46 @@ class Orders:
             limit=limit,
         )
 
-    def list_unanswered_attempts(self, before: datetime, limit: int) -> Sequence[UUID]:
+    # These three stamp what they give, so that whoever comes next, or a minute later, begins with other rows.
+
+    def take_unanswered_attempts(self, before: datetime, limit: int) -> Sequence[UUID]:
         return self._ids(
             """
-            select id from capture_attempts where state = 'requested' and requested_at <= :before::timestamptz
-            order by requested_at limit :limit::int
+            update capture_attempts set looked_at = :now::timestamptz where id in (
+                select id from capture_attempts where state = 'requested' and looked_at <= :before::timestamptz
+                order by looked_at limit :limit::int for update skip locked)
+            returning id
             """,
             before=before,
             limit=limit,
+            now=self._clock.now(),
         )
 
-    def list_open_refunds(self, before: datetime, limit: int) -> Sequence[UUID]:
+    def take_open_refunds(self, before: datetime, limit: int) -> Sequence[UUID]:
         return self._ids(
             """
-            select id from refunds where state in ('requested', 'pending') and updated_at <= :before::timestamptz
-            order by updated_at limit :limit::int
+            update refunds set updated_at = :now::timestamptz where id in (
+                select id from refunds where state in ('requested', 'pending') and updated_at <= :before::timestamptz
+                order by updated_at limit :limit::int for update skip locked)
+            returning id
             """,
             before=before,
             limit=limit,
+            now=self._clock.now(),
         )
 
-    def list_pending_captures(self, before: datetime, limit: int) -> Sequence[UUID]:
+    def take_pending_captures(self, before: datetime, limit: int) -> Sequence[UUID]:
         return self._ids(
             """
-            select id from orders where status = 'on_hold' and status_reason = 'capture_pending'
-                and updated_at <= :before::timestamptz
-            order by updated_at limit :limit::int
+            update orders set updated_at = :now::timestamptz where id in (
+                select id from orders where status = 'on_hold' and status_reason = 'capture_pending'
+                    and updated_at <= :before::timestamptz
+                order by updated_at limit :limit::int for update skip locked)
+            returning id
             """,
             before=before,
             limit=limit,
+            now=self._clock.now(),
         )
 
     def _ids(self, sql: str, **parameters: Any) -> list[UUID]:
@@ -291,10 +311,7 @@ class Orders:
         )
 
 
-def _must_be_mine(claim: Row) -> None:
-    if claim["state"] == "answered":
-        raise AlreadyAnswered(claim["answer_status"], claim["answer_body"])
-    if claim["state"] == "reused":
-        raise KeyReused
-    if claim["state"] == "in_flight":
-        raise InFlight
+def _must_be_unopened(outcome: Outcome) -> None:
+    """A losing duplicate never undoes the winner: what another request has opened at PayPal is its buyer's."""
+    if outcome.order.paypal_order_id is not None:
+        raise OrderMoved(status=outcome.order.status)

@@ -49,10 +49,10 @@ _STOCK = {
     "allocate": "select allocate_stock_v1(:id::uuid, :number::text, :now::timestamptz)",
     "take again": "select take_stock_again_v1(:id::uuid, :number::text, :now::timestamptz)",
     "expire": """
-        select release_stock_v1(:id::uuid, :number::text, 'expire', 'shop', 'not paid in time', :now::timestamptz)
+        select release_stock_v1(:id::uuid, :number::text, 'expire', :actor::text, 'not paid in time', :now::timestamptz)
         """,
     "cancel": """
-        select release_stock_v1(:id::uuid, :number::text, 'cancel', 'shop', 'cancelled', :now::timestamptz)
+        select release_stock_v1(:id::uuid, :number::text, 'cancel', :actor::text, 'cancelled', :now::timestamptz)
         """,
 }
 
@@ -75,9 +75,10 @@ def apply_outcome(tx: Transaction, before: Order, outcome: Outcome, now: datetim
     if order.status == "paid" and before.status != "paid":
         _empty_cart(tx, order, now)
     if outcome.stock is not None:
-        tx.rows(_STOCK[outcome.stock], id=order.id, number=order.number, now=now)
+        releases = {"actor": outcome.actor} if outcome.stock in ("expire", "cancel") else {}
+        tx.rows(_STOCK[outcome.stock], id=order.id, number=order.number, now=now, **releases)
     frozen = tx.one("select order_json_v1(:id::uuid) as frozen", id=order.id)["frozen"]
-    tx.emit(*(Event("orders", name, {"order": frozen}) for name in dict.fromkeys(outcome.events)))
+    tx.emit(*(Event("orders", name, {"order": frozen}) for name in outcome.events))
     return order_values.from_json(frozen)
 
 
@@ -85,8 +86,8 @@ def _open_attempt(tx: Transaction, order: Order, attempt: Attempt) -> None:
     """The row, and the task that finishes it if this request does not. The task's id is the attempt's."""
     tx.rows(
         """
-        insert into capture_attempts (id, order_id, state, requested_at)
-        values (:id::uuid, :order_id::uuid, 'requested', :at::timestamptz)
+        insert into capture_attempts (id, order_id, state, requested_at, looked_at)
+        values (:id::uuid, :order_id::uuid, 'requested', :at::timestamptz, :at::timestamptz)
         """,
         id=attempt.id,
         order_id=order.id,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from shared.inventory.stock import BelowHeld, Hold, Level, Movement, NothingChanges, UnknownSku
 from shared.kernel.clock import Clock
-from shared.kernel.errors import Field
+from shared.kernel.errors import Field, Invalid
 from shared.kernel.idempotency import Answering
 from shared.persistence.database import Database, Row, Transaction
 
@@ -12,6 +12,10 @@ _LEVEL = """
 select v.sku, 'main' as location, coalesce(s.on_hand, 0) as on_hand, coalesce(s.held, 0) as held
 from variants v left join stock_levels s on s.sku = v.sku and s.location = 'main'
 """
+
+
+# What a PostgreSQL integer holds, and a shop ever will.
+MOST_UNITS = 1_000_000_000
 
 
 class Stock:
@@ -115,6 +119,8 @@ class Stock:
         )
 
     def _change(self, tx: Transaction, level: Level, delta: int, kind: str, reason: str, actor: str) -> Level:
+        if level.on_hand + delta > MOST_UNITS:
+            raise Invalid([Field("/delta", f"No more than {MOST_UNITS} units of a SKU fit.")])
         if level.on_hand + delta < level.held:
             raise BelowHeld(level.sku, level.held, _orders_holding(tx, level.sku))
         tx.rows(

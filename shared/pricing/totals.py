@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 
-from shared.kernel.money import Money
 from shared.shop.settings import ShippingOption, ShopSettings
 
 
@@ -69,10 +68,10 @@ def price(
 
 
 def _tax(amount_minor: int, tax_class: str, shop: ShopSettings, to: Place | None) -> int:
+    """Rounded ROUND_HALF_UP to what can be charged in the shop's currency."""
     if to is None:
         return 0
     rate = shop.tax_rate(to.country, to.region, tax_class)
-    if not shop.prices_include_tax:
-        return Money(amount_minor, shop.currency).rate(rate).minor
-    contained = Decimal(amount_minor) * rate / (1 + rate)
-    return int(contained.quantize(Decimal(1), ROUND_HALF_UP))
+    exact = Decimal(amount_minor) * rate / (1 + rate if shop.prices_include_tax else 1)
+    step = shop.charge_step_minor
+    return int((exact / step).quantize(Decimal(1), ROUND_HALF_UP)) * step

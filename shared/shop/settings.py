@@ -58,6 +58,11 @@ class ShopSettings:
     version: int = 1
 
     @property
+    def charge_step_minor(self) -> int:
+        """What every amount must be a multiple of: PayPal takes no decimals of HUF and TWD, ISO 4217 has two."""
+        return 100 if self.currency in ("HUF", "TWD") else 1
+
+    @property
     def hold(self) -> timedelta:
         return timedelta(minutes=self.hold_minutes)
 

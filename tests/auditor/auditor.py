@@ -13,6 +13,7 @@ from contextlib import closing
 from decimal import Decimal
 from typing import Any
 from urllib.parse import unquote, urlsplit
+from uuid import uuid5
 
 import pg8000.native
 
@@ -144,7 +145,8 @@ class _Database:
             if row["kind"] == "refund" and row["status"] == "COMPLETED":
                 refunds[str(row["order_id"])][row["object_id"]] = row
         for order_id, order in self.orders.items():
-            captured = sum(row["amount_minor"] or 0 for row in captures[order_id].values())
+            own = [row for row in captures[order_id].values() if row["currency"] == order["currency"]]
+            captured = sum(row["amount_minor"] or 0 for row in own)
             given_back = sum(row["amount_minor"] for row in refunds[order_id].values())
             if captured != order["captured_minor"]:
                 yield f"order {order['number']}: facts say {captured} captured, it says {order['captured_minor']}"
@@ -202,7 +204,10 @@ def _captured_by(refund: Mapping[str, Any]) -> str:
 
 def _requests(database: _Database, requests: Sequence[Mapping[str, Any]]) -> Iterable[str]:
     """Every call that moves money carried the id of a row of ours."""
-    attempts = {str(row["id"]) for row in database.rows("select id from capture_attempts")}
+    tried = database.rows("select id, order_id from capture_attempts")
+    attempts = {str(row["id"]) for row in tried}
+    # After a denial PayPal's order is used up, and a new one is opened under an id that order and attempt give.
+    openings = {*database.orders, *(str(uuid5(row["order_id"], str(row["id"]))) for row in tried)}
     refunds = {str(row["id"]) for row in database.rows("select id from refunds")}
     for request in requests:
         request_id = {name.lower(): value for name, value in request["headers"].items()}.get("paypal-request-id")
@@ -212,7 +217,7 @@ def _requests(database: _Database, requests: Sequence[Mapping[str, Any]]) -> Ite
             yield f"a capture was asked for under {request_id}, which is no attempt"
         if request["path"].endswith("/refund") and request_id not in refunds:
             yield f"a refund was asked for under {request_id}, which is no refund of ours"
-        if request["path"] == "/v2/checkout/orders" and request_id not in database.orders:
+        if request["path"] == "/v2/checkout/orders" and request_id not in openings:
             yield f"an order was opened at PayPal under {request_id}, which is no order"
 
 

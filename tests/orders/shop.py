@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 from shared.kernel.clock import SystemClock
-from shared.kernel.errors import ShopError, Unavailable
+from shared.kernel.errors import Declined, ShopError, Unavailable
 from shared.kernel.idempotency import Answering, Claim
 from shared.kernel.money import Money
 from shared.orders import capturing, expiring, placing
@@ -74,14 +74,17 @@ class ScriptedPayPal:
         self.lost_answers = 0
         self.while_away: Callable[[], None] = lambda: None
         self.away = False
+        self.refuses = False
         self._of_request: dict[UUID, CaptureFact | RefundFact | Refused] = {}
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
 
     def open(self, request: PaymentRequest) -> Approval:
         self._answer_or_not("open", str(request.order_id))
+        if self.refuses:
+            raise Declined(reason="CURRENCY_NOT_SUPPORTED")
         with self._lock:
-            known = next((k for k, r in self.requests.items() if r.order_id == request.order_id), None)
+            known = next((k for k, r in self.requests.items() if r.request_id == request.request_id), None)
             paypal_order_id = known or f"PPORDER{uuid4().hex[:10].upper()}"
             self.requests[paypal_order_id] = request
             self.statuses.setdefault(paypal_order_id, ("CREATED", self._moment()))
@@ -203,6 +206,7 @@ class Shop:
     def __init__(self, url: str, *, pool_size: int = 8) -> None:
         self.clock = MovingClock()
         self.paypal = ScriptedPayPal()
+        self.email = "ada@example.com"
         self.database = Database(
             connector(DatabaseSettings("url", pool_size, url), application="tests"),
             size=pool_size,
@@ -287,7 +291,7 @@ class Shop:
         version = self.carts.get(cart_id).cart.version if version is None else version
         claim = self.claim(cart_id, key or uuid4().hex)
         return placing.place_order(
-            placing.PlaceOrder(cart_id, version, "ada@example.com", "127.0.0.0/24"),
+            placing.PlaceOrder(cart_id, version, self.email, "127.0.0.0/24"),
             claim=claim,
             answering=lambda status: Answering(claim, status, lambda order: order.number),
             return_url=lambda order: "https://shop.example/return",
@@ -316,8 +320,33 @@ class Shop:
     def capture(self, order: Order) -> Order:
         return capturing.capture_order(order.id, store=self.orders, processor=self.paypal)
 
+    def retry(self, order: Order) -> Order:
+        claim = self.claim(str(order.id), uuid4().hex)
+        self.database.call(
+            """
+            select state from claim_key_v1(:scope::text, :route::text, :key::text, :hash::bytea, :token::uuid,
+                :at::timestamptz, :until::timestamptz)
+            """,
+            scope=claim.scope,
+            route=claim.route,
+            key=claim.key,
+            hash=claim.request_hash,
+            token=claim.token,
+            at=claim.at,
+            until=claim.until,
+        )
+        return placing.reopen_payment(
+            self.orders.get(order.id),
+            answering=Answering(claim, 200, lambda order: order.number),
+            return_url="https://shop.example/return",
+            cancel_url="https://shop.example/cancel",
+            store=self.orders,
+            processor=self.paypal,
+        )
+
     def expire(self) -> None:
-        expiring.expire_orders(store=self.orders, processor=self.paypal, clock=self.clock, limit=1000)
+        for order_id in self.orders.list_due(self.clock.now(), 1000):
+            expiring.expire_order(order_id, store=self.orders, processor=self.paypal)
 
     def events(self, order: Order) -> list[str]:
         return [

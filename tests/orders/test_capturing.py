@@ -8,8 +8,9 @@ from shared.kernel.errors import Unavailable
 from shared.kernel.money import Money
 from shared.orders import capturing, expiring, refunding
 from shared.orders.capturing import NotApproved, PaymentRefused
-from shared.orders.order import NotCancellable, Order, PaymentInProgress
+from shared.orders.order import NotCancellable, NotPayable, Order, PaymentInProgress
 from shared.orders.settling import Wish
+from shared.payments.processor import DisputeFact
 from tests.orders.shop import Shop, at_once
 
 
@@ -94,7 +95,7 @@ def test_while_an_attempt_is_open_nothing_else_happens_to_the_order(shop: Shop) 
 
     shop.expire()
     with pytest.raises(PaymentInProgress):
-        expiring.cancel_order(order.id, by="buyer", store=shop.orders)
+        expiring.cancel_order(order.id, reason="buyer", actor="buyer", store=shop.orders)
 
     assert shop.orders.get(order.id).status == "pending_payment"
     assert shop.level(lamp) == (5, 1)
@@ -319,8 +320,8 @@ def test_money_that_comes_after_expiry_goes_back_when_the_goods_are_gone(shop: S
 def test_a_cancelled_order_is_never_revived(shop: Shop) -> None:
     lamp = shop.make_stock("LAMP", 5)
     order = shop.order({lamp: 1})
-    expiring.cancel_order(order.id, by="buyer", store=shop.orders)
-    again = expiring.cancel_order(order.id, by="buyer", store=shop.orders)
+    expiring.cancel_order(order.id, reason="buyer", actor="buyer", store=shop.orders)
+    again = expiring.cancel_order(order.id, reason="buyer", actor="buyer", store=shop.orders)
 
     capture = shop.paypal.make_capture(order.paypal_order_id)
     after = capturing.follow_facts(order.id, [capture], source="webhook", store=shop.orders, processor=shop.paypal)
@@ -335,7 +336,7 @@ def test_a_paid_order_is_not_cancelled_by_this_way(shop: Shop) -> None:
     order = shop.paid_order({shop.make_stock("LAMP", 5): 1})
 
     with pytest.raises(NotCancellable):
-        expiring.cancel_order(order.id, by="buyer", store=shop.orders)
+        expiring.cancel_order(order.id, reason="buyer", actor="buyer", store=shop.orders)
 
     assert shop.orders.get(order.id).status == "paid"
 
@@ -344,7 +345,12 @@ def test_cancel_and_capture_at_once_end_in_one_of_both(shop: Shop) -> None:
     lamp = shop.make_stock("LAMP", 5)
     order = shop.approved_order({lamp: 1})
 
-    at_once([lambda: shop.capture(order), lambda: expiring.cancel_order(order.id, by="buyer", store=shop.orders)])
+    at_once(
+        [
+            lambda: shop.capture(order),
+            lambda: expiring.cancel_order(order.id, reason="buyer", actor="buyer", store=shop.orders),
+        ]
+    )
 
     ended = shop.orders.get(order.id)
     captured = len(shop.paypal.captures)
@@ -358,3 +364,95 @@ def test_settling_again_changes_nothing(shop: Shop) -> None:
 
     assert again == order
     assert shop.events(order) == ["order.placed", "order.paid"]
+
+
+def test_an_approval_that_was_taken_back_is_asked_for_once_and_the_order_expires(shop: Shop) -> None:
+    """PayPal no longer knows of it at the capture: the approval is used up all the same."""
+    lamp = shop.make_stock("LAMP", 5)
+    order = shop.approved_order({lamp: 1})
+    seen = shop.paypal.find_order(order.paypal_order_id or "")
+    assert seen is not None
+    shop.paypal.statuses[seen.id] = ("CREATED", "later")
+
+    capturing.follow_facts(order.id, [seen], source="webhook", store=shop.orders, processor=shop.paypal)
+    shop.clock.advance(minutes=16)
+    shop.expire()
+
+    assert shop.paypal.called("capture") == 1
+    assert shop.orders.get(order.id).status == "expired"
+    assert shop.level(lamp) == (5, 0)
+    assert shop.events(order) == ["order.placed", "order.expired"]
+
+
+def test_a_denied_payment_can_be_made_again_through_a_new_order_at_paypal(shop: Shop) -> None:
+    """S39: what PayPal has denied is over there, so retrying opens another one, once."""
+    lamp = shop.make_stock("LAMP", 5)
+    order = shop.approved_order({lamp: 1})
+    shop.paypal.next_capture = "DECLINED"
+    with pytest.raises(PaymentRefused):
+        shop.capture(order)
+
+    first, again = shop.retry(order), shop.retry(order)
+    shop.paypal.next_capture = "COMPLETED"
+    shop.paypal.approve(first.paypal_order_id)
+    paid = shop.capture(order)
+
+    assert first.paypal_order_id == again.paypal_order_id != order.paypal_order_id
+    assert (paid.status, paid.paypal_order_id) == ("paid", first.paypal_order_id)
+    assert shop.level(lamp) == (5, 1)
+
+
+def test_an_order_that_is_over_is_not_captured(shop: Shop) -> None:
+    order = shop.approved_order({shop.make_stock("LAMP", 5): 1})
+    expiring.cancel_order(order.id, reason="buyer", actor="buyer", store=shop.orders)
+
+    with pytest.raises(NotPayable):
+        shop.capture(order)
+
+    assert shop.paypal.called("capture") == 0
+
+
+def test_two_second_captures_go_back_both_and_the_buyer_hears_of_both(shop: Shop) -> None:
+    order = shop.paid_order({shop.make_stock("LAMP", 5): 1})
+    strays = [shop.paypal.make_capture(order.paypal_order_id) for _ in range(2)]
+
+    settled = shop.orders.settle(order.id, facts=strays, source="webhook").order
+
+    assert sorted(refund.capture_id for refund in settled.refunds) == sorted(stray.id for stray in strays)
+    assert shop.events(order) == ["order.placed", "order.paid", "payment.returned", "payment.returned"]
+
+
+def test_one_dispute_about_two_orders_holds_both(shop: Shop) -> None:
+    orders = [shop.paid_order({shop.make_stock("LAMP", 5): 1}) for _ in range(2)]
+    ended = []
+    for order in orders:
+        dispute = DisputeFact("D-BOTH", "OPEN", None, (order.bound_capture_id or "",), None, "2026-11-22T10:00:00Z")
+        ended.append(shop.orders.settle(order.id, facts=[dispute], source="webhook").order)
+
+    assert [(order.status, order.status_reason) for order in ended] == [("on_hold", "outside")] * 2
+
+
+def test_rows_that_a_sweep_was_given_are_not_given_again_at_once(shop: Shop) -> None:
+    order = shop.approved_order({shop.make_stock("LAMP", 5): 1})
+    shop.paypal.lost_answers = 1
+    with pytest.raises(Unavailable):
+        shop.capture(order)
+    attempt = shop.orders.get(order.id).attempt
+    assert attempt is not None
+    shop.clock.advance(minutes=2)
+    before = shop.clock.now() - timedelta(minutes=1)
+
+    first, second = (shop.orders.take_unanswered_attempts(before, 1000) for _ in range(2))
+
+    assert (attempt.id in first, attempt.id in second) == (True, False)
+
+
+def test_who_cancels_stands_in_the_movement(shop: Shop) -> None:
+    lamp = shop.make_stock("LAMP", 5)
+    order = shop.order({lamp: 1})
+    expiring.cancel_order(order.id, reason="buyer", actor="customer:7", store=shop.orders)
+
+    moved = shop.database.call(
+        "select kind, actor from stock_movements where order_id = :id::uuid order by id", id=order.id
+    )
+    assert moved == [{"kind": "hold", "actor": "buyer"}, {"kind": "cancel", "actor": "customer:7"}]

@@ -127,6 +127,18 @@ STORIES: dict[str, list[Tell]] = {
         lambda f: f.dispute("RESOLVED", "RESOLVED_BUYER_FAVOUR", 2),
         lambda f: f.refund(1, f.order.total_minor, reversal=True),
     ],
+    "disputed and lost, and nothing said of the money": [
+        lambda f: f.approved(1),
+        lambda f: f.capture(1, "COMPLETED"),
+        lambda f: f.dispute("OPEN", None, 1),
+        lambda f: f.dispute("RESOLVED", "RESOLVED_BUYER_FAVOUR", 2),
+    ],
+    "refunded, and nothing said of the refund": [
+        lambda f: f.approved(1),
+        lambda f: f.capture(1, "COMPLETED"),
+        lambda f: f.capture(1, "REFUNDED"),
+    ],
+    "approved, and taken back": [lambda f: f.approved(1)],
     "another amount": [
         lambda f: f.approved(1),
         lambda f: replace(f.capture(1, "COMPLETED"), amount=Money(1, f.order.currency)),
@@ -209,6 +221,9 @@ def test_the_stories_end_where_design_says(shop: Shop) -> None:
         "disputed and won": ("paid", None),
         "disputed": ("on_hold", "outside"),
         "disputed and lost": ("on_hold", "outside"),
+        "disputed and lost, and nothing said of the money": ("on_hold", "outside"),
+        "refunded, and nothing said of the refund": ("on_hold", "outside"),
+        "approved, and taken back": ("pending_payment", None),
         "another amount": ("on_hold", "amount_mismatch"),
         "another amount, then the right one": ("paid", None),
     }

@@ -8,9 +8,10 @@ import pytest
 
 from shared.cart.carts import CartChanged
 from shared.inventory.stock import OutOfStock, ShortLine
-from shared.kernel.errors import Unavailable
+from shared.kernel.errors import Declined, Invalid, Unavailable
 from shared.kernel.idempotency import AlreadyAnswered, InFlight
-from shared.orders.order import PaymentInProgress, PriceChanged
+from shared.orders import placing
+from shared.orders.order import OrderMoved, PaymentInProgress, PriceChanged
 from tests.numbers import DEADLOCK_ROUNDS
 from tests.orders.shop import SHIPPING_MINOR, Shop, at_once
 
@@ -225,3 +226,77 @@ def test_hold_ends_fifteen_minutes_after_placing(shop: Shop) -> None:
     order = shop.order({shop.make_stock("LAMP", 1): 1})
 
     assert order.hold_expires_at - order.placed_at == timedelta(minutes=15)
+
+
+def test_a_losing_duplicate_does_not_cancel_what_the_winner_has_opened(shop: Shop) -> None:
+    """Rule 8."""
+    order = shop.order({shop.make_stock("LAMP", 5): 1})
+
+    shop.orders.give_up(order.id, "refused_by_paypal")
+
+    assert shop.orders.get(order.id).status == "pending_payment"
+
+
+def test_an_order_that_paypal_will_not_take_frees_its_stock(shop: Shop) -> None:
+    lamp = shop.make_stock("LAMP", 5)
+    cart = shop.make_cart({lamp: 1})
+    shop.paypal.refuses = True
+
+    with pytest.raises(Declined):
+        shop.place(cart)
+
+    assert shop.level(lamp) == (5, 0)
+    shop.paypal.refuses = False
+    assert shop.place(cart).status == "pending_payment"
+
+
+def test_an_answer_about_an_order_that_was_replaced_meanwhile_is_not_given(shop: Shop) -> None:
+    lamp = shop.make_stock("LAMP", 5)
+    cart = shop.make_cart({lamp: 1})
+    first_call = threading.Semaphore(1)
+
+    def place_again_meanwhile() -> None:
+        if first_call.acquire(blocking=False):
+            shop.carts.set_line(cart, lamp, 2)
+            shop.place(cart)
+
+    shop.paypal.while_away = place_again_meanwhile
+
+    with pytest.raises(OrderMoved):
+        shop.place(cart, version=2, key="slow")
+
+    assert shop.level(lamp) == (5, 2)
+
+
+def test_what_is_no_longer_sold_is_out_of_stock(shop: Shop) -> None:
+    lamp, chair = shop.make_stock("LAMP", 5), shop.make_stock("CHAIR", 5)
+    cart = shop.make_cart({lamp: 1, chair: 1})
+    quote = shop.orders.quote(cart, 3, shop.claim(cart, "looks"))
+    shop.database.call("update variants set active = false where sku = :sku::text", sku=lamp)
+    shop.database.call(
+        "update products set published_at = null where id = (select product_id from variants where sku = :s::text)",
+        s=chair,
+    )
+    claim = shop.claim(cart, "places")
+    shop.orders.quote(cart, 3, claim)
+    draft = placing._freeze(placing.PlaceOrder(cart, 3, "ada@example.com", "127.0.0.0/24"), quote, shop.clock)
+
+    with pytest.raises(OutOfStock) as refused:
+        shop.orders.place(draft, claim, actor="buyer")
+
+    assert sorted(refused.value.short, key=lambda line: line.sku) == sorted(
+        [ShortLine(chair, 1, 0), ShortLine(lamp, 1, 0)], key=lambda line: line.sku
+    )
+
+
+def test_a_bad_email_is_refused_after_the_key_was_claimed(shop: Shop) -> None:
+    """So that the refusal can be stored for the key, and another body under it is another request (rule 10)."""
+    cart = shop.make_cart({shop.make_stock("LAMP", 5): 1})
+    shop.email = "not an address"
+
+    with pytest.raises(Invalid) as refused:
+        shop.place(cart, key="once")
+
+    assert [field.pointer for field in refused.value.fields] == ["/email"]
+    with pytest.raises(InFlight):
+        shop.place(cart, key="once")

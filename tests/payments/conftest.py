@@ -137,8 +137,10 @@ def make_request(
 ) -> PaymentRequest:
     """`lines` are (unit price, quantity)."""
     subtotal_minor = sum(price * quantity for price, quantity in lines)
+    order_id = order_id or uuid4()
     return PaymentRequest(
-        order_id=order_id or uuid4(),
+        request_id=order_id,
+        order_id=order_id,
         # Accounts refuse an invoice number that was used before.
         number=uuid4().hex[:10].upper(),
         currency=currency,

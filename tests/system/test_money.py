@@ -53,7 +53,25 @@ def test_a_pending_capture_that_is_denied_lets_the_buyer_try_again(cloud: Cloud)
     assert _state(cloud, order) == ("pending_payment", None)
     assert cloud.level(lamp) == (5, 1)
     retry = cloud.call("POST", f"/v1/checkouts/{order['id']}/retry-payment", headers=cloud.token(order))
-    assert (retry.status, "approve_url" in retry.json) == (200, True)
+    assert retry.status == 200
+    assert retry.json["payment"]["paypal_order_id"] != order["payment"]["paypal_order_id"]
+    cloud.approve(retry.json)
+    assert cloud.capture(order).status == 200
+    assert _state(cloud, order) == ("paid", None)
+
+
+def test_an_approval_that_was_taken_back_is_asked_for_once(cloud: Cloud) -> None:
+    lamp = cloud.make_stock("LAMP", 5)
+    order = cloud.order({lamp: 1})
+    cloud.fault("webhooks", "lose", path="/v1/webhooks/paypal", count=1)
+    cloud.approve(order)
+    _tell(cloud, "CHECKOUT.PAYMENT-APPROVAL.REVERSED", order_id=order["payment"]["paypal_order_id"])
+    cloud.advance(20 * 60)
+    cloud.settle()
+
+    assert _state(cloud, order)[0] == "expired"
+    assert cloud.level(lamp) == (5, 0)
+    assert _captures(cloud, order) == []
 
 
 def test_a_declined_payment_can_be_approved_again_and_is_paid(cloud: Cloud) -> None:
