@@ -159,8 +159,12 @@ def install(requirements: Path, folder: Path) -> Path:
     """A fresh environment that holds what the file names, and nothing of ours."""
     venv.create(folder, with_pip=False)
     python = folder / "bin" / "python"
-    command = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--require-hashes", "--compile-bytecode"]
-    by_uv = subprocess.run([*command, "--python", str(python), "-r", str(requirements)], check=False)
+    command = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--require-hashes", "--python", str(python)]
+    by_uv = subprocess.run(
+        [*command, "-r", str(requirements)],
+        env={"UV_SYSTEM_CERTS": "1", "UV_HTTP_RETRIES": "1", **os.environ},
+        check=False,
+    )
     if by_uv.returncode != 0:  # an index that only pip knows
         subprocess.run([str(python), "-m", "ensurepip"], check=True, stdout=subprocess.DEVNULL)
         subprocess.run(

@@ -1,6 +1,7 @@
 """The whole shop as a process, and what a buyer, PayPal and an operator do with it over HTTP."""
 
 import http.client
+import io
 import json
 import os
 import signal
@@ -14,6 +15,14 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pg8000.native
+
+from shared.catalog.files import read_rows
+from shared.catalog.importing import Refusal, import_rows
+from shared.kernel.clock import SystemClock
+from shared.persistence.catalog import Catalogue
+from shared.persistence.connecting import connector
+from shared.persistence.database import Database
+from shared.settings import DatabaseSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 ADDRESS = {
@@ -185,11 +194,20 @@ class Cloud:
         """A product with one variant, put there as a merchant's import would; the SKU is this test's own."""
         own = f"{sku}-{uuid4().hex[:8]}"
         row = {"sku": own, "name": own, "price": f"{price_minor / 100:.2f}", "currency": "USD", "on_hand": on_hand}
-        file = self.folder / f"{own}.jsonl"
-        file.write_text(json.dumps(row) + "\n")
-        argv = [sys.executable, "-m", "functions.inventory.cli", "import", str(file), "--quiet"]
-        environment = {**os.environ, "DATABASE_URL": self.database_url}
-        subprocess.run(argv, cwd=ROOT, env=environment, check=True, capture_output=True)
+        refused: list[Refusal] = []
+        database = Database(
+            connector(DatabaseSettings("url", 1, self.database_url), application="merchant"),
+            size=1,
+            clock=SystemClock(),
+        )
+        try:
+            # In this process: an interpreter started for every product would be half of a test's time.
+            lines = read_rows(io.BufferedReader(io.BytesIO(json.dumps(row).encode())), "stock.jsonl")
+            catalogue = Catalogue(database, reason="a test's stock")
+            import_rows(lines, catalogue=catalogue, currency="USD", report=refused.append)
+        finally:
+            database.close()
+        assert refused == []
         return own
 
     def make_cart(self, quantities: dict[str, int]) -> Any:
