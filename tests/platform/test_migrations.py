@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pg8000.native
@@ -76,6 +77,14 @@ def test_a_migration_that_meets_a_held_lock_changes_nothing_and_the_next_one_hea
     assert healed == describe(postgres.template)
 
 
+@pytest.fixture(scope="module")
+def described(postgres: ScratchServer) -> Iterator[tuple[pg8000.native.Connection, str]]:
+    """A migrated database, and how it is described; who changes it rolls that back."""
+    connection = postgres.copy().connect()
+    yield connection, schema.describe(connection)
+    connection.close()
+
+
 @pytest.mark.parametrize(
     ("planted", "shows"),
     [
@@ -89,13 +98,15 @@ def test_a_migration_that_meets_a_held_lock_changes_nothing_and_the_next_one_hea
         ("alter table orders alter column late set default true", "late boolean not null default true"),
     ],
 )
-def test_the_description_of_a_schema_shows_what_was_changed(fresh_database: Address, planted: str, shows: str) -> None:
-    connection = fresh_database.connect()
-    before = schema.describe(connection)
+def test_the_description_of_a_schema_shows_what_was_changed(
+    described: tuple[pg8000.native.Connection, str], planted: str, shows: str
+) -> None:
+    connection, before = described
 
+    connection.run("begin")
     connection.run(planted)
     after = schema.describe(connection)
-    connection.close()
+    connection.run("rollback")
 
     changed = set(before.splitlines()) ^ set(after.splitlines())
     assert any(shows in line for line in changed), changed
