@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from benchmarks import goods
 from benchmarks.figures import Figure, Goal, compare
-from benchmarks.processes import FunctionProcess
+from benchmarks.processes import FunctionProcess, get
 from benchmarks.stage import SKUS, Stage
 
 CLIENTS = 16
@@ -23,6 +23,8 @@ def reads_by_key(stage: Stage) -> Iterator[Figure]:
     with stage.hello() as hello:
         for what, (name, path) in reads.items():
             with stage.function(name) as function:
+                for process, key in ((hello, "/"), (function, path)):
+                    process.answer(get(key))
                 for clients in (CLIENTS, 1):
                     floors, ours = [], []
                     _rate(hello, "/", clients, 0.5)

@@ -29,7 +29,7 @@ create temporary table made as
 insert into products (id, slug, group_key, name, description, price_minor, currency, published_at, created_at,
         updated_at, words, search_text)
     select id, 'lamp-' || n, sku, name, told, :price::bigint, 'USD', at, at, at,
-        product_words_v1(name, '', '', told, sku), fold_v1(name || ' ' || sku)
+        to_tsvector('public.shop', name), fold_v1(name || ' ' || sku)
     from made;
 insert into variants (sku, product_id, price_minor, currency, weight_g, updated_at)
     select sku, id, :price::bigint, 'USD', 1200, at from made;
@@ -41,10 +41,10 @@ drop table made;
 
 _CARTS = """
 insert into carts (id, currency, email, shipping_address, shipping_option, created_at, updated_at)
-    select md5(:batch::text || n), 'USD', 'ada@example.com', :address::jsonb, 'standard', now(), now()
+    select md5(:batch::text || '/' || n), 'USD', 'ada@example.com', :address::jsonb, 'standard', now(), now()
     from generate_series(1, :many::int) as n;
 insert into cart_lines (cart_id, sku, quantity, seen_price_minor, name, added_at)
-    select md5(:batch::text || n), 'S' || (:first::int + part * :each::int + floor(random() * :each::int)::int),
+    select md5(:batch::text || '/' || n), 'S' || (:first::int + part * :each::int + floor(random() * :each::int)::int),
         1 + part, :price::bigint, 'Brass lamp', now()
     from generate_series(1, :many::int) as n, generate_series(0, :lines::int - 1) as part;
 """
@@ -99,7 +99,7 @@ def make_carts_of(shop: Address, batch: str, many: int, *, sku: str, on_hand: in
 def _ids(shop: Address, batch: str, many: int) -> list[str]:
     connection = shop.connect()
     rows = connection.run(
-        "select md5(:batch::text || n) from generate_series(1, :many::int) as n", batch=batch, many=many
+        "select md5(:batch::text || '/' || n) from generate_series(1, :many::int) as n", batch=batch, many=many
     )
     connection.close()
     return [row[0] for row in rows]

@@ -38,7 +38,7 @@ insert into order_lines (order_id, sku, position, name, quantity, unit_price_min
         (lpad(to_hex(:id::bigint), 32, '0')::uuid, 'S' || (100000 + :c::int), 2, 'Brass lamp', 1, 1990, 1990, 144,
         'standard', 1);
 insert into outbox (id, destination, name, payload, created_at)
-    values (lpad(to_hex(:id::bigint), 32, '0')::uuid, 'topic:orders', 'order.placed', '{payload}', now());
+    values (lpad(to_hex(:id::bigint), 32, '0')::uuid, 'topic' || ':' || 'orders', 'order.placed', '{payload}', now());
 update stock_levels set held = held + 1
     where sku = 'S' || (100000 + :a::int) and location = 'main' and on_hand - held >= 1;
 update stock_levels set held = held + 1

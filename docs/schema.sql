@@ -541,6 +541,7 @@ grant execute on function allocate_stock_v1(uuid,text,timestamp with time zone) 
 CREATE OR REPLACE FUNCTION public.await_approval_v1(p_scope text, p_route text, p_key text, p_token uuid, p_status integer, p_body text, p_order_id uuid, p_order_status text, p_replaces text, p_paypal_order_id text, p_approve_url text, p_published uuid[], p_now timestamp with time zone)
  RETURNS jsonb
  LANGUAGE plpgsql
+ SET plan_cache_mode TO 'force_generic_plan'
 AS $function$
 declare
     locked orders;
@@ -562,11 +563,13 @@ grant execute on function await_approval_v1(text,text,text,uuid,integer,text,uui
 
 CREATE OR REPLACE FUNCTION public.cart_json_v1(p_id text)
  RETURNS jsonb
- LANGUAGE sql
+ LANGUAGE plpgsql
  STABLE
  SET enable_hashjoin TO 'off'
  SET enable_mergejoin TO 'off'
+ SET plan_cache_mode TO 'force_generic_plan'
 AS $function$
+begin return (
     select to_jsonb(c) || jsonb_build_object('lines', coalesce((
         select jsonb_agg(jsonb_build_object(
             'sku', l.sku, 'quantity', l.quantity, 'seen_price_minor', l.seen_price_minor, 'name', l.name,
@@ -581,8 +584,8 @@ AS $function$
         left join orders o on o.cart_id = c.id and o.status = 'pending_payment'
         left join order_lines own on own.order_id = o.id and own.sku = l.sku
         where l.cart_id = c.id), '[]'))
-    from carts c where c.id = p_id
-$function$;
+    from carts c where c.id = p_id);
+end $function$;
 grant execute on function cart_json_v1(text) to vitrine_checkout;
 
 CREATE OR REPLACE FUNCTION public.claim_key_v1(p_scope text, p_route text, p_key text, p_hash bytea, p_token uuid, p_now timestamp with time zone, p_until timestamp with time zone, OUT state text, OUT answer_status integer, OUT answer_body text)
@@ -660,9 +663,11 @@ grant execute on function hold_stock_v1(uuid,text,jsonb,text,text,timestamp with
 
 CREATE OR REPLACE FUNCTION public.order_json_v1(p_id uuid)
  RETURNS jsonb
- LANGUAGE sql
+ LANGUAGE plpgsql
  STABLE
+ SET plan_cache_mode TO 'force_generic_plan'
 AS $function$
+begin return (
     select to_jsonb(o) || jsonb_build_object(
         'lines', (select coalesce(jsonb_agg(to_jsonb(l) - 'order_id' order by l.position), '[]')
                   from order_lines l where l.order_id = o.id),
@@ -670,8 +675,8 @@ AS $function$
                     from refunds r where r.order_id = o.id),
         'attempt', (select to_jsonb(a) - 'order_id' from capture_attempts a
                     where a.order_id = o.id order by a.requested_at desc, a.id limit 1))
-    from orders o where o.id = p_id
-$function$;
+    from orders o where o.id = p_id);
+end $function$;
 grant execute on function order_json_v1(uuid) to vitrine_checkout;
 grant execute on function order_json_v1(uuid) to vitrine_payment_jobs;
 
@@ -680,6 +685,7 @@ CREATE OR REPLACE FUNCTION public.place_order_v1(p_scope text, p_route text, p_k
  LANGUAGE plpgsql
  SET enable_hashjoin TO 'off'
  SET enable_mergejoin TO 'off'
+ SET plan_cache_mode TO 'force_generic_plan'
 AS $function$
 declare
     fresh orders;
@@ -792,6 +798,7 @@ grant execute on function product_words_v1(text,text,text,text) to vitrine_inven
 CREATE OR REPLACE FUNCTION public.quote_checkout_v1(p_scope text, p_route text, p_key text, p_hash bytea, p_token uuid, p_now timestamp with time zone, p_until timestamp with time zone, p_cart_id text, p_cart_version integer)
  RETURNS jsonb
  LANGUAGE plpgsql
+ SET plan_cache_mode TO 'force_generic_plan'
 AS $function$
 declare
     claim record;

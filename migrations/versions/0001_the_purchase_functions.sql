@@ -282,7 +282,7 @@ create function await_approval_v1(
     p_scope text, p_route text, p_key text, p_token uuid, p_status integer, p_body text,
     p_order_id uuid, p_order_status text, p_replaces text, p_paypal_order_id text, p_approve_url text, p_published uuid[],
     p_now timestamptz
-) returns jsonb language plpgsql as $$
+) returns jsonb language plpgsql set plan_cache_mode = force_generic_plan as $$
 declare
     locked orders;
 begin
