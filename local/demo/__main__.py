@@ -4,6 +4,7 @@ Exit status: 0 the order is paid, 1 a step failed, 2 no shop runs.
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -33,6 +34,10 @@ def main(argv: list[str] | None = None) -> int:
     except NoShopRuns as reason:
         print(reason, file=sys.stderr)
         return NO_SHOP
+    except BrokenPipeError:
+        # Whoever read along has seen enough (`| head`); nothing more can be told, nor flushed at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return STEP_FAILED
     except StepFailed as reason:
         telling.failed(f"The purchase failed. {reason}")
         return STEP_FAILED

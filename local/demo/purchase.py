@@ -55,7 +55,7 @@ def _search(shop: Shop, telling: Telling, words: str | None) -> list[Document]:
     if not items:
         raise StepFailed(f"Nothing in stock is found by “{words}”.")
     number = f"{'' if page['total']['exact'] else 'more than '}{page['total']['value']:,}"
-    telling.say(f"“{words}” finds {number} in stock; the first is {items[0]['name']}")
+    telling.say(f"“{words}” finds {number} in stock; the first is {cut_inside(items[0]['name'], 44)}")
     return items
 
 
@@ -77,8 +77,10 @@ def _fill_cart(shop: Shop, telling: Telling, found: Iterable[Document]) -> Docum
             telling.say(f"{product['name']} has just been sold out.")
             continue
         where = " › ".join(crumb["name"] for crumb in product["breadcrumbs"])
-        telling.say(f"{product['name']}{_options(variant['options'])}, {variant['price']['display']}, {variant['sku']}")
-        telling.say(", ".join(part for part in (product["brand"], where) if part))
+        telling.say(f"{product['name']}{_options(variant['options'])}")
+        telling.say(
+            ", ".join(part for part in (variant["price"]["display"], variant["sku"], product["brand"], where) if part)
+        )
 
         telling.step("Put it into a cart")
         if not cart:
