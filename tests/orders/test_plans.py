@@ -3,6 +3,7 @@
 from contextlib import suppress
 from typing import Any
 
+from local.database import Address
 from shared.persistence.database import Transaction
 from tests.orders.shop import Shop
 
@@ -14,7 +15,7 @@ class _Undone(Exception):
 
 
 def rows_read(shop: Shop, tx: Transaction, work: Any) -> dict[str, int]:
-    """How many rows of which table `work` read from its beginning to its end, and not by a key."""
+    """How many rows of which table `work` read by scanning it."""
 
     def counted() -> dict[str, int]:
         return {
@@ -33,7 +34,7 @@ def rows_read(shop: Shop, tx: Transaction, work: Any) -> dict[str, int]:
     return {table: after[table] - before.get(table, 0) for table in after}
 
 
-def test_a_cart_of_a_large_catalogue_reads_no_other_variants_and_levels(shop: Shop, database_url: str) -> None:
+def test_a_cart_of_a_large_catalogue_reads_no_other_variants_and_levels(shop: Shop, orders_database: Address) -> None:
     cart = shop.make_cart({shop.make_stock(name, 5): 1 for name in ("LAMP", "DESK", "RUG")})
     read: list[dict[str, int]] = []
 
@@ -59,12 +60,29 @@ def test_a_cart_of_a_large_catalogue_reads_no_other_variants_and_levels(shop: Sh
             """,
             many=CATALOGUE,
         )
+        tx.rows(
+            """
+            insert into carts (id, currency, created_at, updated_at)
+            select md5('cart ' || n), 'USD', now(), now() from generate_series(1, :many::int) as n
+            """,
+            many=CATALOGUE,
+        )
+        tx.rows(
+            """
+            insert into cart_lines (cart_id, sku, quantity, seen_price_minor, name, added_at)
+            select md5('cart ' || n), 'many-' || line, 1, 1, 'p', now()
+            from generate_series(1, :many::int) as n, generate_series(1, 4) as line
+            """,
+            many=CATALOGUE,
+        )
         read.append(rows_read(shop, tx, lambda: tx.rows("select cart_json_v1(:id::text) as cart", id=cart)))
         raise _Undone
 
-    later = Shop(database_url)  # a session that has planned nothing yet
+    later = Shop(orders_database.url)  # a session that has planned nothing yet
     with suppress(_Undone):
         later.database.step(step)
     later.database.close()
 
-    assert read == [{"variants": 0, "products": 0, "stock_levels": 0}]
+    # PostgreSQL 18 counts what a bitmap finds as read, too: one row a line.
+    assert len(read) == 1
+    assert {table for table, rows in read[0].items() if rows > 3} == set()
