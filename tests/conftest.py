@@ -17,6 +17,19 @@ from tools.scratch_database import ScratchServer, scratch_server
 ROOT = Path(__file__).resolve().parent.parent
 SKIPS = ROOT / "tests" / "skips.txt"
 
+# Whole shops, the local cloud's servers, catalogues by the thousand: what `make quick` leaves out. Elsewhere a single test
+# bears the mark.
+SLOW = (
+    "tests/catalog/test_bounded_memory.py",
+    "tests/catalog/test_demo_catalogue.py",
+    "tests/catalog/test_imports_at_once.py",
+    "tests/local/",
+    "tests/orders/test_histories.py",
+    "tests/platform/test_bundle.py",
+    "tests/platform/test_migrations.py",
+    "tests/system/",
+)
+
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 
@@ -58,6 +71,12 @@ def database_url(database: Address) -> str:
 @pytest.fixture
 def fresh_database_url(fresh_database: Address) -> str:
     return fresh_database.url
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.nodeid.startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
