@@ -16,6 +16,7 @@ from uuid import uuid4
 
 import pg8000.native
 
+from local.forking import die_with_parent
 from shared.catalog.files import read_rows
 from shared.catalog.importing import Refusal, import_rows
 from shared.kernel.clock import SystemClock
@@ -64,7 +65,10 @@ class Cloud:
         argv += ["--catalog", self.catalog, "--ready-file", str(ready)]
         kept = {k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "PORT", "PYTHONDONTWRITEBYTECODE")}
         with open(self.folder / "out.txt", "ab") as out:
-            self.process = subprocess.Popen(argv, stdout=out, stderr=out, cwd=ROOT, env=kept)
+            # A test run that is killed leaves no shop behind.
+            self.process = subprocess.Popen(
+                argv, stdout=out, stderr=out, cwd=ROOT, env=kept, preexec_fn=die_with_parent
+            )
         deadline = time.monotonic() + 150
         while not ready.exists():
             if self.process.poll() is not None or time.monotonic() > deadline:
