@@ -58,6 +58,8 @@ lock: $(ENVIRONMENT)  ## locks all requirements anew, with hashes (UPGRADE=1 tak
 	@exec $(BIN)/python -m tools.lock $(if $(UPGRADE),--upgrade)
 
 clean:  ## removes the shop's data and all that was built; the environment stays
+	@for pid in $$(sed -n 's/.*"pid": *\([0-9]*\).*/\1/p' .local/*/instance.json 2>/dev/null); do \
+		if kill -0 $$pid 2>/dev/null; then echo "The shop runs (pid $$pid): stop it first."; exit 1; fi; done
 	rm -rf .local build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
