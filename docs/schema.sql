@@ -539,7 +539,7 @@ grant execute on function allocate_stock_v1(uuid,text,timestamp with time zone) 
 grant execute on function allocate_stock_v1(uuid,text,timestamp with time zone) to vitrine_payment_jobs;
 
 CREATE OR REPLACE FUNCTION public.await_approval_v1(p_scope text, p_route text, p_key text, p_token uuid, p_status integer, p_body text, p_order_id uuid, p_order_status text, p_replaces text, p_paypal_order_id text, p_approve_url text, p_published uuid[], p_now timestamp with time zone)
- RETURNS jsonb
+ RETURNS void
  LANGUAGE plpgsql
  SET plan_cache_mode TO 'force_generic_plan'
 AS $function$
@@ -557,7 +557,6 @@ begin
             where id = p_order_id;
     end if;
     update outbox set published_at = p_now where id = any (p_published) and published_at is null;
-    return order_json_v1(p_order_id);
 end $function$;
 grant execute on function await_approval_v1(text,text,text,uuid,integer,text,uuid,text,text,text,text,uuid[],timestamp with time zone) to vitrine_checkout;
 
@@ -567,6 +566,7 @@ CREATE OR REPLACE FUNCTION public.cart_json_v1(p_id text)
  STABLE
  SET enable_hashjoin TO 'off'
  SET enable_mergejoin TO 'off'
+ SET enable_material TO 'off'
  SET plan_cache_mode TO 'force_generic_plan'
 AS $function$
 begin return (
@@ -685,6 +685,7 @@ CREATE OR REPLACE FUNCTION public.place_order_v1(p_scope text, p_route text, p_k
  LANGUAGE plpgsql
  SET enable_hashjoin TO 'off'
  SET enable_mergejoin TO 'off'
+ SET enable_material TO 'off'
  SET plan_cache_mode TO 'force_generic_plan'
 AS $function$
 declare
@@ -713,28 +714,25 @@ begin
 
     -- Unlocked and cheap: a sold-out flash sale is refused before anything is written. What is no longer sold is not there.
     select jsonb_agg(jsonb_build_object('sku', l.sku, 'wanted', l.quantity, 'available', l.available) order by l.sku)
-        into short
+            filter (where l.available < l.quantity),
+        jsonb_agg(jsonb_build_object('sku', l.sku, 'was', l.unit_price_minor, 'now', l.price_minor) order by l.sku)
+            filter (where l.price_minor <> l.unit_price_minor or l.currency <> fresh.currency)
+        into short, changed
         from (
-            select l.sku, l.quantity,
+            select l.sku, l.quantity, l.unit_price_minor, v.price_minor, v.currency,
                 case when v.active and p.published_at is not null
                     then coalesce(s.on_hand - s.held, 0) + coalesce(own.held, 0) else 0 end as available
-            from jsonb_to_recordset(p_lines) as l (sku text collate "C", location text collate "C", quantity integer)
+            from jsonb_to_recordset(p_lines) as l (sku text collate "C", location text collate "C", quantity integer,
+                unit_price_minor bigint)
             left join variants v on v.sku = l.sku
             left join products p on p.id = v.product_id
             left join stock_levels s on s.sku = l.sku and s.location = l.location
             left join order_lines own on own.sku = l.sku and own.location = l.location and own.order_id = (
                 select o.id from orders o where o.cart_id = fresh.cart_id and o.status = 'pending_payment')
-        ) l
-        where l.available < l.quantity;
+        ) l;
     if short is not null then
         perform refuse_v1('OutOfStock', jsonb_build_object('lines', short));
     end if;
-
-    select jsonb_agg(jsonb_build_object('sku', l.sku, 'was', l.unit_price_minor, 'now', v.price_minor) order by l.sku)
-        into changed
-        from jsonb_to_recordset(p_lines) as l (sku text collate "C", unit_price_minor bigint)
-        join variants v on v.sku = l.sku
-        where v.price_minor <> l.unit_price_minor or v.currency <> fresh.currency;
     if changed is not null then
         perform refuse_v1('PriceChanged', jsonb_build_object('lines', changed));
     end if;

@@ -1,9 +1,9 @@
 -- Steps that must be one round trip. A guard that fails raises VT001 with the error's name as message and its data as detail.
 --
--- Where a handful of lines meets a whole catalogue, the function plans nested loops over keys and nothing else
--- (`set enable_hashjoin = off set enable_mergejoin = off`): PostgreSQL believes that jsonb gives 100 rows, and of a young table
--- anything, and would read every variant and stock level there is for a cart of three. `set plan_cache_mode =
--- force_generic_plan` keeps these plans: planning them anew costs more than running them.
+-- Where a handful of lines meets a whole catalogue, the function plans nested loops over keys and nothing else (`set
+-- enable_hashjoin = off` and its like): PostgreSQL believes that jsonb gives 100 rows, and of a young table anything, and would
+-- read every variant and stock level there is for a cart of three. `set plan_cache_mode = force_generic_plan` keeps the plans of a
+-- checkout's round trips: planning them anew costs more than running them.
 
 create function refuse_v1(name text, data jsonb default '{}') returns void language plpgsql as $$
 begin
@@ -81,7 +81,7 @@ end $$;
 
 -- A cart as it stands against today's catalogue and stock; what its own open order holds counts as available to it.
 create function cart_json_v1(p_id text) returns jsonb language plpgsql stable
-set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan as $$
+set enable_hashjoin = off set enable_mergejoin = off set enable_material = off set plan_cache_mode = force_generic_plan as $$
 begin return (
     select to_jsonb(c) || jsonb_build_object('lines', coalesce((
         select jsonb_agg(jsonb_build_object(
@@ -179,7 +179,7 @@ create function place_order_v1(
     p_scope text, p_route text, p_key text, p_token uuid,
     p_order jsonb, p_lines jsonb, p_event_id uuid, p_cancel_event_id uuid, p_actor text, p_now timestamptz
 ) returns jsonb language plpgsql
-set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan as $$
+set enable_hashjoin = off set enable_mergejoin = off set enable_material = off set plan_cache_mode = force_generic_plan as $$
 declare
     fresh orders;
     open_order orders;
@@ -206,28 +206,25 @@ begin
 
     -- Unlocked and cheap: a sold-out flash sale is refused before anything is written. What is no longer sold is not there.
     select jsonb_agg(jsonb_build_object('sku', l.sku, 'wanted', l.quantity, 'available', l.available) order by l.sku)
-        into short
+            filter (where l.available < l.quantity),
+        jsonb_agg(jsonb_build_object('sku', l.sku, 'was', l.unit_price_minor, 'now', l.price_minor) order by l.sku)
+            filter (where l.price_minor <> l.unit_price_minor or l.currency <> fresh.currency)
+        into short, changed
         from (
-            select l.sku, l.quantity,
+            select l.sku, l.quantity, l.unit_price_minor, v.price_minor, v.currency,
                 case when v.active and p.published_at is not null
                     then coalesce(s.on_hand - s.held, 0) + coalesce(own.held, 0) else 0 end as available
-            from jsonb_to_recordset(p_lines) as l (sku text collate "C", location text collate "C", quantity integer)
+            from jsonb_to_recordset(p_lines) as l (sku text collate "C", location text collate "C", quantity integer,
+                unit_price_minor bigint)
             left join variants v on v.sku = l.sku
             left join products p on p.id = v.product_id
             left join stock_levels s on s.sku = l.sku and s.location = l.location
             left join order_lines own on own.sku = l.sku and own.location = l.location and own.order_id = (
                 select o.id from orders o where o.cart_id = fresh.cart_id and o.status = 'pending_payment')
-        ) l
-        where l.available < l.quantity;
+        ) l;
     if short is not null then
         perform refuse_v1('OutOfStock', jsonb_build_object('lines', short));
     end if;
-
-    select jsonb_agg(jsonb_build_object('sku', l.sku, 'was', l.unit_price_minor, 'now', v.price_minor) order by l.sku)
-        into changed
-        from jsonb_to_recordset(p_lines) as l (sku text collate "C", unit_price_minor bigint)
-        join variants v on v.sku = l.sku
-        where v.price_minor <> l.unit_price_minor or v.currency <> fresh.currency;
     if changed is not null then
         perform refuse_v1('PriceChanged', jsonb_build_object('lines', changed));
     end if;
@@ -277,12 +274,12 @@ end $$;
 
 -- Third round trip of a checkout: PayPal's order is written down and the answer stored; events that this request has
 -- published meanwhile are marked in passing. The answer was made from an order of that status with that PayPal order, so
--- it is stored only while both are so: what was replaced or cancelled meanwhile is OrderMoved. Returns the order.
+-- it is stored only while both are so: what was replaced or cancelled meanwhile is OrderMoved.
 create function await_approval_v1(
     p_scope text, p_route text, p_key text, p_token uuid, p_status integer, p_body text,
     p_order_id uuid, p_order_status text, p_replaces text, p_paypal_order_id text, p_approve_url text, p_published uuid[],
     p_now timestamptz
-) returns jsonb language plpgsql set plan_cache_mode = force_generic_plan as $$
+) returns void language plpgsql set plan_cache_mode = force_generic_plan as $$
 declare
     locked orders;
 begin
@@ -297,7 +294,6 @@ begin
             where id = p_order_id;
     end if;
     update outbox set published_at = p_now where id = any (p_published) and published_at is null;
-    return order_json_v1(p_order_id);
 end $$;
 
 -- Facts join the ledger, and whoever settles sees the whole situation. Locks: cart, order, and where the order would have to

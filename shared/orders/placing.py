@@ -64,7 +64,7 @@ class Store(Protocol):
         """
         ...
 
-    def await_approval(self, order: Order, answering: Answering[Order], *, replaces: str | None) -> Order:
+    def await_approval(self, order: Order, answering: Answering[Order], *, replaces: str | None) -> None:
         """Write down PayPal's order and the answer; `replaces` is the id of the one that the order had before.
 
         Raises OrderMoved where the order is no longer what the answer says, LeaseLost.
@@ -103,7 +103,7 @@ def place_order(
     order = placed.order
     if order.status == "pending_payment" and order.paypal_order_id is None:
         order = _open(order, order.id, return_url(order), cancel_url(order), store, processor)
-    order = store.await_approval(order, answering(201 if placed.is_new else 200), replaces=placed.order.paypal_order_id)
+    store.await_approval(order, answering(201 if placed.is_new else 200), replaces=placed.order.paypal_order_id)
     return Placed(order, placed.is_new)
 
 
@@ -131,7 +131,8 @@ def reopen_payment(
         order = _open(order, uuid5(order.id, str(order.attempt.id)), return_url, cancel_url, store, processor)
     elif before is None:
         order = _open(order, order.id, return_url, cancel_url, store, processor)
-    return store.await_approval(order, answering, replaces=before)
+    store.await_approval(order, answering, replaces=before)
+    return order
 
 
 def _open(

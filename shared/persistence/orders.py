@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -20,7 +19,7 @@ from shared.orders.placing import Placed, Quote
 from shared.orders.settling import AttemptReply, Outcome, Wish, settle
 from shared.payments import ledger
 from shared.payments.processor import CaptureFact, Fact, OrderFact, RefundFact
-from shared.persistence.database import Database, Transaction, as_json
+from shared.persistence.database import Database, Transaction, as_json, fields_of
 from shared.persistence.idempotency import raise_unless_mine
 from shared.persistence.settling import apply_outcome, situation_from_json
 from shared.shop import settings as shop_values
@@ -46,7 +45,7 @@ select place_order_v1(:scope::text, :route::text, :key::text, :token::uuid, :ord
 _AWAIT_APPROVAL = """
 select await_approval_v1(:scope::text, :route::text, :key::text, :token::uuid, :status::int, :body::text,
     :order_id::uuid, :order_status::text, :replaces::text, :paypal_order_id::text, :approve_url::text,
-    :published::uuid[], :now::timestamptz) as placed
+    :published::uuid[], :now::timestamptz) as done
 """
 
 
@@ -86,10 +85,9 @@ class Orders:
         )
 
     def place(self, draft: Order, claim: Claim, *, actor: str) -> Placed:
-        columns = asdict(draft)
-        lines = columns.pop("lines")
-        for derived in ("refunds", "attempt"):
-            columns.pop(derived)
+        columns = fields_of(draft)
+        for elsewhere in ("lines", "refunds", "attempt"):
+            columns.pop(elsewhere)
         event, cancelled = Event("orders", "order.placed", {}), Event("orders", "order.cancelled", {})
         placed = self._database.call(
             _PLACE,
@@ -98,7 +96,7 @@ class Orders:
             key=claim.key,
             token=claim.token,
             order=as_json({**columns, "updated_at": draft.placed_at}),
-            lines=as_json(lines),
+            lines=as_json([fields_of(line) for line in draft.lines]),
             event_id=event.id,
             cancel_event_id=cancelled.id,
             actor=actor,
@@ -108,9 +106,9 @@ class Orders:
             self._database.announce([Event("orders", "order.placed", {"order": placed["order"]}, id=event.id)])
         return Placed(order_values.from_json(placed["order"]), placed["placed"])
 
-    def await_approval(self, order: Order, answering: Answering[Order], *, replaces: str | None) -> Order:
+    def await_approval(self, order: Order, answering: Answering[Order], *, replaces: str | None) -> None:
         claim = answering.claim
-        stored = self._database.call(
+        self._database.call(
             _AWAIT_APPROVAL,
             scope=claim.scope,
             route=claim.route,
@@ -126,7 +124,6 @@ class Orders:
             published=list(self._take_published()),
             now=self._clock.now(),
         )
-        return order_values.from_json(stored[0]["placed"])
 
     def give_up(self, order_id: UUID, reason: str) -> Order:
         with suppress(OrderMoved):
@@ -278,7 +275,7 @@ class Orders:
         require: Callable[[Outcome], None] | None = None,
         answering: Answering[Order] | None = None,
     ) -> Settled:
-        rows = [asdict(row) for fact in facts for row in ledger.rows_of(fact)]
+        rows = [fields_of(row) for fact in facts for row in ledger.rows_of(fact)]
 
         def in_one_step(tx: Transaction) -> Settled:
             now = self._clock.now()

@@ -83,6 +83,4 @@ def test_a_cart_of_a_large_catalogue_reads_no_other_variants_and_levels(shop: Sh
         later.database.step(step)
     later.database.close()
 
-    # PostgreSQL 18 counts what a bitmap finds as read, too: one row a line.
-    assert len(read) == 1
-    assert {table for table, rows in read[0].items() if rows > 3} == set()
+    assert read == [{"variants": 0, "products": 0, "stock_levels": 0}]
