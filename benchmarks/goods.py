@@ -57,8 +57,13 @@ def sku_of(number: int) -> str:
 def fill(shop: Address, skus: int) -> None:
     """So many products of one variant, a million units of each."""
     _run(shop, _CATALOGUE, first=_FIRST, many=skus, price=PRICE_MINOR)
+    analyze(shop)
+
+
+def analyze(shop: Address) -> None:
+    """As autovacuum does within the first minutes of a shop's life."""
     connection = shop.connect()
-    connection.run("vacuum analyze")
+    connection.run("analyze")
     connection.close()
 
 

@@ -36,6 +36,7 @@ class Bought:
 def orders_spread(stage: Stage) -> Iterator[Figure]:
     shop, effort = stage.shop, stage.effort
     _buy(shop, _carts(stage, shop, 1.0), 1.0)  # caches, files that grow
+    goods.analyze(shop)
     script = stage.folder / "order.sql"
     script.write_text(_order_script(shop))
     floors, ours = [], []
@@ -57,6 +58,7 @@ def orders_of_one_sku(stage: Stage) -> Iterator[Figure]:
     """Nobody oversells, whatever the figure: it is counted after every run."""
     shop, effort = stage.shop, stage.effort
     hot, floor = goods.sku_of(SKUS - 1), goods.sku_of(SKUS - 2)
+    goods.analyze(shop)
     script = stage.folder / "hot.sql"
     script.write_text(pgbench.HOT_SCRIPT.format(sku=floor))
     before = _deadlocks(shop)

@@ -638,6 +638,9 @@ declare
     line record;
     short jsonb;
 begin
+    insert into stock_movements (at, sku, location, kind, delta_on_hand, delta_held, order_id, order_number, actor, reason)
+    select p_now, l.sku, l.location, 'hold', 0, l.quantity, p_order_id, p_number, p_actor, p_reason
+    from jsonb_to_recordset(p_lines) as l (sku text collate "C", location text collate "C", quantity integer) order by l.sku, l.location;
     for line in
         select l.sku, l.location, l.quantity from jsonb_to_recordset(p_lines) as l (sku text collate "C", location text collate "C", quantity integer)
         order by l.sku, l.location
@@ -654,9 +657,6 @@ begin
             perform refuse_v1('OutOfStock', jsonb_build_object('lines', short));
         end if;
     end loop;
-    insert into stock_movements (at, sku, location, kind, delta_on_hand, delta_held, order_id, order_number, actor, reason)
-    select p_now, l.sku, l.location, 'hold', 0, l.quantity, p_order_id, p_number, p_actor, p_reason
-    from jsonb_to_recordset(p_lines) as l (sku text collate "C", location text collate "C", quantity integer) order by l.sku, l.location;
 end $function$;
 grant execute on function hold_stock_v1(uuid,text,jsonb,text,text,timestamp with time zone) to vitrine_checkout;
 grant execute on function hold_stock_v1(uuid,text,jsonb,text,text,timestamp with time zone) to vitrine_payment_jobs;

@@ -54,7 +54,6 @@ from shared.orders.order import (
 )
 from shared.outbox.dispatching import Dispatcher
 from shared.outbox.publishing import Publisher
-from shared.payments import applying
 from shared.payments.processor import Fact
 from shared.persistence import orders as orders_in_sql
 from shared.persistence.carts import CartOfShop, Carts
@@ -64,7 +63,6 @@ from shared.persistence.idempotency import IdempotencyKeys
 from shared.persistence.orders import Orders
 from shared.persistence.outbox import Outbox
 from shared.persistence.sessions import Sessions
-from shared.persistence.webhooks import WebhookEvents
 from shared.settings import DatabaseSettings, GoogleSettings, PayPalSettings, PlatformSettings, TokenKeys, environment
 
 log = Log(__name__)
@@ -435,6 +433,10 @@ def finish_refund(call: Call[RefundBody]) -> Reply:
 @jobs.task("/jobs/payments/apply-webhook", body=WebhookEventBody)
 def apply_webhook(call: Call[WebhookEventBody]) -> Reply:
     """Read back what a stored webhook is about, and settle its order by what is there."""
+    # Here and in sweep: the deployment `checkout` applies no webhooks, and its cold start should not pay for them.
+    from shared.payments import applying
+    from shared.persistence.webhooks import WebhookEvents
+
     applying.apply_event(
         call.body.webhook_event_id,
         events=WebhookEvents(database()),
@@ -460,6 +462,9 @@ def expire_orders(call: Call[None]) -> Reply:
 @jobs.schedule("/jobs/payments/sweep")
 def sweep(call: Call[None]) -> Reply:
     """Wake every row of a payment that stays open: attempts, refunds, captures that are pending, stored webhooks."""
+    from shared.payments import applying
+    from shared.persistence.webhooks import WebhookEvents
+
     IdempotencyKeys(database()).sweep(now=clock.now())
     applying.sweep_events(events=WebhookEvents(database()), clock=clock)
     now = clock.now()

@@ -151,6 +151,9 @@ declare
     line record;
     short jsonb;
 begin
+    insert into stock_movements (at, sku, location, kind, delta_on_hand, delta_held, order_id, order_number, actor, reason)
+    select p_now, l.sku, l.location, 'hold', 0, l.quantity, p_order_id, p_number, p_actor, p_reason
+    from jsonb_to_recordset(p_lines) as l (sku text collate "C", location text collate "C", quantity integer) order by l.sku, l.location;
     for line in
         select l.sku, l.location, l.quantity from jsonb_to_recordset(p_lines) as l (sku text collate "C", location text collate "C", quantity integer)
         order by l.sku, l.location
@@ -167,9 +170,6 @@ begin
             perform refuse_v1('OutOfStock', jsonb_build_object('lines', short));
         end if;
     end loop;
-    insert into stock_movements (at, sku, location, kind, delta_on_hand, delta_held, order_id, order_number, actor, reason)
-    select p_now, l.sku, l.location, 'hold', 0, l.quantity, p_order_id, p_number, p_actor, p_reason
-    from jsonb_to_recordset(p_lines) as l (sku text collate "C", location text collate "C", quantity integer) order by l.sku, l.location;
 end $$;
 
 -- Second round trip of a checkout: cart, prices and stock are guarded, an open order of the cart is replaced, and the order

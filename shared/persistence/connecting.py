@@ -8,7 +8,6 @@ no statement, lock or forgotten transaction outlives its request (DESIGN.md rule
 import json
 import socket
 import ssl
-import urllib.request
 from collections.abc import Callable
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -96,6 +95,8 @@ def _tls(mode: str) -> ssl.SSLContext | bool:
 
 def _by_private_address(settings: Settings, application: str, limits: dict[str, str]) -> CoreConnection:
     """Over TLS, with the service account's access token as password (Cloud SQL IAM database authentication)."""
+    import urllib.request  # here: whoever connects otherwise need not wait for it
+
     request = urllib.request.Request(_TOKEN_URL, headers={"Metadata-Flavor": "Google"})
     with urllib.request.urlopen(request, timeout=_CONNECT_TIMEOUT_S) as answer:
         token = json.load(answer)["access_token"]
