@@ -25,25 +25,24 @@ def reads_by_key(stage: Stage) -> Iterator[Figure]:
             with stage.function(name) as function:
                 for process, key in ((hello, "/"), (function, path)):
                     process.answer(get(key))
-                for clients in (CLIENTS, 1):
-                    floors, ours = [], []
-                    _rate(hello, "/", clients, 0.5)
-                    _rate(function, path, clients, 1.0)
-                    for _ in range(stage.effort.rounds):
-                        floors.append(_rate(hello, "/", clients, stage.effort.seconds / 4))
-                        ours.append(_rate(function, path, clients, stage.effort.seconds / 4))
-                    yield compare(
-                        f"read of {what}, warm, {clients} client{'s' * (clients > 1)}",
-                        floors,
-                        ours,
-                        unit="/s",
-                        floor_name="hello",
-                        goal=_GOAL,
-                    )
+                _rate(hello, "/", 0.5)
+                _rate(function, path, 1.0)
+                floors, ours = [], []
+                for _ in range(stage.effort.rounds):
+                    floors.append(_rate(hello, "/", stage.effort.seconds / 2))
+                    ours.append(_rate(function, path, stage.effort.seconds / 2))
+                yield compare(
+                    f"read of {what}, warm, {CLIENTS} clients",
+                    floors,
+                    ours,
+                    unit="/s",
+                    floor_name="hello",
+                    goal=_GOAL,
+                )
 
 
-def _rate(function: FunctionProcess, path: str, clients: int, seconds: float) -> float:
-    """Answers per second to so many clients that each ask again when they have been answered, over kept connections.
+def _rate(function: FunctionProcess, path: str, seconds: float) -> float:
+    """Answers per second to CLIENTS that each ask again when they have been answered, over kept connections.
 
     One thread with raw sockets: the asking should take little of the CPU that the answering needs.
     """
@@ -51,7 +50,7 @@ def _rate(function: FunctionProcess, path: str, clients: int, seconds: float) ->
     selector = selectors.DefaultSelector()
     answered = 0
     try:
-        for _ in range(clients):
+        for _ in range(CLIENTS):
             connection = _Connection(function.port, ask)
             selector.register(connection.socket, selectors.EVENT_READ, connection)
         began = time.perf_counter()

@@ -125,6 +125,9 @@ class Buyers:
         self._in_threads(work)
         return time.perf_counter() - began
 
+    def close(self) -> None:
+        self._database.close()
+
     def _in_threads(self, work: Callable[[], None]) -> None:
         threads = [threading.Thread(target=work) for _ in range(self._threads)]
         for thread in threads:

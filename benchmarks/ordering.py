@@ -62,18 +62,18 @@ def orders_of_one_sku(stage: Stage) -> Iterator[Figure]:
     script = stage.folder / "hot.sql"
     script.write_text(pgbench.HOT_SCRIPT.format(sku=floor))
     before = _deadlocks(shop)
-    floors, ours, oversold = [], [], 0
+    floors, ours, beyond = [], [], 0
     for _ in range(effort.rounds):
         floors.append(pgbench.per_second(shop, script, clients=CLIENTS, seconds=effort.seconds, run=next(_batches)))
         many = int(2000 * effort.seconds) + 200
         carts = goods.make_carts_of(shop, f"hot-{next(_batches)}", many, sku=hot, on_hand=1_000_000)
         ours.append(_buy(shop, carts, effort.seconds))
-        oversold += _oversold(shop, hot)
+        beyond += oversold(shop, hot)
     scarce = goods.sku_of(SKUS - 3)
     carts = goods.make_carts_of(shop, f"scarce-{next(_batches)}", 400, sku=scarce, on_hand=_LITTLE)
     last = _buy(shop, carts, 30.0)
-    oversold += _oversold(shop, scarce)
-    sold = _held(shop, scarce)
+    beyond += oversold(shop, scarce)
+    sold = held(shop, scarce)
     yield compare(
         f"one hot SKU, {CLIENTS} clients",
         floors,
@@ -81,7 +81,7 @@ def orders_of_one_sku(stage: Stage) -> Iterator[Figure]:
         unit="/s",
         floor_name="pgbench, one row",
         goal=Goal(at_least=0.65),
-        note=f"{_latency(ours)}; {oversold} oversold, {_deadlocks(shop) - before} deadlocks; "
+        note=f"{_latency(ours)}; {beyond} oversold, {_deadlocks(shop) - before} deadlocks; "
         f"of {_LITTLE} units {sold} sold, {last.refused} buyers refused",
     )
 
@@ -217,11 +217,11 @@ def _deadlocks(shop: Address) -> int:
     return _count(shop, "select deadlocks from pg_stat_database where datname = current_database()")
 
 
-def _held(shop: Address, sku: str) -> int:
+def held(shop: Address, sku: str) -> int:
     return _count(shop, f"select held from stock_levels where sku = '{sku}'")
 
 
-def _oversold(shop: Address, sku: str) -> int:
+def oversold(shop: Address, sku: str) -> int:
     """Units that are held beyond what lines have, or beyond what there is."""
     return _count(
         shop,
