@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, Protocol
 from uuid import UUID
@@ -136,20 +136,20 @@ def _publish_early() -> Sequence[UUID]:
     return dispatcher().take_published()
 
 
-def _services() -> Services:
+def _services(tokens: Callable[[], TokenKeys] | None) -> Services:
     return Services(
         platform=platform,
         ping=lambda: database().call("select 1 as ok"),
         clock=clock,
-        tokens=token_keys,
+        tokens=tokens,
         keys=lambda: IdempotencyKeys(database()),
         sessions=lambda: Sessions(database()),
         flush=lambda: dispatcher().flush(),
     )
 
 
-api = Api("checkout", services=_services())
-jobs = Api("payment-jobs", services=_services())
+api = Api("checkout", services=_services(token_keys))
+jobs = Api("payment-jobs", services=_services(tokens=None))
 
 
 def checkout(request: object) -> object:
