@@ -85,7 +85,7 @@ run "search_and_webhooks_by_default" {
   }
 
   assert {
-    condition     = toset(keys(google_secret_manager_secret.secrets)) == toset(["PAYPAL_WEBHOOK_ID", "SENDGRID_WEBHOOK_KEY", "TOKEN_KEYS"])
+    condition     = toset(keys(google_secret_manager_secret.secrets)) == toset(["PAYPAL_WEBHOOK_ID", "SENDGRID_WEBHOOK_KEY"])
     error_message = "A secret exists for who reads it, and no other."
   }
 
@@ -95,7 +95,7 @@ run "search_and_webhooks_by_default" {
   }
 
   assert {
-    condition     = toset(keys(google_secret_manager_secret_iam_member.readers)) == toset(["search TOKEN_KEYS", "webhooks PAYPAL_WEBHOOK_ID", "webhooks SENDGRID_WEBHOOK_KEY"])
+    condition     = toset(keys(google_secret_manager_secret_iam_member.readers)) == toset(["webhooks PAYPAL_WEBHOOK_ID", "webhooks SENDGRID_WEBHOOK_KEY"])
     error_message = "Each deployment reads its own secrets only."
   }
 
