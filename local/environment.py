@@ -20,6 +20,7 @@ OVERRIDABLE = frozenset(
         "PAYPAL_BASE_URL",
         "PAYPAL_CLIENT_ID",
         "PAYPAL_CLIENT_SECRET",
+        "PAYPAL_INVOICE_PREFIX",
         "PAYPAL_WEBHOOK_ID",
         "PAYPAL_CERT_PREFIXES",
         "PAYPAL_CERT_ROOTS",
@@ -70,8 +71,8 @@ def vendor_values(addresses: Addresses, keys: Keys, *, paypal_roots: Path) -> di
     }
 
 
-# A function has its own defaults for these, which are PayPal's real ones.
-OPTIONAL = frozenset({"PAYPAL_CERT_PREFIXES", "PAYPAL_CERT_ROOTS"})
+# A function has its own defaults for these; those of the certificates are PayPal's real ones.
+OPTIONAL = frozenset({"PAYPAL_CERT_PREFIXES", "PAYPAL_CERT_ROOTS", "PAYPAL_INVOICE_PREFIX"})
 
 
 def overridden(values: Mapping[str, str], dotenv: Mapping[str, str]) -> dict[str, str]:

@@ -180,6 +180,44 @@ def test_what_a_row_names_is_read_by_the_settings(row: dict[str, Any]) -> None:
     assert [name for name in row["secrets"] + row["settings"] if f'"{name}"' not in code] == []
 
 
+# What every process is told, whatever its row says: infra/terraform/functions.tf and local/environment.py.
+PLATFORM = {
+    "VITRINE_DEPLOYMENT",
+    "VITRINE_ENVIRONMENT",
+    "GOOGLE_CLOUD_PROJECT",
+    "FUNCTION_TIMEOUT_S",
+    "POOL_SIZE",
+    "DATABASE_ACCESS",
+    "DATABASE_URL",
+    "DATABASE_INSTANCE",
+    "DATABASE_HOST",
+    "DATABASE_CA",
+    "DATABASE_NAME",
+    "DATABASE_USER",
+    "TASKS_LOCATION",
+    "TASKS_INVOKER",
+    "PUBSUB_EMULATOR_HOST",
+    "CLOUD_TASKS_EMULATOR_HOST",
+    "STORAGE_EMULATOR_HOST",
+}
+
+
+def test_what_the_settings_read_is_named_by_a_row_or_told_to_every_process() -> None:
+    read = {
+        call.args[0].value
+        for file in (ROOT / "shared" / "settings").rglob("*.py")
+        for call in ast.walk(ast.parse(file.read_text()))
+        if isinstance(call, ast.Call)
+        and call.args
+        and isinstance(call.args[0], ast.Constant)
+        and isinstance(call.func, ast.Attribute)
+        and call.func.attr in {"text", "parsed", "positive", "choice", "base_url"}
+    }
+    named = {name for row in ROWS for name in row["secrets"] + row["settings"]}
+
+    assert read - named == PLATFORM
+
+
 @row_by_row
 def test_grants_name_privileges(row: dict[str, Any]) -> None:
     for privileges in row.get("grants", {}).get("tables", {}).values():
