@@ -74,9 +74,10 @@ class _Body:
 def problem(status: int, title: str, detail: str) -> web.Response:
     """An RFC 9457 problem document of the platform itself."""
     body = {"type": "about:blank", "title": title, "status": status, "detail": detail}
-    return web.Response(
-        body=json.dumps(body).encode(), status=status, headers={"Content-Type": "application/problem+json"}
-    )
+    headers = {"Content-Type": "application/problem+json"}
+    if status in (503, 504):
+        headers["Retry-After"] = "1"
+    return web.Response(body=json.dumps(body).encode(), status=status, headers=headers)
 
 
 def open_session() -> aiohttp.ClientSession:

@@ -42,6 +42,13 @@ _NO_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 def parse_body(raw: bytes, shape: type[S]) -> S:
     """Raises Unreadable (400), Invalid (422) with a JSON pointer for every bad field."""
     try:
+        return _parse_body(raw, shape)
+    except RecursionError as error:
+        raise Unreadable("The body is nested too deeply.") from error
+
+
+def _parse_body(raw: bytes, shape: type[S]) -> S:
+    try:
         body = msgspec.json.decode(raw, type=shape)
     except msgspec.ValidationError:
         # It stops at the first bad field, so the rest may still be no JSON at all.
@@ -60,7 +67,7 @@ def parse_body(raw: bytes, shape: type[S]) -> S:
 
 def parse_query(query_string: str, shape: type[S] | None) -> S | None:
     """Raises Unreadable (400) that names every bad parameter: unknown, unreadable, out of bounds, given twice."""
-    given = _parameters(query_string)
+    given = _parameters(readable_text(query_string.encode("latin-1")))
     if shape is None:
         if given:
             raise Unreadable(parameters=dict.fromkeys(given, "is not known here"))

@@ -85,4 +85,4 @@ def read_version(if_match: str | None, *, required: bool) -> int | None:
 
 def count_retries(header: str) -> int:
     """Of a task, from X-CloudTasks-TaskRetryCount."""
-    return int(header) if header.isascii() and header.isdigit() else 0
+    return int(header) if header.isascii() and header.isdigit() and len(header) <= 9 else 0

@@ -77,7 +77,9 @@ def _events(items: list[Any]) -> Iterator[MailEvent]:
                 event=_word(item["event"]),
                 message_id=_word(item["sg_message_id"]),
                 at=datetime.fromtimestamp(int(item["timestamp"]), UTC),
-                reason=str(item["reason"])[:_LONGEST].replace("\x00", "") if item.get("reason") else None,
+                reason=str(item["reason"])[:_LONGEST].replace("\x00", "").encode("utf-8", "replace").decode()
+                if item.get("reason")
+                else None,
             )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError, OSError):
             continue  # not of a mail of ours, or not an event

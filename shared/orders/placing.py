@@ -21,6 +21,15 @@ from shared.payments.processor import PaymentLine, PaymentRequest, Processor
 from shared.pricing.totals import Item, Place, price
 from shared.shop.settings import ShopSettings
 
+# PayPal Orders v2, create, 422: issues that name a part of the shipping address.
+_ADDRESS_ISSUES = {
+    "POSTAL_CODE_REQUIRED": "/shipping_address/postal_code",
+    "INVALID_POSTAL_CODE": "/shipping_address/postal_code",
+    "CITY_REQUIRED": "/shipping_address/city",
+    "STATE_REQUIRED": "/shipping_address/region",
+    "INVALID_COUNTRY_CODE": "/shipping_address/country",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class PlaceOrder:
@@ -140,8 +149,11 @@ def _open(
 ) -> Order:
     try:
         approval = processor.open(payment_request(order, request_id, return_url, cancel_url))
-    except Declined:
+    except Declined as refused:
         store.give_up(order.id, "refused_by_paypal")
+        pointer = _ADDRESS_ISSUES.get(str(refused.data.get("reason")))
+        if pointer is not None:
+            raise Invalid([Field(pointer, "PayPal does not take this in an address of that country.")]) from refused
         raise
     return replace(order, paypal_order_id=approval.paypal_order_id, approve_url=approval.approve_url)
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Generic, Protocol, TypeVar
 from uuid import UUID
 
-from shared.kernel.errors import ShopError
+from shared.kernel.errors import Declined, ShopError
 from shared.kernel.logs import Log
 from shared.kernel.messages import Event, Message, Task
 
@@ -91,9 +91,17 @@ class Publisher:
 
     def _publish(self, topic: str, events: Sequence[Event], within_s: float) -> list[UUID]:
         taken: list[UUID] = []
+        until = self._ticks() + within_s
         with _leaving_failures_to_the_relay(topic):
-            self._topics().publish_all(topic, events, within_s=within_s)
-            taken += [event.id for event in events]
+            try:
+                self._topics().publish_all(topic, events, within_s=within_s)
+                taken += [event.id for event in events]
+            except Declined:
+                if len(events) == 1:
+                    raise
+                # One of them is refused for good, and a batch goes whole or not at all: each for itself, then.
+                for event in events:
+                    taken += self._publish(topic, [event], until - self._ticks())
         return taken
 
     def _enqueue(self, queue: str, tasks: Sequence[Task], within_s: float) -> list[UUID]:
@@ -102,8 +110,11 @@ class Publisher:
             queues = self._queues()
             until = self._ticks() + within_s
             for task in tasks:
-                queues.enqueue(task, within_s=until - self._ticks())
-                taken.append(task.id)
+                try:
+                    queues.enqueue(task, within_s=until - self._ticks())
+                    taken.append(task.id)
+                except Declined as refused:  # this one for good; those behind it are no worse for that
+                    log.warning("outbox_left_to_relay", destination=queue, error=type(refused).__name__)
         return taken
 
 

@@ -20,7 +20,7 @@ BATCH = 200
 SETTLED_AFTER = timedelta(seconds=5)
 LEASE = timedelta(seconds=30)
 HAND_OVER_WITHIN_S = 15.0  # well within the lease
-# Rows that could not be handed over rest a little, so that those behind them go first.
+# Rows that could not be handed over rest a little; whatever was never tried goes before them, this time and the next.
 REST = timedelta(seconds=5)
 # Longer than Pub/Sub keeps a message (7 days), so that a repetition is still explained by its row.
 KEPT_FOR = timedelta(days=10)
@@ -33,7 +33,10 @@ class Outbox(Protocol):
     def lease(
         self, limit: int, *, now: datetime, until: datetime, created_before: datetime, due_before: datetime
     ) -> list[Message]:
-        """Unpublished, unleased rows in their order, leased until then; passes over rows that another relay takes."""
+        """Unpublished, unleased rows, leased until then: what was never leased first, in its order.
+
+        Passes over rows that another relay takes.
+        """
 
     def mark_published(self, ids: Sequence[UUID], at: datetime) -> None: ...
 
@@ -79,7 +82,7 @@ def relay(
         if refused:
             outbox.rest(list(refused), clock.now() + REST)
         published, left = published + len(taken), left + len(refused)
-        if len(messages) < batch or not taken or ticks() > stop_at:
+        if len(messages) < batch or ticks() > stop_at:
             break
     purged = outbox.purge(clock.now() - KEPT_FOR, PURGED_AT_ONCE)
     return Relayed(published, left, purged)

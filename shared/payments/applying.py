@@ -16,7 +16,7 @@ from shared.kernel.errors import NotFound
 from shared.kernel.logs import Log
 from shared.kernel.messages import Task
 from shared.payments.processor import CaptureFact, DisputeFact, Fact, OrderFact, Processor, RefundFact
-from shared.payments.webhooks import APPLY_PATH, QUEUE, State, WebhookEvent, parse
+from shared.payments.webhooks import APPLY_PATH, QUEUE, State, WebhookEvent, parse, plain_word
 
 log = Log(__name__)
 
@@ -105,16 +105,16 @@ def find_subject(event: WebhookEvent) -> Subject | None:
         return None
     kind, name = _place(event.event_type)
     object_id = resource.get(name) if name else None
-    if kind is None or not isinstance(object_id, str) or not object_id:
+    object_id = plain_word(object_id)
+    if kind is None or object_id is None:
         return None
-    status, update_time = resource.get("status"), resource.get("update_time")
     by_time = kind in ("order", "dispute")
     return Subject(
         kind=kind,
         id=object_id,
-        status=status if isinstance(status, str) else "",
+        status=plain_word(resource.get("status")) or "",
         # Captures and refunds stand in the ledger by their state alone.
-        update_time=update_time if by_time and isinstance(update_time, str) else "",
+        update_time=(plain_word(resource.get("update_time")) or "") if by_time else "",
     )
 
 

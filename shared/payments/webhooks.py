@@ -5,14 +5,14 @@ A transmission that verifies makes us look, no more: the signature covers a chec
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
 from shared.kernel.clock import Clock
-from shared.kernel.errors import Unauthenticated
+from shared.kernel.errors import Unauthenticated, Unavailable
 from shared.kernel.ids import new_id
 from shared.kernel.logs import Log
 from shared.kernel.messages import Task
@@ -97,8 +97,9 @@ def counting_refusals(provider: str, *, events: Events, clock: Clock) -> Iterato
     try:
         yield
     except SignatureRefused as refused:
-        events.count_refusal(provider, refused.reason, clock.now())
         log.warning("webhook_refused", provider=provider, reason=refused.reason)
+        with suppress(Unavailable):  # a busy database makes no bad signature a better one; the log has it
+            events.count_refusal(provider, refused.reason, clock.now())
         raise
 
 
@@ -113,7 +114,7 @@ def parse(body: str | bytes) -> dict[str, Any] | None:
 
 def _event_of(transmission: Transmission, body: bytes, now: datetime) -> WebhookEvent:
     found = parse(body) or {}
-    event_id, event_type = _word(found.get("id")), _word(found.get("event_type"))
+    event_id, event_type = plain_word(found.get("id")), plain_word(found.get("event_type"))
     readable = event_id is not None and event_type is not None
     return WebhookEvent(
         id=new_id(),
@@ -128,7 +129,7 @@ def _event_of(transmission: Transmission, body: bytes, now: datetime) -> Webhook
     )
 
 
-def _word(value: object) -> str | None:
+def plain_word(value: object) -> str | None:
     """A name of the sender's that fits into an index: printable ASCII, not too long."""
     if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_ID:
         return None

@@ -74,7 +74,7 @@ class _Connection:
             statement, names = known
             rows = statement.run(**parameters)
         except pg8000.exceptions.DatabaseError as error:
-            raise SqlError(_fields(error)) from error
+            raise SqlError(_fields(error)) from None  # its detail may be a whole row, with names and addresses
         except (pg8000.exceptions.InterfaceError, OSError) as error:
             raise _Broken from error
         self.answered += 1
@@ -84,7 +84,7 @@ class _Connection:
         try:
             self._connection.execute_simple(sql)
         except pg8000.exceptions.DatabaseError as error:
-            raise SqlError(_fields(error)) from error
+            raise SqlError(_fields(error)) from None  # its detail may be a whole row, with names and addresses
         except (pg8000.exceptions.InterfaceError, OSError) as error:
             raise _Broken from error
 

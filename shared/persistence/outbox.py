@@ -7,14 +7,15 @@ from uuid import UUID
 from shared.kernel.messages import Event, Message, Task
 from shared.persistence.database import Database, Row
 
-# The rows are locked before they are leased; a concurrent relay passes over them, and finds them leased afterwards.
+# What was never tried goes first, so that rows which cannot go hold up nothing. The rows are locked before they are
+# leased; a concurrent relay passes over them, and finds them leased afterwards.
 _LEASE = """
 with due as materialized (
     select id from outbox
     where published_at is null and created_at <= :created_before::timestamptz
         and (leased_until is null or leased_until <= :now::timestamptz)
         and (not_before is null or not_before <= :due_before::timestamptz)
-    order by position limit :limit::int
+    order by leased_until nulls first, position limit :limit::int
     for update skip locked
 ), leased as (
     update outbox o set leased_until = :until::timestamptz from due where o.id = due.id

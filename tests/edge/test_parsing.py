@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Meta
 
+from shared.edge.buying_views import CartBody
 from shared.edge.parsing import Body, Query, parse_body, parse_query, readable_text
 from shared.edge.problems import Unreadable
 from shared.kernel.errors import Field, Invalid
@@ -196,3 +197,11 @@ def test_an_unreadable_query_is_refused(query: str) -> None:
 def test_an_unreadable_path_is_refused(raw: bytes) -> None:
     with pytest.raises(Unreadable):
         readable_text(raw)
+
+
+@pytest.mark.parametrize("depth", [200, 450, 600, 900, 2_000, 100_000])
+def test_no_depth_of_nesting_is_too_much_for_a_clear_refusal(depth: int) -> None:
+    raw = b'{"email":' + b"[" * depth + b"]" * depth + b"}"
+
+    with pytest.raises((Unreadable, Invalid)):
+        parse_body(raw, CartBody)

@@ -75,6 +75,7 @@ class ScriptedPayPal:
         self.while_away: Callable[[], None] = lambda: None
         self.away = False
         self.refuses = False
+        self.refusal = "CURRENCY_NOT_SUPPORTED"
         self._of_request: dict[UUID, CaptureFact | RefundFact | Refused] = {}
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
@@ -82,7 +83,7 @@ class ScriptedPayPal:
     def open(self, request: PaymentRequest) -> Approval:
         self._answer_or_not("open", str(request.order_id))
         if self.refuses:
-            raise Declined(reason="CURRENCY_NOT_SUPPORTED")
+            raise Declined(reason=self.refusal)
         with self._lock:
             known = next((k for k, r in self.requests.items() if r.request_id == request.request_id), None)
             paypal_order_id = known or f"PPORDER{uuid4().hex[:10].upper()}"

@@ -1,6 +1,7 @@
 """Placing: stock is held before money moves, and no two buyers hold the same unit."""
 
 import threading
+import traceback
 from datetime import timedelta
 from functools import partial
 
@@ -12,6 +13,7 @@ from shared.kernel.errors import Declined, Invalid, Unavailable
 from shared.kernel.idempotency import AlreadyAnswered, InFlight
 from shared.orders import placing
 from shared.orders.order import OrderMoved, PaymentInProgress, PriceChanged
+from shared.persistence.database import SqlError
 from tests.numbers import DEADLOCK_ROUNDS
 from tests.orders.shop import SHIPPING_MINOR, Shop, at_once
 
@@ -300,3 +302,28 @@ def test_a_bad_email_is_refused_after_the_key_was_claimed(shop: Shop) -> None:
     assert [field.pointer for field in refused.value.fields] == ["/email"]
     with pytest.raises(InFlight):
         shop.place(cart, key="once")
+
+
+def test_a_row_that_a_constraint_refuses_is_not_told_to_the_log(shop: Shop) -> None:
+    """PostgreSQL's own words hold the whole row: names, addresses, mails."""
+    with pytest.raises(SqlError) as refused:
+        shop.database.call(
+            "insert into carts (id, currency, email, created_at, updated_at) "
+            "values ('no id', 'USD', 'ada@example.com', now(), now())"
+        )
+
+    told = "".join(traceback.format_exception(refused.value))
+    assert "carts_id_has_128_bits" in told
+    assert "ada@example.com" not in told
+
+
+def test_an_address_that_paypal_will_not_take_names_its_field(shop: Shop) -> None:
+    lamp = shop.make_stock("LAMP", 5)
+    cart = shop.make_cart({lamp: 1})
+    shop.paypal.refuses, shop.paypal.refusal = True, "POSTAL_CODE_REQUIRED"
+
+    with pytest.raises(Invalid) as refused:
+        shop.place(cart)
+
+    assert [field.pointer for field in refused.value.fields] == ["/shipping_address/postal_code"]
+    assert shop.level(lamp) == (5, 0)

@@ -12,7 +12,7 @@ import pytest
 from pg8000.core import CoreConnection
 
 from local.database import Address
-from shared.kernel.errors import Unavailable
+from shared.kernel.errors import Declined, Unavailable
 from shared.kernel.messages import Event, Task
 from shared.outbox.dispatching import Dispatcher
 from shared.outbox.publishing import Publisher
@@ -41,6 +41,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.down: set[str] = set()
+        self.refused: set[UUID] = set()
         self.batches: list[tuple[str, list[Event]]] = []
         self.tasks: list[Task] = []
         self.allowed_s: dict[str, float] = {}
@@ -49,12 +50,16 @@ class Recorder:
         self.allowed_s[topic] = within_s
         if topic in self.down:
             raise Unavailable
+        if any(event.id in self.refused for event in events):
+            raise Declined
         self.batches.append((topic, list(events)))
 
     def enqueue(self, task: Task, *, within_s: float) -> None:
         self.allowed_s[task.queue] = within_s
         if task.queue in self.down:
             raise Unavailable
+        if task.id in self.refused:
+            raise Declined
         self.tasks.append(task)
 
     @property

@@ -17,8 +17,8 @@ from tests.outbox.conftest import Recorder, Shop, make_event, make_task
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def run_relay(shop: Shop, *, batch: int = 200) -> Relayed:
-    return relay(shop.outbox, shop.publisher, clock=shop.clock, within_s=40, batch=batch)
+def run_relay(shop: Shop, *, batch: int = 200, within_s: float = 40) -> Relayed:
+    return relay(shop.outbox, shop.publisher, clock=shop.clock, within_s=within_s, batch=batch)
 
 
 def test_the_relay_publishes_what_no_request_did_in_order_and_marks_it(shop: Shop) -> None:
@@ -78,11 +78,45 @@ def test_rows_that_cannot_go_do_not_hold_up_those_behind_them(shop: Shop) -> Non
     shop.sent.down = {"catalog"}
 
     first = run_relay(shop, batch=3)
-    second = run_relay(shop, batch=3)
 
-    assert (first.published, first.left) == (0, 3)
-    assert (second.published, second.left) == (1, 0)
+    assert (first.published, first.left) == (1, 3)
     assert shop.sent.events == [paid]
+
+
+def test_rows_that_never_can_go_hold_up_nothing_in_the_minutes_to_come(shop: Shop) -> None:
+    """The schedule comes each minute, when those rows have long rested: what was never tried still goes first."""
+    shop.emit(*[make_event(number, topic="catalog") for number in range(5)])
+    shop.clock.advance(seconds=6)
+    shop.sent.down = {"catalog"}
+    published = 0
+    for _minute in range(6):
+        shop.emit(make_event())
+        shop.clock.advance(seconds=60)
+        published += run_relay(shop, batch=2, within_s=0).published
+
+    assert published == 6
+
+
+def test_one_event_that_is_refused_for_good_goes_alone(shop: Shop) -> None:
+    poison, fine = make_event(1, name="order.poison"), [make_event(number) for number in (2, 3)]
+    shop.emit(fine[0], poison, fine[1])
+    shop.clock.advance(seconds=6)
+    shop.sent.refused = {poison.id}
+
+    relayed = run_relay(shop)
+
+    assert (relayed.published, relayed.left) == (2, 1)
+    assert shop.sent.events == fine
+
+
+def test_one_task_that_is_refused_for_good_goes_alone(shop: Shop) -> None:
+    poison, fine = make_task(), make_task()
+    shop.emit(poison, fine)
+    shop.clock.advance(seconds=6)
+    shop.sent.refused = {poison.id}
+
+    assert run_relay(shop).published == 1
+    assert shop.sent.tasks == [fine]
 
 
 def test_a_long_backlog_goes_batch_by_batch_in_one_run(shop: Shop) -> None:
