@@ -13,9 +13,11 @@ from typing import Any
 from urllib.error import URLError
 
 from shared.kernel.errors import Declined, Unavailable
+from shared.kernel.logs import Log
 from shared.notices.mails import Mail, NoAnswer
 from shared.settings import SendGridSettings
 
+log = Log(__name__)
 # A mail is accepted in a fraction of a second. Longer waits help nobody: after this it is not known what has happened.
 TIMEOUT_S = 10.0
 
@@ -23,6 +25,8 @@ TIMEOUT_S = 10.0
 # many at once (429), SendGrid's own failure (500, 503). None of them has accepted anything. Any other 5xx is spoken by
 # a gateway on the way, for a server that it could not hear.
 _LATER = frozenset({401, 403, 429, 500, 503})
+# The first two will not pass by themselves, and until then no mail leaves: a person must look.
+_US = frozenset({401, 403})
 # Nobody was reached, so nothing was asked for.
 _NOT_REACHED = frozenset({errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN})
 
@@ -81,6 +85,8 @@ class SendGrid:
 
 def _refusal(status: int, headers: Any, body: bytes) -> Unavailable | Declined:
     reason = _reason(status, body)
+    if status in _US:
+        log.error("sendgrid_refused_us", status=status)
     if status in _LATER:
         return Unavailable(retry_after_s=_retry_after_s(headers), reason=reason)
     if status >= 500 or status == 408:

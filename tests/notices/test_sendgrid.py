@@ -1,4 +1,5 @@
 import json
+import logging
 import socket
 import threading
 from collections.abc import Iterator
@@ -132,6 +133,18 @@ def test_every_refusal_says_whether_the_mail_was_accepted(status: int, expected:
 
     assert type(refusal.value) is expected
     assert refusal.value.data == {"reason": str(status)}
+
+
+@pytest.mark.parametrize(("status", "lines"), [(401, [401]), (403, [403]), (429, []), (503, []), (400, [])])
+def test_a_refusal_of_our_key_is_an_error_line_for_a_person(
+    status: int, lines: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    with answering(status) as (sendgrid, _), pytest.raises(ShopError):
+        sendgrid.send(MAIL)
+
+    errors = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert [record.getMessage() for record in errors] == ["sendgrid_refused_us"] * len(lines)
+    assert [record.__dict__["fields"] for record in errors] == [{"status": line} for line in lines]
 
 
 def test_the_reason_names_the_field_and_no_address() -> None:
