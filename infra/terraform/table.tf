@@ -49,5 +49,11 @@ locals {
   secrets  = toset(flatten(values(local.deployments)[*].secrets))
   invokers = toset(flatten(values(local.deployments)[*].invokers))
 
+  # A function has its own defaults for these.
+  optional_settings = toset(["PAYPAL_CERT_PREFIXES", "PAYPAL_CERT_ROOTS", "PAYPAL_INVOICE_PREFIX"])
+
+  known_settings    = toset(flatten(local.table.deployments[*].settings))
+  required_settings = setsubtract(flatten(values(local.deployments)[*].settings), setunion(local.optional_settings, ["PUBLIC_URL"]))
+
   pooled_connections = sum([for row in values(local.deployments) : row.max_instances * row.pool_size])
 }

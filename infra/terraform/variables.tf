@@ -112,12 +112,23 @@ variable "secret_versions" {
 }
 
 variable "settings" {
-  description = "Values of the settings that rows of the table name. A name without a value is not set, and the function's own default holds."
+  description = "Values of the settings that rows of the table name; PUBLIC_URL follows from domain. Every setting of a deployment that exists needs its value here, except PAYPAL_CERT_PREFIXES and PAYPAL_INVOICE_PREFIX, for which the function's own default holds."
   type        = map(string)
   default     = {}
+  nullable    = false
 
   validation {
-    condition     = length(setintersection(keys(var.settings), ["DATABASE_URL", "PAYPAL_CERT_ROOTS", "PUBSUB_EMULATOR_HOST", "CLOUD_TASKS_EMULATOR_HOST", "STORAGE_EMULATOR_HOST"])) == 0
-    error_message = "The settings of the local cloud have no place in a deployed function."
+    condition     = length(setsubtract(keys(var.settings), local.known_settings)) == 0
+    error_message = "No row of functions/deployments.yaml names these settings: ${join(", ", setsubtract(keys(var.settings), local.known_settings))}."
+  }
+
+  validation {
+    condition     = alltrue([for setting in local.required_settings : try(trimspace(var.settings[setting]) != "", false)])
+    error_message = "Deployments that exist need a value for each of these settings: ${join(", ", local.required_settings)}."
+  }
+
+  validation {
+    condition     = !contains(keys(var.settings), "PAYPAL_CERT_ROOTS")
+    error_message = "PAYPAL_CERT_ROOTS belongs to the local cloud: a deployed function believes in the public authorities."
   }
 }

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from local.environment import OPTIONAL
 from shared.settings import DatabaseSettings, GoogleSettings, PlatformSettings, WebhookSettings
 from tools import terraform
 
@@ -32,6 +33,13 @@ def test_every_alert_has_a_runbook_and_every_runbook_an_alert() -> None:
 
 def test_no_lock_file_of_stand_in_providers_is_kept() -> None:
     assert list((ROOT / "infra").rglob(".terraform.lock.hcl")) == []
+
+
+def test_terraform_and_the_local_cloud_leave_the_same_settings_to_a_functions_defaults() -> None:
+    found = re.search(r"optional_settings = toset\(\[(.*)\]\)", (ROOT / "infra/terraform/table.tf").read_text())
+
+    assert found is not None
+    assert set(re.findall(r'"([A-Z_]+)"', found.group(1))) == OPTIONAL
 
 
 # What Terraform's own expressions come to in a project.

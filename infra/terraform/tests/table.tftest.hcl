@@ -33,6 +33,7 @@ variables {
     for name in ["search", "checkout", "payment-jobs", "webhooks", "inventory", "notify"] :
     name => { path = "build/${name}.zip", sha256 = sha256(name) }
   }
+  settings = { MEDIA_URL = "https://media.example.com" }
 }
 
 run "search_and_webhooks_by_default" {
@@ -157,6 +158,21 @@ run "a_network_of_its_own_where_the_database_is_private" {
 run "the_whole_table" {
   variables {
     deployments = ["search", "checkout", "payment-jobs", "webhooks", "inventory", "notify"]
+    settings = {
+      MAIL_FROM             = "Vitrine <orders@shop.example.com>"
+      MEDIA_URL             = "https://media.example.com"
+      PAYPAL_BASE_URL       = "https://api-m.paypal.com"
+      PAYPAL_INVOICE_PREFIX = "SHOP-"
+      SENDGRID_BASE_URL     = "https://api.sendgrid.com"
+    }
+  }
+
+  assert {
+    condition = toset([
+      for name, function in google_cloudfunctions2_function.deployments :
+      name if lookup(function.service_config[0].environment_variables, "PAYPAL_INVOICE_PREFIX", "") == "SHOP-"
+    ]) == toset(["checkout", "payment-jobs"])
+    error_message = "A setting reaches the deployments whose rows name it, and no other."
   }
 
   assert {
@@ -259,8 +275,43 @@ run "settings_of_the_local_cloud_are_refused" {
   command = plan
 
   variables {
-    settings = { PAYPAL_CERT_ROOTS = "/roots.pem" }
+    settings = { MEDIA_URL = "https://media.example.com", PAYPAL_CERT_ROOTS = "/roots.pem" }
   }
 
   expect_failures = [var.settings]
+}
+
+run "a_setting_that_no_row_names_is_refused" {
+  command = plan
+
+  variables {
+    settings = { MEDIA_URL = "https://media.example.com", MAIL_FORM = "Vitrine <orders@shop.example.com>" }
+  }
+
+  expect_failures = [var.settings]
+}
+
+run "a_setting_without_a_value_is_refused" {
+  command = plan
+
+  variables {
+    deployments = ["search", "notify"]
+    settings    = { MEDIA_URL = "https://media.example.com", SENDGRID_BASE_URL = "https://api.sendgrid.com", MAIL_FROM = " " }
+  }
+
+  expect_failures = [var.settings]
+}
+
+run "settings_with_a_default_or_of_a_deployment_that_does_not_exist_need_no_value" {
+  command = plan
+
+  variables {
+    deployments = ["search", "webhooks", "payment-jobs"]
+    settings    = { MEDIA_URL = "https://media.example.com", PAYPAL_BASE_URL = "https://api-m.paypal.com" }
+  }
+
+  assert {
+    condition     = local.required_settings == toset(["MEDIA_URL", "PAYPAL_BASE_URL"])
+    error_message = "PAYPAL_INVOICE_PREFIX, PAYPAL_CERT_PREFIXES and notify's MAIL_FROM are asked of nobody."
+  }
 }
