@@ -15,6 +15,9 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import pg8000.native
 from pg8000.core import CoreConnection
 
+from shared.kernel.logs import Log
+
+log = Log(__name__)
 # Cloud Run's metadata server: https://cloud.google.com/compute/docs/access/authenticate-workloads
 _TOKEN_URL = "http://metadata.google.internal/computeMetadata/v1/instance/service-accounts/default/token"
 _CONNECT_TIMEOUT_S = 5
@@ -125,27 +128,48 @@ class _ByConnector:
         self._connector: Any = None
 
     def __call__(self) -> CoreConnection:
-        if self._connector is None:
-            from google.cloud.sql.connector import Connector
+        """Raises OSError where Google's services or the instance cannot be reached, or refuse us."""
+        import aiohttp
+        from google.auth.exceptions import GoogleAuthError
+        from google.cloud.sql.connector import Connector, exceptions
 
-            self._connector = Connector(refresh_strategy="lazy")
-        connection: CoreConnection = self._connector.connect(
-            self._settings.instance,
-            "pg8000",
-            user=self._settings.user,
-            db=self._settings.name,
-            enable_iam_auth=True,
-            application_name=self._application,
-            startup_params=self._limits,
+        refusals = (
+            aiohttp.ClientError,
+            GoogleAuthError,
+            exceptions.CacheClosedError,
+            exceptions.CloudSQLConnectionError,
+            exceptions.CloudSQLIPTypeError,
+            exceptions.RefreshNotValidError,
         )
+        try:
+            if self._connector is None:
+                self._connector = Connector(refresh_strategy="lazy", timeout=_CONNECT_TIMEOUT_S)
+            connection: CoreConnection = self._connector.connect(
+                self._settings.instance,
+                "pg8000",
+                user=self._settings.user,
+                db=self._settings.name,
+                enable_iam_auth=True,
+                application_name=self._application,
+                startup_params=self._limits,
+            )
+        except refusals as error:
+            # A role that is missing looks like an outage to who calls: the line says which of the two it is.
+            log.warning("database_not_reached", error=type(error).__name__, status=getattr(error, "status", None))
+            raise ConnectionError("the connector opens no connection") from error
+        _limit(connection._usock, self._limits)
         return connection
 
 
 def _open_socket(host: str, port: int, limits: dict[str, str]) -> socket.socket:
-    """pg8000 sets no TCP_NODELAY, and a message over 8 KiB then waits 40 ms for an acknowledgement."""
     opened = socket.create_connection((host, port), _CONNECT_TIMEOUT_S)
+    _limit(opened, limits)
+    return opened
+
+
+def _limit(opened: socket.socket, limits: dict[str, str]) -> None:
+    """pg8000 sets no TCP_NODELAY, and a message over 8 KiB then waits 40 ms for an acknowledgement."""
     opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     # Longer than a statement may take: a server that is gone must not hold a thread for ever.
     opened.settimeout(max(10, int(limits["statement_timeout"]) / 1000 + 5))
-    return opened

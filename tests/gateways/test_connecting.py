@@ -1,0 +1,112 @@
+import socket
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import Mock
+
+import aiohttp
+import google.auth.exceptions
+import google.cloud.sql.connector
+import pytest
+from google.cloud.sql.connector import exceptions
+
+from shared.kernel.clock import SystemClock
+from shared.kernel.errors import Unavailable
+from shared.persistence.connecting import connector
+from shared.persistence.database import Database
+from shared.settings import DatabaseSettings
+
+SETTINGS = DatabaseSettings(
+    "connector", 1, instance="shop-1:europe-west3:vitrine", name="vitrine", user="vitrine-search@shop-1.iam"
+)
+
+
+class Library:
+    """Stands in for the connector's library: what connecting comes to, and what it was asked."""
+
+    def __init__(self) -> None:
+        self.outcome: Any = None
+        self.made: list[dict[str, Any]] = []
+        self.asked: list[tuple[str, str, dict[str, Any]]] = []
+
+    def __call__(self, **how: Any) -> "Library":
+        self.made.append(how)
+        return self
+
+    def connect(self, instance: str, driver: str, **how: Any) -> Any:
+        self.asked.append((instance, driver, how))
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return self.outcome
+
+
+@pytest.fixture
+def library(monkeypatch: pytest.MonkeyPatch) -> Library:
+    library = Library()
+    monkeypatch.setattr(google.cloud.sql.connector, "Connector", library)
+    return library
+
+
+@pytest.fixture
+def opened() -> Iterator[socket.socket]:
+    with socket.socket() as made:
+        yield made
+
+
+def test_the_connectors_socket_has_the_limits_of_every_other(library: Library, opened: socket.socket) -> None:
+    library.outcome = SimpleNamespace(_usock=opened)
+    connect = connector(SETTINGS, application="search", statement_timeout_ms=7000)
+
+    assert [connect(), connect()] == [library.outcome, library.outcome]
+    assert opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+    assert opened.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) != 0
+    assert opened.gettimeout() == 12
+    assert library.made == [{"refresh_strategy": "lazy", "timeout": 5}]
+    instance, driver, how = library.asked[0]
+    assert (instance, driver) == ("shop-1:europe-west3:vitrine", "pg8000")
+    assert (how["user"], how["db"], how["enable_iam_auth"]) == ("vitrine-search@shop-1.iam", "vitrine", True)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        aiohttp.ClientResponseError(Mock(), (), status=503),
+        aiohttp.ServerDisconnectedError(),
+        google.auth.exceptions.RefreshError("no token"),  # type: ignore[no-untyped-call]
+        google.auth.exceptions.TransportError("no metadata server"),  # type: ignore[no-untyped-call]
+        exceptions.CacheClosedError(),
+        exceptions.CloudSQLConnectionError(),
+        exceptions.CloudSQLIPTypeError(),
+        exceptions.RefreshNotValidError(),
+        TimeoutError(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_connector_that_opens_nothing_is_unavailable_and_frees_its_place(library: Library, error: Exception) -> None:
+    library.outcome = error
+    database = Database(connector(SETTINGS, application="search"), size=1, clock=SystemClock(), wait_s=0)
+
+    for _ in range(2):
+        with pytest.raises(Unavailable) as refusal:
+            database.call("select 1")
+
+        assert isinstance(refusal.value.__cause__, OSError)
+    assert len(library.asked) == 2
+
+
+def test_a_mistake_of_ours_is_not_called_an_outage(library: Library) -> None:
+    library.outcome = KeyError("database")
+
+    with pytest.raises(KeyError):
+        connector(SETTINGS, application="search")()
+
+
+def test_a_refused_role_has_a_line_of_its_own(library: Library, caplog: pytest.LogCaptureFixture) -> None:
+    library.outcome = aiohttp.ClientResponseError(Mock(), (), status=403)
+
+    with pytest.raises(ConnectionError):
+        connector(SETTINGS, application="search")()
+
+    assert [(record.getMessage(), record.__dict__["fields"]) for record in caplog.records] == [
+        ("database_not_reached", {"error": "ClientResponseError", "status": 403})
+    ]
