@@ -5,10 +5,12 @@ import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from uuid import uuid4
 
 from benchmarks import goods
@@ -114,8 +116,7 @@ def _beside_hello(stage: Stage, what: str, start: Callable[[], FirstAnswer], *, 
 @contextmanager
 def pubsub(stage: Stage) -> Iterator[str]:
     """The local Pub/Sub with the topics of the table and no subscription."""
-    folder = stage.folder / "pubsub"
-    folder.mkdir()
+    folder = Path(tempfile.mkdtemp(prefix="pubsub-", dir=stage.folder))
     config = {
         "project": "vitrine-local",
         "signing_key_file": str(stage.keys.oidc_key),
