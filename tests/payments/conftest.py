@@ -24,6 +24,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from local.database import Address
 from local.faults import Faults
+from local.forking import die_with_parent
 from shared.gateways.paypal import PayPal
 from shared.payments.processor import PaymentLine, PaymentRequest
 from shared.settings import PayPalSettings
@@ -90,6 +91,7 @@ def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
+        preexec_fn=die_with_parent,  # a test run that is killed leaves nothing behind
     )  # fmt: skip
     assert process.stdout is not None
     line = process.stdout.readline()
