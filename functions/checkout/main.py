@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Protocol
 from uuid import UUID
@@ -30,12 +30,8 @@ from shared.edge.buying_views import (
 from shared.edge.callers import require_order_token
 from shared.edge.calls import Call, Reply
 from shared.edge.parsing import Body
-from shared.edge.services import Services
 from shared.gateways.paypal import PayPal
-from shared.gateways.pubsub import PubSubPublisher
-from shared.gateways.tasks import TaskQueue
 from shared.inventory.stock import OutOfStock
-from shared.kernel.clock import SystemClock
 from shared.kernel.errors import Declined, Invalid, NotFound, Unavailable
 from shared.kernel.first_use import first_use
 from shared.kernel.idempotency import Answering, Claim
@@ -52,21 +48,15 @@ from shared.orders.order import (
     PaymentInProgress,
     PriceChanged,
 )
-from shared.outbox.dispatching import Dispatcher
-from shared.outbox.publishing import Publisher
 from shared.payments.processor import Fact
 from shared.persistence import orders as orders_in_sql
 from shared.persistence.carts import CartOfShop, Carts
-from shared.persistence.connecting import connector
-from shared.persistence.database import Database
 from shared.persistence.idempotency import IdempotencyKeys
 from shared.persistence.orders import Orders
-from shared.persistence.outbox import Outbox
-from shared.persistence.sessions import Sessions
-from shared.settings import DatabaseSettings, GoogleSettings, PayPalSettings, PlatformSettings, TokenKeys, environment
+from shared.settings import PayPalSettings, environment
+from shared.wiring.parts import Parts
 
 log = Log(__name__)
-clock = SystemClock()
 # What a sweep leaves to the requests and tasks that are at work on it right now.
 _AT_WORK = timedelta(minutes=1)
 _PENDING_LOOK = timedelta(minutes=5)
@@ -78,37 +68,8 @@ _LONGEST_CALL = timedelta(seconds=30)
 # Wiring: everything is made on first use -------------------------------------------------------------
 
 
-@first_use
-def platform() -> PlatformSettings:
-    return PlatformSettings.from_env(environment())
-
-
-@first_use
-def token_keys() -> TokenKeys:
-    return TokenKeys.from_env(environment())
-
-
-@first_use
-def google() -> GoogleSettings:
-    return GoogleSettings.from_env(environment())
-
-
-@first_use
-def database() -> Database:
-    settings = DatabaseSettings.from_env(environment())
-    return Database(
-        connector(settings, application=platform().deployment),
-        size=settings.pool_size,
-        clock=clock,
-        committed=dispatcher().collect,
-        guards=orders_in_sql.GUARDS,
-    )
-
-
-@first_use
-def dispatcher() -> Dispatcher:
-    publisher = Publisher(lambda: PubSubPublisher.from_settings(google()), lambda: TaskQueue.from_settings(google()))
-    return Dispatcher(publisher, lambda: Outbox(database()), clock)
+parts = Parts(guards=orders_in_sql.GUARDS)
+clock, platform, token_keys, database = parts.clock, parts.platform, parts.token_keys, parts.database
 
 
 @first_use
@@ -132,24 +93,12 @@ def orders() -> Orders:
 
 
 def _publish_early() -> Sequence[UUID]:
-    dispatcher().publish()
-    return dispatcher().take_published()
+    parts.dispatcher().publish()
+    return parts.dispatcher().take_published()
 
 
-def _services(tokens: Callable[[], TokenKeys] | None) -> Services:
-    return Services(
-        platform=platform,
-        ping=lambda: database().call("select 1 as ok"),
-        clock=clock,
-        tokens=tokens,
-        keys=lambda: IdempotencyKeys(database()),
-        sessions=lambda: Sessions(database()),
-        flush=lambda: dispatcher().flush(),
-    )
-
-
-api = Api("checkout", services=_services(token_keys))
-jobs = Api("payment-jobs", services=_services(tokens=None))
+api = Api("checkout", services=parts.services(signed_in=True))
+jobs = Api("payment-jobs", services=parts.services())
 
 
 def checkout(request: object) -> object:

@@ -21,86 +21,29 @@ from shared.edge.inventory_views import (
     settings_view,
 )
 from shared.edge.problems import Unreadable
-from shared.edge.services import Services
 from shared.gateways.paypal_money import supports
-from shared.gateways.pubsub import PubSubPublisher
-from shared.gateways.tasks import TaskQueue
 from shared.inventory.stock import BelowHeld, NothingChanges, UnknownSku
-from shared.kernel.clock import SystemClock
 from shared.kernel.errors import Field, Invalid
 from shared.kernel.first_use import first_use
-from shared.outbox.dispatching import Dispatcher
-from shared.outbox.publishing import Publisher
-from shared.persistence.connecting import connector
-from shared.persistence.database import Database
-from shared.persistence.idempotency import IdempotencyKeys
-from shared.persistence.outbox import Outbox
-from shared.persistence.sessions import Sessions
 from shared.persistence.shop_settings import SettingsOfShop
 from shared.persistence.stock import Stock
-from shared.settings import DatabaseSettings, GoogleSettings, PlatformSettings, TokenKeys, environment
 from shared.shop.settings import SettingsStale
+from shared.wiring.parts import Parts
 
-clock = SystemClock()
-
-
-# Wiring: everything is made on first use -------------------------------------------------------------
-
-
-@first_use
-def platform() -> PlatformSettings:
-    return PlatformSettings.from_env(environment())
-
-
-@first_use
-def token_keys() -> TokenKeys:
-    return TokenKeys.from_env(environment())
-
-
-@first_use
-def google() -> GoogleSettings:
-    return GoogleSettings.from_env(environment())
-
-
-@first_use
-def dispatcher() -> Dispatcher:
-    publisher = Publisher(lambda: PubSubPublisher.from_settings(google()), lambda: TaskQueue.from_settings(google()))
-    return Dispatcher(publisher, lambda: Outbox(database()), clock)
-
-
-@first_use
-def database() -> Database:
-    settings = DatabaseSettings.from_env(environment())
-    return Database(
-        connector(settings, application=platform().deployment),
-        size=settings.pool_size,
-        clock=clock,
-        committed=dispatcher().collect,
-    )
+parts = Parts()
 
 
 @first_use
 def stock() -> Stock:
-    return Stock(database(), clock)
+    return Stock(parts.database(), parts.clock)
 
 
 @first_use
 def settings_of_shop() -> SettingsOfShop:
-    return SettingsOfShop(database(), clock)
+    return SettingsOfShop(parts.database(), parts.clock)
 
 
-api = Api(
-    "inventory",
-    services=Services(
-        platform=platform,
-        ping=lambda: database().call("select 1 as ok"),
-        clock=clock,
-        tokens=token_keys,
-        keys=lambda: IdempotencyKeys(database()),
-        sessions=lambda: Sessions(database()),
-        flush=lambda: dispatcher().flush(),
-    ),
-)
+api = Api("inventory", services=parts.services(signed_in=True))
 
 
 def inventory(request: object) -> object:

@@ -5,73 +5,26 @@ from flask import Flask, Request
 from shared.edge.api import Api
 from shared.edge.calls import Call
 from shared.edge.payloads import read_payload
-from shared.edge.services import Services
-from shared.gateways.pubsub import PubSubPublisher
 from shared.gateways.sendgrid import SendGrid
-from shared.gateways.tasks import TaskQueue
-from shared.kernel.clock import SystemClock
 from shared.kernel.first_use import first_use
 from shared.kernel.logs import Log
 from shared.notices import mailing
 from shared.notices.orders import OrderEvent
-from shared.outbox.publishing import Publisher
 from shared.outbox.relaying import relay
-from shared.persistence.connecting import connector
-from shared.persistence.database import Database
 from shared.persistence.inbox import purge_inbox
 from shared.persistence.mails import Mails
 from shared.persistence.outbox import Outbox
-from shared.settings import (
-    DatabaseSettings,
-    GoogleSettings,
-    PlatformSettings,
-    SendGridSettings,
-    TokenKeys,
-    environment,
-)
+from shared.settings import SendGridSettings, environment
+from shared.wiring.parts import Parts
 
 log = Log(__name__)
-clock = SystemClock()
-
-
-@first_use
-def platform() -> PlatformSettings:
-    return PlatformSettings.from_env(environment())
-
-
-@first_use
-def google() -> GoogleSettings:
-    return GoogleSettings.from_env(environment())
+parts = Parts()
+clock, database, tokens = parts.clock, parts.database, parts.token_keys
 
 
 @first_use
 def sendgrid() -> SendGridSettings:
     return SendGridSettings.from_env(environment())
-
-
-@first_use
-def tokens() -> TokenKeys:
-    return TokenKeys.from_env(environment())
-
-
-@first_use
-def database() -> Database:
-    settings = DatabaseSettings.from_env(environment())
-    return Database(connector(settings, application=platform().deployment), size=settings.pool_size, clock=clock)
-
-
-@first_use
-def publisher() -> Publisher:
-    return Publisher(
-        lambda: PubSubPublisher(project=google().project, emulator_host=google().pubsub_emulator),
-        lambda: TaskQueue(
-            project=google().project,
-            location=google().tasks_location,
-            urls=google().queue_urls,
-            invoker=google().tasks_invoker,
-            emulator_host=google().tasks_emulator,
-        ),
-    )
 
 
 @first_use
@@ -83,14 +36,14 @@ def mailer() -> SendGrid:
 def writer() -> mailing.Writer:
     from shared.notices.writing import Writer  # Jinja2 and Babel: the relay, each minute, needs neither
 
-    return Writer(shop_name=sendgrid().sender[0], public_url=platform().public_url)
+    return Writer(shop_name=sendgrid().sender[0], public_url=parts.platform().public_url)
 
 
 def mails() -> Mails:
     return Mails(database())
 
 
-api = Api("notify", services=Services(platform=platform, ping=lambda: database().call("select 1 as ok"), clock=clock))
+api = Api("notify", services=parts.services())
 
 
 @api.push("/jobs/notify/orders")
@@ -113,7 +66,7 @@ def announce(call: Call[None]) -> None:
 @api.schedule("/jobs/notify/relay")
 def relay_outbox(call: Call[None]) -> None:
     """Publishes what no request did, and deletes what was published long ago."""
-    done = relay(Outbox(database()), publisher(), clock=clock, within_s=_time_left_s(call))
+    done = relay(Outbox(database()), parts.publisher(), clock=clock, within_s=_time_left_s(call))
     purge_inbox(database(), at=clock.now())
     if done.published or done.left or done.purged:
         log.info("outbox_relayed", published=done.published, left=done.left, purged=done.purged)

@@ -26,16 +26,12 @@ from shared.edge.catalogue_views import (
     suggestions_view,
 )
 from shared.edge.problems import Unreadable
-from shared.edge.services import Services
-from shared.kernel.clock import SystemClock
 from shared.kernel.first_use import first_use
-from shared.persistence.connecting import connector
-from shared.persistence.database import Database
 from shared.persistence.search import CatalogueReader
 from shared.search.cursors import ForeignCursor, read_cursor
 from shared.search.listing import CategoryNotFound, Continuation, Moved, ProductNotFound, Search, Sort, as_tree
 from shared.search.texts import clean
-from shared.settings import DatabaseSettings, PlatformSettings, environment
+from shared.wiring.read_only import ReadOnlyParts
 
 # No answer of search is worth waiting longer for: it is a 503, and the shopper asks again (DESIGN.md rule 4).
 STATEMENT_TIMEOUT_MS = 300
@@ -44,27 +40,16 @@ STATEMENT_TIMEOUT_MS = 300
 PAGE_FOR_S = 10
 TREE_FOR_S = 60
 
-clock = SystemClock()
-
-
-@first_use
-def platform() -> PlatformSettings:
-    return PlatformSettings.from_env(environment())
-
-
-@first_use
-def database() -> Database:
-    settings = DatabaseSettings.from_env(environment())
-    opened = connector(settings, application=platform().deployment, statement_timeout_ms=STATEMENT_TIMEOUT_MS)
-    return Database(opened, size=settings.pool_size, clock=clock)
+parts = ReadOnlyParts(statement_timeout_ms=STATEMENT_TIMEOUT_MS)
+platform = parts.platform
 
 
 @first_use
 def catalogue() -> CatalogueReader:
-    return CatalogueReader(database())
+    return CatalogueReader(parts.database())
 
 
-api = Api("search", services=Services(platform=platform, ping=lambda: database().call("select 1 as up"), clock=clock))
+api = Api("search", services=parts.services())
 
 
 @api.get("/v1/products", query=ListQuery, answers={200: PageView, 304: None})

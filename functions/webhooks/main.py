@@ -5,75 +5,26 @@ from flask import Flask, Request
 from shared.edge.api import Api
 from shared.edge.calls import Call, Reply
 from shared.edge.parsing import View
-from shared.edge.services import Services
 from shared.gateways.paypal_webhooks import CertificateUnreachable, TransmissionVerifier
-from shared.gateways.pubsub import PubSubPublisher
 from shared.gateways.sendgrid_events import SignedEvents
-from shared.gateways.tasks import TaskQueue
-from shared.kernel.clock import SystemClock
 from shared.kernel.first_use import first_use
 from shared.notices import delivery
-from shared.outbox.dispatching import Dispatcher
-from shared.outbox.publishing import Publisher
 from shared.payments import webhooks as receiving
 from shared.payments.webhooks import SignatureRefused
-from shared.persistence.connecting import connector
-from shared.persistence.database import Database
 from shared.persistence.mails import Mails
-from shared.persistence.outbox import Outbox
 from shared.persistence.webhooks import WebhookEvents
-from shared.settings import DatabaseSettings, GoogleSettings, PlatformSettings, WebhookSettings, environment
+from shared.settings import WebhookSettings, environment
+from shared.wiring.parts import Parts
 
 BODY_LIMIT = 256 * 1024
 
-clock = SystemClock()
-
-
-@first_use
-def platform() -> PlatformSettings:
-    return PlatformSettings.from_env(environment())
-
-
-@first_use
-def google() -> GoogleSettings:
-    return GoogleSettings.from_env(environment())
+parts = Parts()
+clock, database = parts.clock, parts.database
 
 
 @first_use
 def settings() -> WebhookSettings:
     return WebhookSettings.from_env(environment())
-
-
-@first_use
-def topics() -> PubSubPublisher:
-    return PubSubPublisher(project=google().project, emulator_host=google().pubsub_emulator)
-
-
-@first_use
-def queues() -> TaskQueue:
-    return TaskQueue(
-        project=google().project,
-        location=google().tasks_location,
-        urls=google().queue_urls,
-        invoker=google().tasks_invoker,
-        emulator_host=google().tasks_emulator,
-    )
-
-
-@first_use
-def dispatcher() -> Dispatcher:
-    return Dispatcher(Publisher(topics, queues), lambda: Outbox(database()), clock)
-
-
-@first_use
-def database() -> Database:
-    access = DatabaseSettings.from_env(environment())
-    return Database(
-        connector(access, application=platform().deployment),
-        size=access.pool_size,
-        clock=clock,
-        committed=dispatcher().collect,
-    )
 
 
 @first_use
@@ -97,15 +48,7 @@ def sendgrid() -> SignedEvents | None:
     return None if key is None else SignedEvents(key)
 
 
-api = Api(
-    "webhooks",
-    services=Services(
-        platform=platform,
-        ping=lambda: database().call("select 1 as alive"),
-        clock=clock,
-        flush=lambda: dispatcher().flush(),
-    ),
-)
+api = Api("webhooks", services=parts.services())
 
 
 class ReceivedView(View, frozen=True):
