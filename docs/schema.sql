@@ -17,7 +17,9 @@ create table audit_log (
     detail jsonb not null default '{}'::jsonb,
     constraint audit_log_pkey PRIMARY KEY (id)
 );
+CREATE INDEX audit_log_at ON public.audit_log USING btree (at DESC, id);
 CREATE INDEX audit_log_subject ON public.audit_log USING btree (subject, at DESC, id);
+grant insert, select on audit_log to vitrine_desk;
 grant insert on audit_log to vitrine_inventory;
 
 create table brands (
@@ -116,6 +118,7 @@ create table idempotency_keys (
 );
 CREATE INDEX idempotency_keys_created ON public.idempotency_keys USING btree (created_at);
 grant insert, select, update on idempotency_keys to vitrine_checkout;
+grant insert, select, update on idempotency_keys to vitrine_desk;
 grant insert, select, update on idempotency_keys to vitrine_inventory;
 grant delete, select, update on idempotency_keys to vitrine_payment_jobs;
 
@@ -284,6 +287,7 @@ comment on column outbox.name is 'of an event its name, of a task the path it is
 CREATE INDEX outbox_published ON public.outbox USING btree (published_at) WHERE (published_at IS NOT NULL);
 CREATE INDEX outbox_unpublished ON public.outbox USING btree ("position") WHERE (published_at IS NULL);
 grant insert, select, update on outbox to vitrine_checkout;
+grant insert, select, update on outbox to vitrine_desk;
 grant insert, select, update on outbox to vitrine_inventory;
 grant delete, select, update on outbox to vitrine_notify;
 grant insert, select, update on outbox to vitrine_payment_jobs;
@@ -401,6 +405,7 @@ create table sessions (
     constraint sessions_kind_known CHECK ((kind = ANY (ARRAY['customer'::text, 'staff'::text])))
 );
 grant select on sessions to vitrine_checkout;
+grant select on sessions to vitrine_desk;
 grant select on sessions to vitrine_inventory;
 
 create table shop_settings (
@@ -620,6 +625,7 @@ begin
     end if;
 end $function$;
 grant execute on function claim_key_v1(text,text,text,bytea,uuid,timestamp with time zone,timestamp with time zone) to vitrine_checkout;
+grant execute on function claim_key_v1(text,text,text,bytea,uuid,timestamp with time zone,timestamp with time zone) to vitrine_desk;
 grant execute on function claim_key_v1(text,text,text,bytea,uuid,timestamp with time zone,timestamp with time zone) to vitrine_inventory;
 
 CREATE OR REPLACE FUNCTION public.fold_v1(words text)
@@ -865,6 +871,7 @@ begin
     raise exception using errcode = 'VT001', message = name, detail = data::text;
 end $function$;
 grant execute on function refuse_v1(text,jsonb) to vitrine_checkout;
+grant execute on function refuse_v1(text,jsonb) to vitrine_desk;
 grant execute on function refuse_v1(text,jsonb) to vitrine_inventory;
 grant execute on function refuse_v1(text,jsonb) to vitrine_payment_jobs;
 
@@ -905,6 +912,7 @@ begin
     end if;
 end $function$;
 grant execute on function store_answer_v1(text,text,text,uuid,integer,text) to vitrine_checkout;
+grant execute on function store_answer_v1(text,text,text,uuid,integer,text) to vitrine_desk;
 grant execute on function store_answer_v1(text,text,text,uuid,integer,text) to vitrine_inventory;
 
 CREATE OR REPLACE FUNCTION public.take_stock_again_v1(p_order_id uuid, p_number text, p_now timestamp with time zone)

@@ -10,17 +10,14 @@ from shared.edge.inventory_views import (
     LevelView,
     MovementsPage,
     OfSkuQuery,
-    PageQuery,
     SettingsBody,
     SettingsView,
     hold_view,
     level_view,
-    make_cursor,
     movement_view,
-    read_cursor,
     settings_view,
 )
-from shared.edge.problems import Unreadable
+from shared.edge.paging import PageQuery, foreign_cursor, make_cursor, read_cursor
 from shared.gateways.paypal_money import supports
 from shared.inventory.stock import BelowHeld, NothingChanges, UnknownSku
 from shared.kernel.errors import Field, Invalid
@@ -74,7 +71,7 @@ def list_movements(call: Call[None]) -> Reply:
     """What moved, who moved it and why; the newest first."""
     found = read_cursor(call.query.cursor, 1)
     if found and not (found[0].isascii() and found[0].isdigit() and len(found[0]) < 19):
-        raise Unreadable(parameters={"cursor": "is none that this list has given"})
+        raise foreign_cursor()
     before = int(found[0]) if found else None
     movements = stock().list_movements(call.query.sku, before=before, limit=call.query.limit)
     cursor = make_cursor(movements[-1][0]) if len(movements) == call.query.limit else None

@@ -27,6 +27,8 @@ class Entry:
 class AuditLog(Protocol):
     """Entries are appended by the steps that have the effect (shared.persistence.audit), and only read here."""
 
-    def list_entries(self, subject: str, *, limit: int, before: tuple[datetime, UUID] | None = None) -> Sequence[Entry]:
-        """The newest entries of a subject first, those after the entry with `before`'s moment and id."""
+    def list_entries(
+        self, subject: str | None = None, *, limit: int, before: tuple[datetime, UUID] | None = None
+    ) -> Sequence[Entry]:
+        """The newest entries (of a subject) first, those after the entry with `before`'s moment and id."""
         ...

@@ -1,33 +1,24 @@
 """What staff send and see of stock and of the shop's settings (DESIGN.md section 5)."""
 
-import base64
-import binascii
 from dataclasses import replace
 from decimal import Decimal
 from typing import Annotated
 
 from msgspec import UNSET, Meta, UnsetType
 
+from shared.edge.paging import Cursor, Limit
 from shared.edge.parsing import Body, Query, View
-from shared.edge.problems import Unreadable
 from shared.inventory.stock import Hold, Level, Movement
 from shared.kernel.clock import iso
 from shared.kernel.errors import Field, Invalid
 from shared.shop.settings import ShippingOption, ShopSettings, TaxRate
 
 Sku = Annotated[str, Meta(min_length=1, max_length=64)]
-Limit = Annotated[int, Meta(ge=1, le=100)]
 Reason = Annotated[str, Meta(min_length=1, max_length=500, pattern=r"\S")]
 # What a PostgreSQL integer holds, and a shop ever will.
 Units = Annotated[int, Meta(ge=0, le=1_000_000_000)]
 Delta = Annotated[int, Meta(ge=-1_000_000_000, le=1_000_000_000)]
 AmountMinor = Annotated[int, Meta(ge=0, le=100_000_000)]
-Cursor = Annotated[str, Meta(max_length=400)]
-
-
-class PageQuery(Query, frozen=True, kw_only=True):
-    cursor: Cursor | None = None
-    limit: Limit = 24
 
 
 class OfSkuQuery(Query, frozen=True, kw_only=True):
@@ -201,25 +192,6 @@ def settings_view(settings: ShopSettings) -> SettingsView:
             for rate in settings.tax_rates
         ],
     )
-
-
-def make_cursor(*parts: str | int) -> str:
-    """Where a page ended, as a word for an address."""
-    return base64.urlsafe_b64encode("\x1f".join(str(part) for part in parts).encode()).rstrip(b"=").decode()
-
-
-def read_cursor(cursor: str | None, parts: int) -> list[str] | None:
-    """The parts of a cursor of ours; None where there is none. Raises Unreadable."""
-    if cursor is None:
-        return None
-    try:
-        found = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
-    except (binascii.Error, ValueError) as error:
-        raise Unreadable(parameters={"cursor": "is none that this list has given"}) from error
-    read = found.split("\x1f")
-    if len(read) != parts or "\x00" in found:
-        raise Unreadable(parameters={"cursor": "is none that this list has given"})
-    return read
 
 
 def _upper(region: str | None) -> str | None:

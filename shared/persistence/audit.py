@@ -13,14 +13,15 @@ insert into audit_log (id, at, actor, action, subject, detail)
 values (:id::uuid, :at::timestamptz, :actor::text, :action::text, :subject::text, :detail::jsonb)
 """
 
-# Two entries of one moment are told apart by their id: the order of the index audit_log_subject.
+# Two entries of one moment are told apart by their id: the order of the indexes audit_log_subject and audit_log_at.
 _LIST = """
 select id, at, actor, action, subject, detail from audit_log
-where subject = :subject::text
-    and (:before_at::timestamptz is null or at < :before_at or (at = :before_at and id > :before_id::uuid))
+where {of}(:before_at::timestamptz is null or at < :before_at or (at = :before_at and id > :before_id::uuid))
 order by at desc, id
 limit :limit::int
 """
+_LIST_ALL = _LIST.format(of="")
+_LIST_OF_SUBJECT = _LIST.format(of="subject = :subject::text and ")
 
 
 def append(tx: Transaction, entry: Entry) -> None:
@@ -39,9 +40,15 @@ class AuditLog:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def list_entries(self, subject: str, *, limit: int, before: tuple[datetime, UUID] | None = None) -> Sequence[Entry]:
+    def list_entries(
+        self, subject: str | None = None, *, limit: int, before: tuple[datetime, UUID] | None = None
+    ) -> Sequence[Entry]:
         before_at, before_id = before or (None, None)
-        rows = self._database.call(_LIST, subject=subject, before_at=before_at, before_id=before_id, limit=limit)
+        page = {"before_at": before_at, "before_id": before_id, "limit": limit}
+        if subject is None:
+            rows = self._database.call(_LIST_ALL, **page)
+        else:
+            rows = self._database.call(_LIST_OF_SUBJECT, subject=subject, **page)
         return [
             Entry(
                 at=row["at"],

@@ -30,7 +30,7 @@ variables {
   domain  = "shop.example.com"
   project = { id = "shop-1", number = 123456789012 }
   archives = {
-    for name in ["search", "checkout", "payment-jobs", "webhooks", "inventory", "notify"] :
+    for name in ["search", "checkout", "payment-jobs", "webhooks", "inventory", "desk", "notify"] :
     name => { path = "build/${name}.zip", sha256 = sha256(name) }
   }
   settings = { MEDIA_URL = "https://media.example.com" }
@@ -157,7 +157,7 @@ run "a_network_of_its_own_where_the_database_is_private" {
 
 run "the_whole_table" {
   variables {
-    deployments = ["search", "checkout", "payment-jobs", "webhooks", "inventory", "notify"]
+    deployments = ["search", "checkout", "payment-jobs", "webhooks", "inventory", "desk", "notify"]
     settings = {
       MAIL_FROM             = "Vitrine <orders@shop.example.com>"
       MEDIA_URL             = "https://media.example.com"
@@ -184,7 +184,7 @@ run "the_whole_table" {
   }
 
   assert {
-    condition     = toset(keys(google_cloud_run_service_iam_member.everyone)) == toset(["checkout", "inventory", "search", "webhooks"])
+    condition     = toset(keys(google_cloud_run_service_iam_member.everyone)) == toset(["checkout", "desk", "inventory", "search", "webhooks"])
     error_message = "Nobody but the named callers may invoke jobs."
   }
 

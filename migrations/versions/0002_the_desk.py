@@ -1,0 +1,20 @@
+"""The desk: its role, and what staff read in the order of time."""
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+_HERE = Path(__file__).parent
+
+
+def upgrade() -> None:
+    op.get_bind().exec_driver_sql((_HERE / "0002_the_desk.sql").read_text(encoding="utf-8"))
+
+
+def downgrade() -> None:
+    raise RuntimeError("migrations go forward only")
