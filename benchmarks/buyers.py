@@ -22,15 +22,7 @@ from shared.kernel.idempotency import Answering, Claim
 from shared.kernel.messages import Message
 from shared.orders import placing
 from shared.orders.order import Order
-from shared.payments.processor import (
-    Approval,
-    CaptureFact,
-    DisputeFact,
-    OrderFact,
-    PaymentRequest,
-    RefundFact,
-    Refused,
-)
+from shared.payments.processor import Approval, PaymentRequest
 from shared.persistence import orders as orders_in_sql
 from shared.persistence.connecting import connector
 from shared.persistence.database import Database
@@ -41,29 +33,11 @@ WARM_UP = 5
 
 
 class PayPalAtOnce:
-    """Takes every order; nothing else is asked of it here."""
+    """Takes every order."""
 
     def open(self, request: PaymentRequest) -> Approval:
         name = request.order_id.hex[:17].upper()
         return Approval(name, f"https://paypal.example/checkoutnow?token={name}", "PAYER_ACTION_REQUIRED")
-
-    def capture(self, paypal_order_id: str, *, attempt_id: UUID) -> CaptureFact | Refused:
-        raise NotImplementedError
-
-    def refund(self, capture_id: str, **about: object) -> RefundFact | Refused:
-        raise NotImplementedError
-
-    def find_order(self, paypal_order_id: str) -> OrderFact | None:
-        raise NotImplementedError
-
-    def find_capture(self, capture_id: str) -> CaptureFact | None:
-        raise NotImplementedError
-
-    def find_refund(self, refund_id: str) -> RefundFact | None:
-        raise NotImplementedError
-
-    def find_dispute(self, dispute_id: str) -> DisputeFact | None:
-        raise NotImplementedError
 
 
 class _Published(threading.local):
@@ -152,7 +126,7 @@ class Buyers:
                 return_url=lambda order: f"https://shop.example/checkout/return?order={order.id}",
                 cancel_url=lambda order: f"https://shop.example/checkout/cancel?order={order.id}",
                 store=self._orders,
-                processor=PayPalAtOnce(),
+                cashier=PayPalAtOnce(),
                 clock=self._clock,
             )
         except OutOfStock:

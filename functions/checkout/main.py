@@ -252,7 +252,7 @@ def place(call: Call[PlaceOrderBody]) -> Reply:
         return_url=lambda order: f"{platform().public_url}/checkout/return?order={order.id}",
         cancel_url=lambda order: f"{platform().public_url}/checkout/cancel?order={order.id}",
         store=orders(),
-        processor=paypal(),
+        cashier=paypal(),
         clock=clock,
     )
     return Reply(201 if placed.is_new else 200)
@@ -320,7 +320,7 @@ def retry_payment(call: Call[None]) -> Reply:
         return_url=f"{platform().public_url}/checkout/return?order={order.id}",
         cancel_url=f"{platform().public_url}/checkout/cancel?order={order.id}",
         store=orders(),
-        processor=paypal(),
+        cashier=paypal(),
     )
     return Reply(200)
 

@@ -17,7 +17,7 @@ from shared.kernel.errors import Declined, Field, Invalid
 from shared.kernel.idempotency import Answering, Claim
 from shared.kernel.ids import new_id, new_order_number
 from shared.orders.order import NotPayable, Order, OrderLine, OrdersClosed, PaymentInProgress, PriceChanged
-from shared.payments.processor import PaymentLine, PaymentRequest, Processor
+from shared.payments.processor import Cashier, PaymentLine, PaymentRequest
 from shared.pricing.totals import Item, Place, price
 from shared.shop.settings import ShopSettings
 
@@ -93,7 +93,7 @@ def place_order(
     return_url: Callable[[Order], str],
     cancel_url: Callable[[Order], str],
     store: Store,
-    processor: Processor,
+    cashier: Cashier,
     clock: Clock,
 ) -> Placed:
     """Freeze a cart into an order that waits for its buyer at PayPal.
@@ -111,7 +111,7 @@ def place_order(
         placed = Placed(quote.order, is_new=False)
     order = placed.order
     if order.status == "pending_payment" and order.paypal_order_id is None:
-        order = _open(order, order.id, return_url(order), cancel_url(order), store, processor)
+        order = _open(order, order.id, return_url(order), cancel_url(order), store, cashier)
     store.await_approval(order, answering(201 if placed.is_new else 200), replaces=placed.order.paypal_order_id)
     return Placed(order, placed.is_new)
 
@@ -123,7 +123,7 @@ def reopen_payment(
     return_url: str,
     cancel_url: str,
     store: Store,
-    processor: Processor,
+    cashier: Cashier,
 ) -> Order:
     """Where the buyer of an order that still waits for its money approves it.
 
@@ -137,18 +137,16 @@ def reopen_payment(
         raise PaymentInProgress
     before = order.paypal_order_id
     if order.attempt is not None and order.attempt.was_denied:
-        order = _open(order, uuid5(order.id, str(order.attempt.id)), return_url, cancel_url, store, processor)
+        order = _open(order, uuid5(order.id, str(order.attempt.id)), return_url, cancel_url, store, cashier)
     elif before is None:
-        order = _open(order, order.id, return_url, cancel_url, store, processor)
+        order = _open(order, order.id, return_url, cancel_url, store, cashier)
     store.await_approval(order, answering, replaces=before)
     return order
 
 
-def _open(
-    order: Order, request_id: UUID, return_url: str, cancel_url: str, store: Store, processor: Processor
-) -> Order:
+def _open(order: Order, request_id: UUID, return_url: str, cancel_url: str, store: Store, cashier: Cashier) -> Order:
     try:
-        approval = processor.open(payment_request(order, request_id, return_url, cancel_url))
+        approval = cashier.open(payment_request(order, request_id, return_url, cancel_url))
     except Declined as refused:
         store.give_up(order.id, "refused_by_paypal")
         pointer = _ADDRESS_ISSUES.get(str(refused.data.get("reason")))

@@ -130,12 +130,16 @@ class Refused:
     retryable_by_buyer: bool = False
 
 
-class Processor(Protocol):
-    """Raises Unavailable wherever the outcome is not known."""
+class Cashier(Protocol):
+    """What placing needs: somebody who opens a payment. Raises Unavailable wherever the outcome is not known."""
 
     def open(self, request: PaymentRequest) -> Approval:
         """An order that waits for approval; the same `request_id` always gives the same one. Raises Declined."""
         ...
+
+
+class Processor(Cashier, Protocol):
+    """What capturing, refunding and applying need. Raises Unavailable wherever the outcome is not known."""
 
     def capture(self, paypal_order_id: str, *, attempt_id: UUID) -> CaptureFact | Refused:
         """Take the approved money. Once per `attempt_id`; an order captured before answers the capture it has."""

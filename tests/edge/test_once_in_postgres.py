@@ -109,6 +109,10 @@ def test_a_claim_that_is_made_twice_over_by_one_request_is_its_own(keys: Idempot
     keys.claim(claim)
     keys.claim(claim)  # the first answer was lost with its connection
 
+    keys.store(claim, 201, "{}")
+    with pytest.raises(AlreadyAnswered):
+        keys.claim(again(claim, clock))
+
 
 def test_a_stored_answer_is_given_to_the_same_request_and_to_no_other(
     keys: IdempotencyKeys, clock: StandingClock
@@ -128,8 +132,17 @@ def test_one_key_in_two_scopes_or_routes_is_two_keys(keys: IdempotencyKeys, cloc
     claim = make_claim(clock)
 
     keys.claim(claim)
-    keys.claim(again(claim, clock, scope=f"test:{uuid4()}"))
-    keys.claim(again(claim, clock, route="POST /v1/other"))
+    elsewhere = again(claim, clock, scope=f"test:{uuid4()}")
+    keys.claim(elsewhere)
+    other_route = again(claim, clock, route="POST /v1/other")
+    keys.claim(other_route)
+
+    for number, each in enumerate((claim, elsewhere, other_route)):
+        keys.store(each, 201, f"{number}")
+    for number, each in enumerate((claim, elsewhere, other_route)):
+        with pytest.raises(AlreadyAnswered) as caught:
+            keys.claim(again(each, clock))
+        assert caught.value.body == f"{number}"
 
 
 def test_a_released_key_is_free_at_once_and_only_its_owner_releases_it(

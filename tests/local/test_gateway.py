@@ -182,6 +182,7 @@ def test_a_killed_function_comes_back_without_being_called(cloud: "RunningCloud"
     os.killpg(before, signal.SIGKILL)
 
     wait_for(lambda: cloud.processes()["echo"]["pid"] not in (None, before))
+    assert cloud.call("/v1/echo").status == 200
 
 
 def test_a_master_killed_alone_takes_its_worker_along(cloud: "RunningCloud") -> None:

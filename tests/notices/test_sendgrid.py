@@ -116,7 +116,9 @@ def test_what_is_asked_for_fits_the_schema_that_sendgrid_publishes(shared_data: 
         sendgrid.send(MAIL)
 
     [(_, _, body)] = server.requests
-    jsonschema.Draft202012Validator({**schema, "components": document["components"]}).validate(body)
+    validator = jsonschema.Draft202012Validator({**schema, "components": document["components"]})
+    assert [error.message for error in validator.iter_errors(body)] == []
+    assert not validator.is_valid({**body, "from": {}})  # the schema is one that can refuse
 
 
 @pytest.mark.parametrize(

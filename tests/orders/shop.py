@@ -298,7 +298,7 @@ class Shop:
             return_url=lambda order: "https://shop.example/return",
             cancel_url=lambda order: "https://shop.example/cancel",
             store=self.orders,
-            processor=self.paypal,
+            cashier=self.paypal,
             clock=self.clock,
         )
 
@@ -342,7 +342,7 @@ class Shop:
             return_url="https://shop.example/return",
             cancel_url="https://shop.example/cancel",
             store=self.orders,
-            processor=self.paypal,
+            cashier=self.paypal,
         )
 
     def expire(self) -> None:
