@@ -97,6 +97,7 @@ class Stage:
             storage_url=_NOWHERE,
             paypal_url=_NOWHERE,
             sendgrid_url=_NOWHERE,
+            turnstile_url=_NOWHERE,
             fronts={each.name: _NOWHERE for each in self.table.deployments},
         )
         return function_environment(

@@ -52,6 +52,7 @@ class Control:
         database: Address,
         paypal_url: str,
         sendgrid_url: str,
+        turnstile_url: str,
         session: aiohttp.ClientSession,
     ) -> None:
         self._cloud = cloud
@@ -63,6 +64,7 @@ class Control:
         self._database = database
         self._paypal_url = paypal_url
         self._sendgrid_url = sendgrid_url
+        self._turnstile_url = turnstile_url
         self._session = session
         self._one_settle = asyncio.Lock()
         routes: dict[tuple[str, str], Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]] = {
@@ -91,6 +93,8 @@ class Control:
             return await self._pass_on(request, self._sendgrid_url)
         if path.startswith("/_local/paypal/"):
             return await self._pass_on(request, self._paypal_url)
+        if path.startswith("/_local/turnstile/"):
+            return await self._pass_on(request, self._turnstile_url)
         handler = self._routes.get((request.method, path))
         try:
             if handler is not None:

@@ -27,6 +27,9 @@ OVERRIDABLE = frozenset(
         "SENDGRID_BASE_URL",
         "SENDGRID_API_KEY",
         "SENDGRID_WEBHOOK_KEY",
+        "TURNSTILE_SECRET",
+        "TURNSTILE_BASE_URL",
+        "TURNSTILE_HOSTNAMES",
         "MAIL_FROM",
         "PUBLIC_URL",
     }
@@ -48,6 +51,7 @@ class Addresses:
     storage_url: str
     paypal_url: str
     sendgrid_url: str
+    turnstile_url: str
     fronts: Mapping[str, str]
 
 
@@ -68,17 +72,29 @@ def vendor_values(addresses: Addresses, keys: Keys, *, paypal_roots: Path) -> di
         "SENDGRID_API_KEY": keys.secret("SENDGRID_API_KEY"),
         "SENDGRID_WEBHOOK_KEY": keys.sendgrid_webhook_key,
         "MAIL_FROM": "Vitrine <orders@vitrine.example>",
+        # No bot check unless .env names a secret: who tries the shop by curl has no widget to get a token from.
+        "TURNSTILE_SECRET": "",
+        "TURNSTILE_BASE_URL": addresses.turnstile_url,
     }
 
 
 # A function has its own defaults for these; those of the certificates are PayPal's real ones.
-OPTIONAL = frozenset({"PAYPAL_CERT_PREFIXES", "PAYPAL_CERT_ROOTS", "PAYPAL_INVOICE_PREFIX"})
+OPTIONAL = frozenset(
+    {
+        "PAYPAL_CERT_PREFIXES",
+        "PAYPAL_CERT_ROOTS",
+        "PAYPAL_INVOICE_PREFIX",
+        "TURNSTILE_BASE_URL",
+        "TURNSTILE_HOSTNAMES",
+    }
+)
+_OUR_CERTIFICATES = frozenset({"PAYPAL_CERT_PREFIXES", "PAYPAL_CERT_ROOTS"})
 
 
 def overridden(values: Mapping[str, str], dotenv: Mapping[str, str]) -> dict[str, str]:
     """`values` with what .env says instead. PayPal's sandbox signs with PayPal's certificates, not with ours."""
-    kept = {name: value for name, value in values.items() if "PAYPAL_BASE_URL" not in dotenv or name not in OPTIONAL}
-    return kept | dict(dotenv)
+    left_out = _OUR_CERTIFICATES if "PAYPAL_BASE_URL" in dotenv else frozenset[str]()
+    return {name: value for name, value in values.items() if name not in left_out} | dict(dotenv)
 
 
 def read_dotenv(file: Path) -> dict[str, str]:

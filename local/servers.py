@@ -1,4 +1,4 @@
-"""The local servers that stand in for Google, PayPal and SendGrid: how each is started and what it is told."""
+"""The local servers that stand in for Google and for vendors: how each is started and what it is told."""
 
 import json
 import sys
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from local.environment import LOCATION, MEDIA_BUCKET, PROJECT, Addresses, account
 from local.keys import Keys
@@ -18,6 +19,7 @@ MODULES = {
     "storage": "local.google.storage",
     "paypal": "local.paypal",
     "sendgrid": "local.sendgrid",
+    "turnstile": "local.turnstile",
 }
 # gRPC cannot share its port: what is asked by HTTP has another.
 WITH_CONTROL_PORT = frozenset({"pubsub", "tasks"})
@@ -83,6 +85,9 @@ class Servers:
                 "--signing-key": str(self.keys.sendgrid_key),
                 "--api-key": self.values["SENDGRID_API_KEY"],
             }
+        if name == "turnstile":
+            hostname = urlsplit(self.values["PUBLIC_URL"]).hostname or self.host
+            return {"--secret": self.values["TURNSTILE_SECRET"], "--hostname": hostname}
         return {}
 
     def _control_port(self, name: str) -> int | None:

@@ -175,6 +175,7 @@ class LocalCloud:
             storage_url=f"http://{HOST}:{port_of('storage')}",
             paypal_url=f"http://{HOST}:{port_of('paypal')}",
             sendgrid_url=f"http://{HOST}:{port_of('sendgrid')}",
+            turnstile_url=f"http://{HOST}:{port_of('turnstile')}",
             fronts=fronts,
         )
 
@@ -294,6 +295,7 @@ class LocalCloud:
             database=self._database.owner,
             paypal_url=self._addresses.paypal_url,
             sendgrid_url=self._addresses.sendgrid_url,
+            turnstile_url=self._addresses.turnstile_url,
             session=self._session,
         )
         routes = {route: function for function in self._functions.values() for route in function.deployment.routes}
@@ -416,6 +418,7 @@ class LocalCloud:
             "tasks_host": self._addresses.tasks_host,
             "paypal_url": self._addresses.paypal_url,
             "sendgrid_url": self._addresses.sendgrid_url,
+            "turnstile_url": self._addresses.turnstile_url,
             "storage_url": self._addresses.storage_url,
             "media_bucket": MEDIA_BUCKET,
             "routes": {name: list(function.deployment.routes) for name, function in self._functions.items()},

@@ -31,6 +31,7 @@ from shared.edge.callers import require_order_token
 from shared.edge.calls import Call, Reply
 from shared.edge.parsing import Body
 from shared.gateways.paypal import PayPal
+from shared.gateways.turnstile import Turnstile
 from shared.inventory.stock import OutOfStock
 from shared.kernel.errors import Declined, Invalid, NotFound, Unavailable
 from shared.kernel.first_use import first_use
@@ -53,7 +54,7 @@ from shared.persistence import orders as orders_in_sql
 from shared.persistence.carts import CartOfShop, Carts
 from shared.persistence.idempotency import IdempotencyKeys
 from shared.persistence.orders import Orders
-from shared.settings import PayPalSettings, environment
+from shared.settings import PayPalSettings, TurnstileSettings, environment
 from shared.wiring.parts import Parts
 
 log = Log(__name__)
@@ -80,6 +81,12 @@ def paypal_settings() -> PayPalSettings:
 @first_use
 def paypal() -> PayPal:
     return PayPal(paypal_settings())
+
+
+@first_use
+def bots() -> Turnstile | None:
+    settings = TurnstileSettings.from_env(environment())
+    return None if settings.secret is None else Turnstile(settings)
 
 
 @first_use
@@ -244,7 +251,15 @@ def place(call: Call[PlaceOrderBody]) -> Reply:
     """Freeze a cart into an order, hold its stock, and say where the buyer approves the payment."""
     body = call.body
     customer = call.principal.id if isinstance(call.principal, Customer) else None
-    command = placing.PlaceOrder(body.cart_id, body.cart_version, body.email, call.client_network, customer, call.actor)
+    command = placing.PlaceOrder(
+        body.cart_id,
+        body.cart_version,
+        body.email,
+        call.client_network,
+        customer,
+        call.actor,
+        bot_check=body.turnstile_token,
+    )
     placed = placing.place_order(
         command,
         claim=_claim(call),
@@ -254,6 +269,7 @@ def place(call: Call[PlaceOrderBody]) -> Reply:
         store=orders(),
         cashier=paypal(),
         clock=clock,
+        bots=bots(),
     )
     return Reply(201 if placed.is_new else 200)
 

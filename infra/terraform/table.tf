@@ -50,7 +50,7 @@ locals {
   invokers = toset(flatten(values(local.deployments)[*].invokers))
 
   # A function has its own defaults for these.
-  optional_settings = toset(["PAYPAL_CERT_PREFIXES", "PAYPAL_CERT_ROOTS", "PAYPAL_INVOICE_PREFIX"])
+  optional_settings = toset(["PAYPAL_CERT_PREFIXES", "PAYPAL_CERT_ROOTS", "PAYPAL_INVOICE_PREFIX", "TURNSTILE_BASE_URL", "TURNSTILE_HOSTNAMES"])
 
   known_settings    = toset(flatten(local.table.deployments[*].settings))
   required_settings = setsubtract(flatten(values(local.deployments)[*].settings), setunion(local.optional_settings, ["PUBLIC_URL"]))

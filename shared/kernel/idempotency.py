@@ -9,11 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from shared.kernel.errors import Conflict, Invalid, Unavailable
 
 T = TypeVar("T")
+_REQUESTS = UUID("6d5b7f0a-3f0e-4a52-9b1d-0c8f5f6a7e21")  # any; another one would make every request a new one
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,11 @@ class Claim:
     token: UUID
     at: datetime
     until: datetime
+
+    @property
+    def request_id(self) -> UUID:
+        """The same for the same request, however often it comes: under it a vendor knows what it was asked already."""
+        return uuid5(_REQUESTS, "\n".join((self.scope, self.route, self.key, self.request_hash.hex())))
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,9 @@ _ADDRESS_ISSUES = {
 
 @dataclass(frozen=True, slots=True)
 class PlaceOrder:
-    """`client_network` is the buyer's /24 or /64; `email`, as typed, overwrites the cart's; `actor` is who buys."""
+    """`client_network` is the buyer's /24 or /64; `email`, as typed, overwrites the cart's; `actor` is who buys;
+    `bot_check` is what the buyer's page was given for passing it.
+    """
 
     cart_id: str
     cart_version: int
@@ -41,6 +43,7 @@ class PlaceOrder:
     client_network: str
     customer_id: UUID | None = None
     actor: str = "buyer"
+    bot_check: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,17 @@ class Store(Protocol):
         ...
 
 
+class BotCheck(Protocol):
+    """Whether the one who places is a person."""
+
+    def admit(self, token: str | None, *, request_id: UUID) -> None:
+        """A token is good once; asked again under the same request id, the answer is the same.
+
+        Raises Invalid, naming /turnstile_token, where it is missing or not good; Unavailable where nobody can say.
+        """
+        ...
+
+
 def place_order(
     command: PlaceOrder,
     *,
@@ -95,17 +109,20 @@ def place_order(
     store: Store,
     cashier: Cashier,
     clock: Clock,
+    bots: BotCheck | None = None,
 ) -> Placed:
     """Freeze a cart into an order that waits for its buyer at PayPal.
 
-    Three round trips and one call, no lock held across the call. A repeat finds the order by its cart version and
-    goes on
-    where it stopped. `answering` says how the answer is stored, by its status. Raises CartNotFound, CartChanged,
+    Three round trips and one call, with `bots` two, no lock held across them. A repeat finds the order by its cart
+    version and goes on where it stopped: bots were kept out when it was made, and its token is spent. `answering`
+    says how the answer is stored, by its status. Raises CartNotFound, CartChanged,
     Invalid, OutOfStock, PriceChanged, PaymentInProgress, OrdersClosed, Declined, Unavailable.
     """
     quote = store.quote(command.cart_id, command.cart_version, claim)
     if quote.order is None:
-        draft = _freeze(command, quote, clock)
+        draft = _freeze(command, quote, clock)  # whatever is refused here does not cost the buyer another check
+        if bots is not None:
+            bots.admit(command.bot_check, request_id=claim.request_id)
         placed = store.place(draft, claim, actor=command.actor)  # validation: guarded holds, order, event, at once
     else:
         placed = Placed(quote.order, is_new=False)

@@ -11,6 +11,7 @@ from shared.settings.platform import PlatformSettings
 from shared.settings.reading import SettingsError, environment
 from shared.settings.sendgrid import SendGridSettings
 from shared.settings.tokens import TokenKeys
+from shared.settings.turnstile import TurnstileSettings
 
 __all__ = [
     "DatabaseSettings",
@@ -20,6 +21,7 @@ __all__ = [
     "SendGridSettings",
     "SettingsError",
     "TokenKeys",
+    "TurnstileSettings",
     "WebhookSettings",
     "environment",
 ]

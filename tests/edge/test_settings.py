@@ -11,6 +11,7 @@ from shared.settings import (
     SendGridSettings,
     SettingsError,
     TokenKeys,
+    TurnstileSettings,
     WebhookSettings,
 )
 
@@ -247,3 +248,53 @@ def test_a_bad_key_ring_is_told_without_its_keys(text: str) -> None:
     assert problems(TokenKeys, {"TOKEN_KEYS": text}) == [
         "TOKEN_KEYS is not a ring of base64 keys of 32 bytes with a current one"
     ]
+
+
+TURNSTILE = {
+    "VITRINE_ENVIRONMENT": "production",
+    "PUBLIC_URL": "https://Shop.example/",
+    "TURNSTILE_SECRET": "0x4AAAAAAAbcdefghijklmnopqrstuvwxyz",
+}
+
+
+def test_bots_are_checked_by_cloudflare_for_the_pages_of_the_shop() -> None:
+    settings = TurnstileSettings.from_env(TURNSTILE)
+
+    assert (settings.base_url, settings.hostnames) == ("https://challenges.cloudflare.com", ("shop.example",))
+    assert not settings.is_published
+    assert "0x4AAA" not in repr(settings)
+    more = {**TURNSTILE, "TURNSTILE_HOSTNAMES": "shop.example, WWW.shop.example"}
+    assert TurnstileSettings.from_env(more).hostnames == ("shop.example", "www.shop.example")
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"TURNSTILE_SECRET": " "}, ["TURNSTILE_SECRET is missing"]),
+        *(
+            ({"TURNSTILE_SECRET": secret}, ["TURNSTILE_SECRET is one of Cloudflare's published test secrets"])
+            for secret in (
+                "1x0000000000000000000000000000000AA",
+                "2x0000000000000000000000000000000AA",
+                "3x0000000000000000000000000000000AA",
+                "1x0000000000000000000000000000000AAA",
+            )
+        ),
+        (
+            {"TURNSTILE_BASE_URL": "https://challenges.cloudflare.com.evil.example"},
+            ["TURNSTILE_BASE_URL must be one of https://challenges.cloudflare.com in production"],
+        ),
+        ({"TURNSTILE_BASE_URL": "http://127.0.0.1:9"}, ["TURNSTILE_BASE_URL must be https in production"]),
+        ({"PUBLIC_URL": ""}, ["TURNSTILE_HOSTNAMES is missing, and so is PUBLIC_URL, which it defaults to"]),
+    ],
+)
+def test_production_lets_no_bot_in_by_its_settings(changed: dict[str, str], told: list[str]) -> None:
+    assert problems(TurnstileSettings, {**TURNSTILE, **changed}) == told
+
+
+def test_a_laptop_may_do_without_a_bot_check_or_take_a_published_secret() -> None:
+    local = {"VITRINE_ENVIRONMENT": "local", "PUBLIC_URL": "http://127.0.0.1:8080", "TURNSTILE_SECRET": ""}
+    published = {**local, "TURNSTILE_SECRET": "1x0000000000000000000000000000000AA"}
+
+    assert TurnstileSettings.from_env(local).secret is None
+    assert TurnstileSettings.from_env(published).is_published

@@ -15,7 +15,17 @@ def test_every_server_and_deployment_is_listed_and_leads_its_own_group(cloud: "R
 
     processes = cloud.processes()
 
-    assert set(processes) == {"postgres", "pubsub", "tasks", "storage", "paypal", "sendgrid", "echo", "worker"}
+    assert set(processes) == {
+        "postgres",
+        "pubsub",
+        "tasks",
+        "storage",
+        "paypal",
+        "sendgrid",
+        "turnstile",
+        "echo",
+        "worker",
+    }
     for name, row in processes.items():
         if row["pid"] is not None:
             assert (name, os.getpgid(row["pid"])) == (name, row["pgid"])

@@ -21,6 +21,7 @@ ADDRESSES = Addresses(
     storage_url="http://127.0.0.1:4",
     paypal_url="http://127.0.0.1:5",
     sendgrid_url="http://127.0.0.1:6",
+    turnstile_url="http://127.0.0.1:10",
     fronts={"worker": "http://127.0.0.1:7", "payment-jobs": "http://127.0.0.1:8", "notify": "http://127.0.0.1:9"},
 )
 
@@ -109,6 +110,27 @@ def test_the_sandbox_signs_with_certificates_that_the_function_knows_by_itself()
 
     assert sandbox == {"PAYPAL_BASE_URL": "https://api-m.sandbox.paypal.com", "MAIL_FROM": "a"}
     assert overridden(local, {"MAIL_FROM": "b"}) == {**local, "MAIL_FROM": "b"}
+
+
+def test_a_sandbox_of_paypals_leaves_the_other_simulators_where_they_are(tmp_path: Path) -> None:
+    values = vendor_values(ADDRESSES, Keys(tmp_path / "keys"), paypal_roots=tmp_path / "roots.pem")
+
+    sandbox = overridden(values, {"PAYPAL_BASE_URL": "https://api-m.sandbox.paypal.com"})
+
+    assert sandbox["TURNSTILE_BASE_URL"] == "http://127.0.0.1:10"
+    assert values.keys() - sandbox.keys() == {"PAYPAL_CERT_PREFIXES", "PAYPAL_CERT_ROOTS"}
+
+
+def test_bots_are_checked_where_dotenv_names_a_secret_and_nowhere_else(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("TURNSTILE_SECRET=1x0000000000000000000000000000000AA\n")
+    table = read_table(ROOT / "functions" / "deployments.yaml")
+    values = vendor_values(ADDRESSES, Keys(tmp_path / "keys"), paypal_roots=tmp_path / "roots.pem")
+
+    assert values["TURNSTILE_SECRET"] == ""
+    assert (
+        overridden(values, read_dotenv(tmp_path / ".env"))["TURNSTILE_SECRET"] == "1x0000000000000000000000000000000AA"
+    )
+    assert [row.name for row in table.deployments if "TURNSTILE_SECRET" in row.secrets] == ["checkout"]
 
 
 def test_keys_are_made_once(tmp_path: Path) -> None:
