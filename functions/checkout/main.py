@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 import msgspec
+from flask import Request, Response
 from msgspec import UNSET
 
 from shared.accounts.email import parse_email
@@ -108,14 +109,14 @@ api = Api("checkout", services=parts.services(signed_in=True))
 jobs = Api("payment-jobs", services=parts.services())
 
 
-def checkout(request: object) -> object:
+def checkout(request: Request) -> Response:
     """The entry point of the deployment `checkout`."""
-    return api.app
+    return api.serve(request)
 
 
-def payment_jobs(request: object) -> object:
+def payment_jobs(request: Request) -> Response:
     """The entry point of the deployment `payment-jobs`."""
-    return jobs.app
+    return jobs.serve(request)
 
 
 # Carts: who has the id has the cart --------------------------------------------------------------------

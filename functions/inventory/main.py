@@ -1,5 +1,7 @@
 """Inventory: stock and the shop's settings, for staff."""
 
+from flask import Request, Response
+
 from shared.edge.api import Api
 from shared.edge.calls import Call, Reply
 from shared.edge.inventory_views import (
@@ -43,9 +45,9 @@ def settings_of_shop() -> SettingsOfShop:
 api = Api("inventory", services=parts.services(signed_in=True))
 
 
-def inventory(request: object) -> object:
+def inventory(request: Request) -> Response:
     """The entry point of the deployment `inventory`."""
-    return api.app
+    return api.serve(request)
 
 
 # Stock ---------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """Notify: events become mails, open mails are looked after, and the relay sweeps the outbox of every deployment."""
 
-from flask import Flask, Request
+from flask import Request, Response
 
 from shared.edge.api import Api
 from shared.edge.calls import Call
@@ -82,6 +82,6 @@ def _time_left_s(call: Call[None]) -> float:
     return (call.give_up_at - call.at).total_seconds()
 
 
-def notify(request: Request) -> Flask:
+def notify(request: Request) -> Response:
     """The entry point of the deployment `notify`."""
-    return api.app
+    return api.serve(request)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import Request
+from flask import Request, Response
 
 from shared.edge.api import Api
 from shared.edge.calls import Call, Reply
@@ -128,6 +128,6 @@ def _following(search: Search, cursor: str | None) -> Continuation | None:
         raise Unreadable(parameters={"cursor": "is not one of this list"}) from None
 
 
-def search(request: Request) -> Any:
-    """The entry point: Flask answers with the WSGI application that a view returns."""
-    return api.app
+def search(request: Request) -> Response:
+    """The entry point of the deployment `search`."""
+    return api.serve(request)

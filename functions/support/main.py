@@ -1,5 +1,7 @@
 """Support: the desk, where staff see orders, move money back and look after what has not gone by itself (`desk`)."""
 
+from flask import Request, Response
+
 from shared.edge.api import Api
 from shared.edge.calls import Call, Reply
 from shared.edge.desk_views import AuditPage, AuditQuery, audit_entry_view
@@ -11,9 +13,9 @@ parts = Parts()
 api = Api("desk", services=parts.services(signed_in=True))
 
 
-def desk(request: object) -> object:
+def desk(request: Request) -> Response:
     """The entry point of the deployment `desk`."""
-    return api.app
+    return api.serve(request)
 
 
 # What staff did ------------------------------------------------------------------------------------------

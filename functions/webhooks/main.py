@@ -1,6 +1,6 @@
 """Webhooks: what vendors tell us is checked, stored once and handed over."""
 
-from flask import Flask, Request
+from flask import Request, Response
 
 from shared.edge.api import Api
 from shared.edge.calls import Call, Reply
@@ -93,5 +93,5 @@ def _by_name(call: Call[bytes]) -> dict[str, str]:
     return {name.lower(): value for name, value in call.headers.items()}
 
 
-def webhooks(request: Request) -> Flask:
-    return api.app
+def webhooks(request: Request) -> Response:
+    return api.serve(request)

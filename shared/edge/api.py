@@ -5,10 +5,11 @@
     @api.post("/v1/checkouts", body=PlaceOrderBody, answers={201: CheckoutView}, errors=[OutOfStock])
     def place(call: Call[PlaceOrderBody]) -> Reply: ...
 
-    def checkout(request: flask.Request) -> WSGIApplication:      # the entry point of the function
-        return api.app
+    def checkout(request: flask.Request) -> flask.Response:      # the entry point of the function
+        return api.serve(request)
 
-Making an Api opens nothing and starts nothing; a view that answers with a WSGI app lets Flask route inside.
+Making an Api opens nothing and starts nothing. functions-framework has a Flask app already, with a request under way:
+routes are werkzeug's, and a second Flask app inside it would only do everything twice.
 """
 
 import time
@@ -20,6 +21,7 @@ from uuid import UUID
 import flask
 import msgspec
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing import Map, Rule
 
 from shared.edge import logs, once
 from shared.edge.addresses import client_address
@@ -47,25 +49,26 @@ class HealthView(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class Api:
-    """The routes of the deployment `name` (functions/deployments.yaml); `app` serves them."""
+    """The routes of the deployment `name` (functions/deployments.yaml); `serve` answers them."""
 
     def __init__(self, name: str, *, services: Services) -> None:
         self.name = name
         self.services = services
         self.routes: list[Route] = []
-        self.app = flask.Flask(__name__, static_folder=None, template_folder=None)
-        self.app.url_map.merge_slashes = False
-        _prepare(self.app, self)
+        self._map = Map(merge_slashes=False)
+        self._by_name: dict[str, Route] = {}
         if flask.has_app_context():
-            # functions-framework imports a function within the context of the app it will put round it. That app
-            # answers /robots.txt, //v1 and crashes in HTML, and says the text of an exception; ours never does.
-            outer: flask.Flask = flask.current_app._get_current_object()  # type: ignore[attr-defined]
-            outer.url_map.merge_slashes = False
-            outer.register_error_handler(Exception, self._refuse)
-            outer.register_error_handler(500, self._refuse)
-            outer.before_request(lambda: check_path(flask.request))
+            # functions-framework imports a function within the context of the app it will put round it.
+            self.move_into(flask.current_app._get_current_object())  # type: ignore[attr-defined]
         self._add(Route(kind="health", method="GET", path=f"/v1/health/{name}", handler=self._health,
                         answers={200: HealthView}))  # fmt: skip
+
+    def move_into(self, app: flask.Flask) -> None:
+        """Left alone, functions-framework's app answers /robots.txt, //v1 and crashes in HTML, and tells exceptions."""
+        app.url_map.merge_slashes = False
+        app.register_error_handler(Exception, self._refuse)
+        app.register_error_handler(500, self._refuse)
+        app.before_request(lambda: check_path(flask.request))
 
     def get(self, path: str, **options: Unpack[Reading]) -> Callable[[F], F]:
         return self._http("GET", path, **options)
@@ -117,18 +120,38 @@ class Api:
         if route.idempotent and self.services.keys is None:
             raise ValueError(f"{route.name} is idempotent, and {self.name} wires no keys")
         self.routes.append(route)
-
-        def view(**variables: str) -> flask.Response:
-            flask.g.route = route.name
-            return self._serve(route, variables)
-
-        self.app.add_url_rule(
-            route.path, endpoint=route.name, view_func=view, methods=[route.method], provide_automatic_options=False
-        )
+        self._by_name[route.name] = route
+        self._map.add(Rule(route.path, endpoint=route.name, methods=[route.method]))
 
     # Serving -------------------------------------------------------------------------------------------------------
 
-    def _serve(self, route: Route, variables: Mapping[str, str]) -> flask.Response:
+    def serve(self, request: flask.Request) -> flask.Response:
+        """The answer to the request under way, whatever it is: never an exception."""
+        flask.g.started, flask.g.route = time.perf_counter(), ""
+        try:
+            self._follow_trace(request)
+            flask.g.route, variables = self._map.bind_to_environ(request.environ).match()
+            response = self._answer(self._by_name[flask.g.route], variables)
+        except Exception as error:  # noqa: BLE001 - every refusal and every crash is a problem document
+            response = self._refuse(error)
+        drain(request)
+        log.info(
+            "request",
+            deployment=self.name,
+            method=request.method,
+            route=flask.g.route,
+            status=response.status_code,
+            duration_ms=round((time.perf_counter() - flask.g.started) * 1000, 1),
+        )
+        return response
+
+    def _follow_trace(self, request: flask.Request) -> None:
+        logs.write_json_lines()
+        platform = self.services.platform()
+        traceparent, cloud_trace = (request.headers.get(name, "") for name in ("traceparent", "X-Cloud-Trace-Context"))
+        logs.follow_trace(traceparent, cloud_trace, platform.project)
+
+    def _answer(self, route: Route, variables: Mapping[str, str]) -> flask.Response:
         try:
             call = self._read(route, variables)
             if route.admitting is not None:
@@ -218,32 +241,6 @@ class Api:
             error = unknown
         log.error("unforeseen", exc=error, deployment=self.name, route=flask.g.get("route", ""))
         return respond_with_problem(internal(logs.current_trace()), {})
-
-    def _begin(self) -> None:
-        flask.g.started = time.perf_counter()
-        logs.write_json_lines()
-        headers = flask.request.headers
-        platform = self.services.platform()
-        logs.follow_trace(headers.get("traceparent", ""), headers.get("X-Cloud-Trace-Context", ""), platform.project)
-        check_path(flask.request)
-
-    def _end(self, response: flask.Response) -> flask.Response:
-        drain(flask.request)
-        log.info(
-            "request",
-            deployment=self.name,
-            method=flask.request.method,
-            route=flask.g.get("route", ""),
-            status=response.status_code,
-            duration_ms=round((time.perf_counter() - flask.g.started) * 1000, 1),
-        )
-        return response
-
-
-def _prepare(app: flask.Flask, api: Api) -> None:
-    app.before_request(api._begin)
-    app.after_request(api._end)
-    app.register_error_handler(Exception, api._refuse)
 
 
 def _ids(error: ShopError) -> dict[str, object]:

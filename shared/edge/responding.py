@@ -7,6 +7,7 @@ import flask
 import msgspec
 import werkzeug.exceptions
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing import RequestRedirect
 
 from shared.edge.calls import Call
 from shared.edge.problems import CONTENT_TYPE, ContentTooLarge, MethodNotAllowed, Problem, Unreadable, problem
@@ -44,7 +45,8 @@ def problem_of_http(error: HTTPException) -> tuple[Problem, Mapping[str, str]]:
     """What werkzeug raises, as one of ours."""
     if isinstance(error, werkzeug.exceptions.MethodNotAllowed):
         return problem(MethodNotAllowed()), {"Allow": ", ".join(sorted(error.valid_methods or ()))}
-    if isinstance(error, werkzeug.exceptions.NotFound):
+    # Nothing here has two addresses: what would be led on is not there.
+    if isinstance(error, werkzeug.exceptions.NotFound | RequestRedirect):
         return problem(NotFound()), {}
     if isinstance(error, werkzeug.exceptions.RequestEntityTooLarge):
         return problem(ContentTooLarge()), {}

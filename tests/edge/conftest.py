@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import flask
 import pytest
+from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from shared.edge.api import Api
@@ -135,7 +137,19 @@ def call(
         given.setdefault("Content-Type", "application/json")
     if method == "POST":
         given.setdefault("Idempotency-Key", "a-key")
-    return api.app.test_client(use_cookies=False).open(path, method=method, data=raw, headers=given)
+    return client_of(api).open(path, method=method, data=raw, headers=given)
+
+
+def client_of(api: Api) -> FlaskClient:
+    """The Api inside a Flask app, as functions-framework has one around it."""
+    app = flask.Flask(__name__, static_folder=None)
+    api.move_into(app)
+    methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+    for rule in ("/", "/<path:path>"):
+        app.add_url_rule(
+            rule, rule, lambda path="": api.serve(flask.request), methods=methods, provide_automatic_options=False
+        )
+    return app.test_client(use_cookies=False)
 
 
 def problem_of(response: TestResponse) -> tuple[int, str, Any]:

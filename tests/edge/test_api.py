@@ -9,7 +9,7 @@ from shared.edge.api import Api
 from shared.edge.calls import Call, Reply
 from shared.edge.parsing import Body, Query, View
 from shared.kernel.errors import Conflict, Field, Invalid, NotFound, RateLimited, Unavailable
-from tests.edge.conftest import House, call, problem_of
+from tests.edge.conftest import House, call, client_of, problem_of
 
 
 class Tea(Body, frozen=True):
@@ -182,7 +182,7 @@ def test_a_body_over_the_limit_of_its_route_is_refused(api: Api) -> None:
 def test_a_body_without_a_length_is_refused_over_the_limit_as_well(api: Api) -> None:
     from io import BytesIO
 
-    response = api.app.test_client().put(
+    response = client_of(api).put(
         "/v1/teas/x",
         input_stream=BytesIO(b" " * 200),
         headers={"If-Match": "1", "Content-Type": "application/json", "Transfer-Encoding": "chunked"},

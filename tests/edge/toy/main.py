@@ -1,6 +1,6 @@
 """A function as small as it can be, to see what functions-framework makes of the edge."""
 
-from typing import Any
+from flask import Request, Response
 
 from shared.edge.api import Api
 from shared.edge.calls import Call, Reply
@@ -40,5 +40,5 @@ def crash(call: Call[None]) -> Reply:
     raise RuntimeError("the secret text")
 
 
-def toy(request: Any) -> Any:
-    return api.app
+def toy(request: Request) -> Response:
+    return api.serve(request)
