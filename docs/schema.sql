@@ -51,6 +51,7 @@ CREATE UNIQUE INDEX capture_attempts_one_open ON public.capture_attempts USING b
 CREATE INDEX capture_attempts_order ON public.capture_attempts USING btree (order_id);
 CREATE INDEX capture_attempts_unanswered ON public.capture_attempts USING btree (looked_at) WHERE (state = 'requested'::text);
 grant insert, select, update on capture_attempts to vitrine_checkout;
+grant select on capture_attempts to vitrine_inventory;
 grant insert, select, update on capture_attempts to vitrine_payment_jobs;
 
 create table cart_lines (
@@ -210,7 +211,7 @@ create table order_lines (
 );
 CREATE INDEX order_lines_stock_in_use ON public.order_lines USING btree (sku, location) WHERE ((held + allocated) > 0);
 grant insert, select, update on order_lines to vitrine_checkout;
-grant select on order_lines to vitrine_inventory;
+grant select, update on order_lines to vitrine_inventory;
 grant select, update on order_lines to vitrine_payment_jobs;
 
 create table orders (
@@ -266,7 +267,7 @@ CREATE UNIQUE INDEX orders_one_open_per_cart ON public.orders USING btree (cart_
 CREATE INDEX orders_placed ON public.orders USING btree (placed_at DESC, id);
 CREATE INDEX orders_waiting_for_capture ON public.orders USING btree (updated_at) WHERE ((status = 'on_hold'::text) AND (status_reason = 'capture_pending'::text));
 grant insert, select, update on orders to vitrine_checkout;
-grant select on orders to vitrine_inventory;
+grant select, update on orders to vitrine_inventory;
 grant select, update on orders to vitrine_payment_jobs;
 
 create table outbox (
@@ -390,6 +391,7 @@ CREATE UNIQUE INDEX refunds_one_for_a_whole_capture ON public.refunds USING btre
 CREATE INDEX refunds_open ON public.refunds USING btree (updated_at) WHERE (state = ANY (ARRAY['requested'::text, 'pending'::text]));
 CREATE INDEX refunds_order ON public.refunds USING btree (order_id);
 grant insert, select, update on refunds to vitrine_checkout;
+grant select on refunds to vitrine_inventory;
 grant insert, select, update on refunds to vitrine_payment_jobs;
 
 create table sessions (
@@ -407,6 +409,55 @@ create table sessions (
 grant select on sessions to vitrine_checkout;
 grant select on sessions to vitrine_desk;
 grant select on sessions to vitrine_inventory;
+
+create table shipment_lines (
+    shipment_id uuid not null,
+    order_id uuid not null,
+    sku text collate "C" not null,
+    quantity integer not null,
+    constraint shipment_lines_pkey PRIMARY KEY (shipment_id, sku),
+    constraint shipment_lines_order_line FOREIGN KEY (order_id, sku) REFERENCES order_lines(order_id, sku),
+    constraint shipment_lines_shipment FOREIGN KEY (shipment_id, order_id) REFERENCES shipments(id, order_id),
+    constraint shipment_lines_quantity_positive CHECK ((quantity > 0))
+);
+CREATE INDEX shipment_lines_order_line ON public.shipment_lines USING btree (order_id, sku);
+grant select on shipment_lines to vitrine_checkout;
+grant insert, select on shipment_lines to vitrine_inventory;
+grant select on shipment_lines to vitrine_payment_jobs;
+
+create table shipments (
+    id uuid not null,
+    order_id uuid not null,
+    state text not null,
+    carrier text,
+    tracking_number text,
+    created_at timestamp with time zone not null,
+    created_by text not null,
+    shipped_at timestamp with time zone,
+    delivered_at timestamp with time zone,
+    updated_at timestamp with time zone not null,
+    paypal_state text,
+    paypal_refusal text,
+    paypal_looked_at timestamp with time zone,
+    constraint shipments_pkey PRIMARY KEY (id),
+    constraint shipments_of_order UNIQUE (id, order_id),
+    constraint shipments_order FOREIGN KEY (order_id) REFERENCES orders(id),
+    constraint shipments_delivered_at CHECK (((state = 'delivered'::text) = (delivered_at IS NOT NULL))),
+    constraint shipments_handed_over_at CHECK (((state = ANY (ARRAY['in_transit'::text, 'delivered'::text, 'exception'::text, 'returned'::text])) = (shipped_at IS NOT NULL))),
+    constraint shipments_handed_over_by_number CHECK (((shipped_at IS NULL) OR ((carrier IS NOT NULL) AND (tracking_number IS NOT NULL)))),
+    constraint shipments_paypal_knows_the_handed_over CHECK (((shipped_at IS NULL) = (paypal_state IS NULL))),
+    constraint shipments_paypal_looked_at CHECK (((paypal_state IS NULL) = (paypal_looked_at IS NULL))),
+    constraint shipments_paypal_state_known CHECK ((paypal_state = ANY (ARRAY['due'::text, 'told'::text, 'refused'::text]))),
+    constraint shipments_state_known CHECK ((state = ANY (ARRAY['draft'::text, 'label_requested'::text, 'label_purchased'::text, 'voided'::text, 'in_transit'::text, 'delivered'::text, 'exception'::text, 'returned'::text, 'cancelled'::text])))
+);
+comment on column shipments.paypal_looked_at is 'when its task was last woken: a sweep begins with others';
+comment on column shipments.paypal_state is 'of the tracking number: due to be told to PayPal, told, or refused by it for good';
+CREATE INDEX shipments_newest ON public.shipments USING btree (created_at, id);
+CREATE INDEX shipments_order ON public.shipments USING btree (order_id);
+CREATE INDEX shipments_untold ON public.shipments USING btree (paypal_looked_at) WHERE (paypal_state = 'due'::text);
+grant select, update on shipments to vitrine_checkout;
+grant insert, select, update on shipments to vitrine_inventory;
+grant select, update on shipments to vitrine_payment_jobs;
 
 create table shop_settings (
     id text not null,
@@ -684,7 +735,27 @@ begin return (
     from orders o where o.id = p_id);
 end $function$;
 grant execute on function order_json_v1(uuid) to vitrine_checkout;
+grant execute on function order_json_v1(uuid) to vitrine_inventory;
 grant execute on function order_json_v1(uuid) to vitrine_payment_jobs;
+
+CREATE OR REPLACE FUNCTION public.order_json_v2(p_id uuid)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET plan_cache_mode TO 'force_generic_plan'
+AS $function$
+begin return order_json_v1(p_id) || jsonb_build_object(
+    'shipments', (select coalesce(jsonb_agg(jsonb_build_object(
+            'id', s.id, 'order_id', s.order_id, 'state', s.state, 'carrier', s.carrier,
+            'tracking_number', s.tracking_number, 'created_at', s.created_at, 'shipped_at', s.shipped_at,
+            'delivered_at', s.delivered_at,
+            'lines', (select coalesce(jsonb_agg(jsonb_build_object('sku', l.sku, 'quantity', l.quantity) order by l.sku), '[]')
+                      from shipment_lines l where l.shipment_id = s.id)) order by s.created_at, s.id), '[]')
+        from shipments s where s.order_id = p_id));
+end $function$;
+grant execute on function order_json_v2(uuid) to vitrine_checkout;
+grant execute on function order_json_v2(uuid) to vitrine_inventory;
+grant execute on function order_json_v2(uuid) to vitrine_payment_jobs;
 
 CREATE OR REPLACE FUNCTION public.place_order_v1(p_scope text, p_route text, p_key text, p_token uuid, p_order jsonb, p_lines jsonb, p_event_id uuid, p_cancel_event_id uuid, p_actor text, p_now timestamp with time zone)
  RETURNS jsonb
@@ -898,6 +969,46 @@ begin
 end $function$;
 grant execute on function release_stock_v1(uuid,text,text,text,text,timestamp with time zone) to vitrine_checkout;
 grant execute on function release_stock_v1(uuid,text,text,text,text,timestamp with time zone) to vitrine_payment_jobs;
+
+CREATE OR REPLACE FUNCTION public.ship_stock_v1(p_order_id uuid, p_lines jsonb, p_actor text, p_reason text, p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+declare
+    locked orders;
+    short jsonb;
+    line record;
+begin
+    select * into locked from orders where id = p_order_id for update;
+    if locked.status not in ('paid', 'fulfilling') then
+        perform refuse_v1('NotShippable', jsonb_build_object('status', locked.status));
+    end if;
+    select jsonb_agg(jsonb_build_object('sku', w.sku, 'wanted', w.quantity, 'available', coalesce(l.allocated, 0))
+            order by w.sku)
+        into short
+        from jsonb_to_recordset(p_lines) as w (sku text collate "C", quantity integer)
+        left join order_lines l on l.order_id = p_order_id and l.sku = w.sku
+        where coalesce(l.allocated, 0) < w.quantity;
+    if short is not null then
+        perform refuse_v1('NotAllocated', jsonb_build_object('lines', short));
+    end if;
+    update order_lines l set allocated = l.allocated - w.quantity, consumed = l.consumed + w.quantity
+        from jsonb_to_recordset(p_lines) as w (sku text collate "C", quantity integer)
+        where l.order_id = p_order_id and l.sku = w.sku;
+    for line in
+        select l.sku, l.location, w.quantity
+        from jsonb_to_recordset(p_lines) as w (sku text collate "C", quantity integer)
+        join order_lines l on l.order_id = p_order_id and l.sku = w.sku
+        order by l.sku, l.location
+    loop
+        update stock_levels set on_hand = on_hand - line.quantity, held = held - line.quantity
+            where sku = line.sku and location = line.location;
+        insert into stock_movements (at, sku, location, kind, delta_on_hand, delta_held, order_id, order_number, actor, reason)
+        values (p_now, line.sku, line.location, 'ship', -line.quantity, -line.quantity, p_order_id, locked.number,
+            p_actor, p_reason);
+    end loop;
+end $function$;
+grant execute on function ship_stock_v1(uuid,jsonb,text,text,timestamp with time zone) to vitrine_inventory;
 
 CREATE OR REPLACE FUNCTION public.store_answer_v1(p_scope text, p_route text, p_key text, p_token uuid, p_status integer, p_body text)
  RETURNS void

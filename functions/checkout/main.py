@@ -378,6 +378,10 @@ class RefundBody(Body, frozen=True, kw_only=True):
     refund_id: UUID
 
 
+class ShipmentBody(Body, frozen=True, kw_only=True):
+    shipment_id: UUID
+
+
 class WebhookEventBody(Body, frozen=True, kw_only=True):
     webhook_event_id: UUID
 
@@ -396,10 +400,20 @@ def finish_refund(call: Call[RefundBody]) -> Reply:
     return Reply(204)
 
 
+@jobs.task("/jobs/payments/track", body=ShipmentBody)
+def tell_tracking(call: Call[ShipmentBody]) -> Reply:
+    """Tell PayPal the tracking number of a shipment that was handed over."""
+    from shared.orders import fulfilling
+    from shared.persistence.fulfilment import Fulfilments
+
+    fulfilling.tell_paypal(call.body.shipment_id, store=Fulfilments(database(), clock), processor=paypal())
+    return Reply(204)
+
+
 @jobs.task("/jobs/payments/apply-webhook", body=WebhookEventBody)
 def apply_webhook(call: Call[WebhookEventBody]) -> Reply:
     """Read back what a stored webhook is about, and settle its order by what is there."""
-    # Here and in sweep: the deployment `checkout` applies no webhooks, and its cold start should not pay for them.
+    # The deployment `checkout` does none of this, and its cold start should not pay for it; likewise above and below.
     from shared.payments import applying
     from shared.persistence.webhooks import WebhookEvents
 
@@ -427,8 +441,12 @@ def expire_orders(call: Call[None]) -> Reply:
 
 @jobs.schedule("/jobs/payments/sweep")
 def sweep(call: Call[None]) -> Reply:
-    """Wake every row of a payment that stays open: attempts, refunds, captures that are pending, stored webhooks."""
+    """Wake every row of a payment that stays open: attempts, refunds, captures that are pending, stored webhooks, and
+    tracking numbers that PayPal does not have.
+    """
+    from shared.orders import fulfilling
     from shared.payments import applying
+    from shared.persistence.fulfilment import Fulfilments
     from shared.persistence.webhooks import WebhookEvents
 
     IdempotencyKeys(database()).sweep(now=clock.now())
@@ -437,6 +455,12 @@ def sweep(call: Call[None]) -> Reply:
     _finish_each(call, capturing.resume_attempt, orders().take_unanswered_attempts(now - _AT_WORK, _BATCH))
     _finish_each(call, refunding.finish_refund, orders().take_open_refunds(now - _AT_WORK, _BATCH))
     _finish_each(call, capturing.look_again, orders().take_pending_captures(now - _PENDING_LOOK, _BATCH))
+    shipped = Fulfilments(database(), clock)
+
+    def tell(shipment_id: UUID, /, *, store: Orders, processor: PayPal) -> None:
+        fulfilling.tell_paypal(shipment_id, store=shipped, processor=processor)
+
+    _finish_each(call, tell, shipped.take_untold(now - _AT_WORK, _BATCH))
     return Reply(204)
 
 

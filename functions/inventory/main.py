@@ -1,9 +1,17 @@
-"""Inventory: stock and the shop's settings, for staff."""
+"""Inventory: stock, shipments and the shop's settings, for staff."""
 
 from flask import Request, Response
 
 from shared.edge.api import Api
 from shared.edge.calls import Call, Reply
+from shared.edge.fulfilment_views import (
+    AdminShipmentView,
+    HandOverBody,
+    ShipmentBody,
+    ShipmentsPage,
+    ShipmentsQuery,
+    shipment_view,
+)
 from shared.edge.inventory_views import (
     AdjustmentBody,
     CountBody,
@@ -19,17 +27,23 @@ from shared.edge.inventory_views import (
     movement_view,
     settings_view,
 )
-from shared.edge.paging import PageQuery, foreign_cursor, make_cursor, read_cursor
+from shared.edge.paging import PageQuery, foreign_cursor, make_cursor, read_cursor, read_moment_cursor
 from shared.gateways.paypal_money import supports
 from shared.inventory.stock import BelowHeld, NothingChanges, UnknownSku
 from shared.kernel.errors import Field, Invalid
 from shared.kernel.first_use import first_use
+from shared.orders import fulfilling
+from shared.orders.fulfilling import NotAllocated, NotShippable
+from shared.orders.order import OrderNotFound
+from shared.persistence import fulfilment as fulfilment_in_sql
+from shared.persistence.fulfilment import Fulfilments
 from shared.persistence.shop_settings import SettingsOfShop
 from shared.persistence.stock import Stock
+from shared.shipping.shipments import ShipmentMoved, ShipmentNotFound
 from shared.shop.settings import SettingsStale
 from shared.wiring.parts import Parts
 
-parts = Parts()
+parts = Parts(guards=fulfilment_in_sql.GUARDS)
 
 
 @first_use
@@ -40,6 +54,11 @@ def stock() -> Stock:
 @first_use
 def settings_of_shop() -> SettingsOfShop:
     return SettingsOfShop(parts.database(), parts.clock)
+
+
+@first_use
+def fulfilments() -> Fulfilments:
+    return Fulfilments(parts.database(), parts.clock)
 
 
 api = Api("inventory", services=parts.services(signed_in=True))
@@ -119,6 +138,94 @@ def count(call: Call[CountBody]) -> Reply:
     answering = call.answering(201, level_view)
     stock().count(body.sku, body.counted, reason=body.reason, actor=call.actor, answering=answering)
     return Reply(201)
+
+
+# Shipments ------------------------------------------------------------------------------------------------
+
+
+@api.get("/v1/admin/shipments", query=ShipmentsQuery, answers={200: ShipmentsPage}, permission="shipments:read")
+def list_shipments(call: Call[None]) -> Reply:
+    """Shipments of one order or of all, the newest first."""
+    before = read_moment_cursor(call.query.cursor)
+    number = call.query.order_number.upper() if call.query.order_number is not None else None
+    found = fulfilments().list_shipments(number, before=before, limit=call.query.limit)
+    last = found[-1].shipment if len(found) == call.query.limit else None
+    cursor = make_cursor(last.created_at.isoformat(), last.id) if last is not None else None
+    return Reply(200, ShipmentsPage(items=[shipment_view(each) for each in found], next_cursor=cursor))
+
+
+@api.get(
+    "/v1/admin/shipments/<shipment_id>",
+    answers={200: AdminShipmentView},
+    errors=[ShipmentNotFound],
+    permission="shipments:read",
+)
+def get_shipment(call: Call[None]) -> Reply:
+    """One shipment as it stands."""
+    return Reply(200, shipment_view(fulfilments().get(call.uuid("shipment_id"))))
+
+
+@api.post(
+    "/v1/admin/shipments",
+    body=ShipmentBody,
+    answers={201: AdminShipmentView},
+    errors=[OrderNotFound, NotShippable, NotAllocated, Invalid],
+    permission="shipments:write",
+)
+def draft_shipment(call: Call[ShipmentBody]) -> Reply:
+    """Plan to send these units of a paid order together; nothing has left yet."""
+    answering = call.answering(201, shipment_view)
+    number, lines = call.body.order_number.upper(), call.body.shipment_lines()
+    fulfilling.draft_shipment(number, lines, store=fulfilments(), actor=call.actor, answering=answering)
+    return Reply(201)
+
+
+@api.post(
+    "/v1/admin/shipments/<shipment_id>/ship",
+    body=HandOverBody,
+    answers={200: AdminShipmentView},
+    errors=[ShipmentNotFound, ShipmentMoved, NotShippable, NotAllocated],
+    permission="shipments:write",
+)
+def ship(call: Call[HandOverBody]) -> Reply:
+    """Handed over without a label of ours: the units leave the stock, the buyer and PayPal hear of the number."""
+    answering = call.answering(200, shipment_view)
+    shipment_id, body = call.uuid("shipment_id"), call.body
+    fulfilling.ship(
+        shipment_id,
+        body.carrier.strip(),
+        body.tracking_number.strip(),
+        store=fulfilments(),
+        actor=call.actor,
+        answering=answering,
+    )
+    return Reply(200)
+
+
+@api.post(
+    "/v1/admin/shipments/<shipment_id>/delivered",
+    answers={200: AdminShipmentView},
+    errors=[ShipmentNotFound, ShipmentMoved],
+    permission="shipments:write",
+)
+def deliver(call: Call[None]) -> Reply:
+    """The shipment has arrived; with its last one the order is completed."""
+    answering = call.answering(200, shipment_view)
+    fulfilling.deliver(call.uuid("shipment_id"), store=fulfilments(), actor=call.actor, answering=answering)
+    return Reply(200)
+
+
+@api.post(
+    "/v1/admin/shipments/<shipment_id>/cancel",
+    answers={200: AdminShipmentView},
+    errors=[ShipmentNotFound, ShipmentMoved],
+    permission="shipments:write",
+)
+def cancel_shipment(call: Call[None]) -> Reply:
+    """Forget a draft; its units stay the order's."""
+    answering = call.answering(200, shipment_view)
+    fulfilling.cancel_shipment(call.uuid("shipment_id"), store=fulfilments(), actor=call.actor, answering=answering)
+    return Reply(200)
 
 
 # Settings --------------------------------------------------------------------------------------------------

@@ -51,10 +51,12 @@ def announce(call: Call[None]) -> None:
     """Mails the buyer what an event of an order tells, once."""
     event = call.event
     assert event is not None
+    told = read_payload(event, OrderEvent)
     mailing.announce(
         event.id,
         event.name,
-        read_payload(event, OrderEvent).order,
+        told.order,
+        shipment=told.shipment,
         writer=writer(),
         mails=mails(),
         mailer=mailer(),

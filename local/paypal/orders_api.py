@@ -1,5 +1,6 @@
 """Orders v2: create, show, patch, capture, track."""
 
+import re
 from typing import Any
 
 from aiohttp import web
@@ -89,6 +90,7 @@ async def track(request: web.Request) -> web.Response:
     ]
     if details:
         raise invalid(details)
+    _check_tracker(body)
     with simulator.books.open() as entries:
         known = request_ids.recall(entries, TRACK, request_id)
         order = _get(entries, known or request.match_info["id"])
@@ -99,6 +101,24 @@ async def track(request: web.Request) -> web.Response:
     return reply(shown, 201 if known is None else 200)
 
 
+def _check_tracker(body: dict[str, Any]) -> None:
+    """The schema order_tracker_request. Raises Problem (400)."""
+    details = [
+        detail("INVALID_STRING_LENGTH", f"/{name}", value=body.get(name))
+        for name, longest in (("capture_id", 50), ("tracking_number", 64), ("carrier", 64), ("carrier_name_other", 64))
+        if name in body and not (isinstance(body[name], str) and 1 <= len(body[name]) <= longest)
+    ]
+    if not details and not re.fullmatch(r"[0-9A-Z_]+", body["carrier"]):
+        details.append(detail("INVALID_PARAMETER_SYNTAX", "/carrier", value=body["carrier"]))
+    if not details and body["carrier"] == "OTHER" and "carrier_name_other" not in body:
+        details.append(detail("MISSING_REQUIRED_PARAMETER", "/carrier_name_other"))
+    for index, item in enumerate(body.get("items", [])):
+        if not isinstance(item, dict) or not re.fullmatch(r"[1-9][0-9]{0,9}", str(item.get("quantity", "1"))):
+            details.append(detail("INVALID_PARAMETER_SYNTAX", f"/items/{index}/quantity"))
+    if details:
+        raise invalid(details)
+
+
 def _add_tracker(entries: Entries, order: Document, body: dict[str, Any], links: resources.Links) -> None:
     captures = {made["id"]: made for made in entries.children("capture", order["id"])}
     made = captures.get(body["capture_id"])
@@ -106,6 +126,10 @@ def _add_tracker(entries: Entries, order: Document, body: dict[str, Any], links:
         raise unprocessable("CAPTURE_ID_NOT_FOUND", "/capture_id", value=body["capture_id"])
     if made["status"] not in ("COMPLETED", "PARTIALLY_REFUNDED"):
         raise unprocessable("CAPTURE_STATUS_NOT_VALID", "/capture_id", value=body["capture_id"])
+    bought = {item.get("sku") for item in order["purchase_units"][0].get("items", [])}
+    for index, item in enumerate(body.get("items", [])):
+        if "sku" in item and item["sku"] not in bought:
+            raise unprocessable("ITEM_SKU_MISMATCH", f"/items/{index}/sku", value=item["sku"])
     tracker_id = f"{made['id']}-{body['tracking_number']}"
     shipping = order["purchase_units"][0].setdefault("shipping", {})
     trackers = [known for known in shipping.get("trackers", []) if known["id"] != tracker_id]

@@ -11,6 +11,7 @@ from shared.edge.parsing import Body, View
 from shared.kernel.clock import iso
 from shared.orders.order import Order, OrderLine
 from shared.pricing.totals import Item, Place, Totals, price
+from shared.shipping.shipments import Shipment
 from shared.shop.settings import ShippingOption, ShopSettings
 
 # Lengths are those that PayPal Orders v2 takes in a shipping address.
@@ -154,9 +155,21 @@ class RefundView(View, frozen=True, kw_only=True):
     reason: str
 
 
+class ShipmentLineView(View, frozen=True, kw_only=True):
+    sku: str
+    quantity: int
+
+
 class ShipmentView(View, frozen=True, kw_only=True):
+    """What has left the house; `status` is in_transit, delivered, exception or returned."""
+
     id: str
     status: str
+    carrier: str | None
+    tracking_number: str | None
+    lines: list[ShipmentLineView]
+    shipped_at: str | None
+    delivered_at: str | None
 
 
 class OrderView(View, frozen=True, kw_only=True):
@@ -260,7 +273,7 @@ def order_view(order: Order) -> OrderView:
                 order.total_minor,
             )
         ),
-        shipments=[],
+        shipments=[_shipment_view(shipment) for shipment in order.shipments if shipment.is_handed_over],
         refunds=[
             RefundView(
                 id=str(refund.id),
@@ -303,6 +316,22 @@ def _order_line_view(line: OrderLine, currency: str) -> OrderLineView:
         total=money(line.total_minor, currency),
         tax=money(line.tax_minor, currency),
     )
+
+
+def _shipment_view(shipment: Shipment) -> ShipmentView:
+    return ShipmentView(
+        id=str(shipment.id),
+        status=shipment.state,
+        carrier=shipment.carrier,
+        tracking_number=shipment.tracking_number,
+        lines=shipment_line_views(shipment),
+        shipped_at=_iso_or_none(shipment.shipped_at),
+        delivered_at=_iso_or_none(shipment.delivered_at),
+    )
+
+
+def shipment_line_views(shipment: Shipment) -> list[ShipmentLineView]:
+    return [ShipmentLineView(sku=line.sku, quantity=line.quantity) for line in shipment.lines]
 
 
 def _iso_or_none(moment: datetime | None) -> str | None:

@@ -21,6 +21,7 @@ State = Literal["queued", "sending", "accepted", "delivered", "failed"]
 # Template by event. A template is a file each for subject and text, and for HTML, in templates/.
 TEMPLATES = {
     "order.paid": "order_paid",
+    "order.shipped": "order_shipped",
     "order.expired": "order_expired",
     "order.cancelled": "order_cancelled",
     "payment.refused": "payment_refused",

@@ -73,7 +73,29 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
+class ShippedLine:
+    sku: str
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shipment:
+    """What order.shipped is about, with names from the order's lines."""
+
+    id: UUID
+    carrier: str
+    tracking_number: str
+    lines: tuple[ShippedLine, ...]
+
+    def names(self, order: Order) -> list[tuple[int, str]]:
+        """How many of what."""
+        of_sku = {line.sku: line.name for line in order.lines}
+        return [(line.quantity, of_sku.get(line.sku, line.sku)) for line in self.lines]
+
+
+@dataclass(frozen=True, slots=True)
 class OrderEvent:
-    """The payload of every order.* and payment.* event of the topic `orders`."""
+    """The payload of every order.* and payment.* event of the topic `orders`; `shipment` is of order.shipped."""
 
     order: Order
+    shipment: Shipment | None = None

@@ -8,6 +8,8 @@ from uuid import UUID
 
 from shared.kernel.clock import parse_iso
 from shared.kernel.errors import Conflict, NotFound, Unavailable
+from shared.shipping import shipments as shipment_values
+from shared.shipping.shipments import Shipment
 
 Status = Literal["pending_payment", "paid", "on_hold", "fulfilling", "completed", "cancelled", "expired"]
 OPEN_ATTEMPT = ("requested", "pending", "completed")
@@ -107,6 +109,7 @@ class Order:
     lines: tuple[OrderLine, ...]
     refunds: tuple[OrderRefund, ...] = ()
     attempt: Attempt | None = None
+    shipments: tuple[Shipment, ...] = ()
 
     @property
     def is_open(self) -> bool:
@@ -120,6 +123,16 @@ class Order:
     @property
     def has_handed_over(self) -> bool:
         return any(line.consumed for line in self.lines)
+
+    @property
+    def is_done(self) -> bool:
+        """Every unit was delivered, came back, or is no longer wanted; as far as `shipments` are read."""
+        return all(line.held + line.allocated == 0 and self._has_arrived(line) for line in self.lines)
+
+    def _has_arrived(self, line: OrderLine) -> bool:
+        # What came back was either delivered before or never will be: the larger of both is what is certain.
+        ended = [shipment for shipment in self.shipments if shipment.state in ("delivered", "returned")]
+        return line.consumed <= max(line.returned, sum(shipment.units_of(line.sku) for shipment in ended))
 
 
 class OrderNotFound(NotFound):
@@ -163,7 +176,7 @@ class OrdersClosed(Unavailable):
 
 
 def from_json(value: Mapping[str, Any]) -> Order:
-    """An order from what `order_json_v1` gives; events carry the same shape."""
+    """An order from what `order_json_v1` or, with its shipments, `order_json_v2` gives; events carry the same shape."""
     return Order(
         id=UUID(value["id"]),
         number=value["number"],
@@ -199,6 +212,7 @@ def from_json(value: Mapping[str, Any]) -> Order:
         lines=tuple(OrderLine(**line) for line in value["lines"]),
         refunds=tuple(_refund(refund) for refund in value["refunds"]),
         attempt=attempt_from_json(value["attempt"]) if value["attempt"] else None,
+        shipments=tuple(shipment_values.from_json(shipment) for shipment in value.get("shipments", ())),
     )
 
 

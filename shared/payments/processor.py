@@ -158,3 +158,30 @@ class Processor(Cashier, Protocol):
     def find_refund(self, refund_id: str) -> RefundFact | None: ...
 
     def find_dispute(self, dispute_id: str) -> DisputeFact | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedItem:
+    name: str
+    sku: str
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tracking:
+    """Where units of a captured order travel; `carrier` is the merchant's own word for it."""
+
+    shipment_id: UUID
+    paypal_order_id: str
+    capture_id: str
+    carrier: str
+    tracking_number: str
+    items: tuple[TrackedItem, ...]
+
+
+class Tracker(Protocol):
+    """What telling a tracking number needs of the processor. Raises Unavailable wherever the outcome is not known."""
+
+    def track(self, tracking: Tracking) -> Refused | None:
+        """None once the processor has it; telling it again changes nothing."""
+        ...

@@ -86,7 +86,7 @@ class Orders:
 
     def place(self, draft: Order, claim: Claim, *, actor: str) -> Placed:
         columns = fields_of(draft)
-        for elsewhere in ("lines", "refunds", "attempt"):
+        for elsewhere in ("lines", "refunds", "attempt", "shipments"):
             columns.pop(elsewhere)
         event, cancelled = Event("orders", "order.placed", {}), Event("orders", "order.cancelled", {})
         placed = self._database.call(
@@ -133,14 +133,14 @@ class Orders:
     # Reading --------------------------------------------------------------------------------------
 
     def get(self, order_id: UUID) -> Order:
-        found = self._database.find("select order_json_v1(:id::uuid) as found", id=order_id)
+        found = self._database.find("select order_json_v2(:id::uuid) as found", id=order_id)
         if found is None or found["found"] is None:
             raise OrderNotFound
         return order_values.from_json(found["found"])
 
     def find_by_number(self, number: str) -> Order | None:
         found = self._database.find(
-            "select order_json_v1(id) as found from orders where number = :number::text", number=number
+            "select order_json_v2(id) as found from orders where number = :number::text", number=number
         )
         return order_values.from_json(found["found"]) if found else None
 

@@ -74,10 +74,12 @@ def apply_outcome(tx: Transaction, before: Order, outcome: Outcome, now: datetim
         tx.rows(_UPDATE_ORDER, id=order.id, now=now, **changed)
     if order.status == "paid" and before.status != "paid":
         _empty_cart(tx, order, now)
+    if order.status == "cancelled" and before.status not in ("cancelled", "pending_payment"):
+        _cancel_drafts(tx, order, now)
     if outcome.stock is not None:
         releases = {"actor": outcome.actor} if outcome.stock in ("expire", "cancel") else {}
         tx.rows(_STOCK[outcome.stock], id=order.id, number=order.number, now=now, **releases)
-    frozen = tx.one("select order_json_v1(:id::uuid) as frozen", id=order.id)["frozen"]
+    frozen = tx.one("select order_json_v2(:id::uuid) as frozen", id=order.id)["frozen"]
     tx.emit(*(Event("orders", name, {"order": frozen}) for name in outcome.events))
     return order_values.from_json(frozen)
 
@@ -147,6 +149,18 @@ def _follow_refund(tx: Transaction, refund: OrderRefund, now: datetime) -> None:
         id=refund.id,
         state=refund.state,
         paypal_refund_id=refund.paypal_refund_id,
+        now=now,
+    )
+
+
+def _cancel_drafts(tx: Transaction, order: Order, now: datetime) -> None:
+    """Nothing of a cancelled order leaves the house (S48)."""
+    tx.rows(
+        """
+        update shipments set state = 'cancelled', updated_at = :now::timestamptz
+        where order_id = :id::uuid and state = 'draft'
+        """,
+        id=order.id,
         now=now,
     )
 

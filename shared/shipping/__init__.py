@@ -1,1 +1,1 @@
-"""Shipping methods, labels and tracking."""
+"""Shipping: parcels on their way to buyers, and how far each of them has come."""

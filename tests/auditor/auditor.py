@@ -38,6 +38,7 @@ def audit_shop(database_url: str, cloud_url: str) -> list[str]:
             *database.findings(),
             *_money(database, paypal),
             *_requests(database, paypal["requests"]),
+            *_tracking(database, paypal["orders"]),
             *_mail(database, mail),
             *_open_ends(database),
         ]
@@ -60,7 +61,14 @@ class _Database:
         return [dict(zip(names, row, strict=True)) for row in found or ()]
 
     def findings(self) -> list[str]:
-        return [*self._stock(), *self._order_lines(), *self._orders(), *self._attempts(), *self._facts()]
+        return [
+            *self._stock(),
+            *self._order_lines(),
+            *self._orders(),
+            *self._attempts(),
+            *self._facts(),
+            *self._shipments(),
+        ]
 
     def _stock(self) -> Iterable[str]:
         levels = {(row["sku"], row["location"]): row for row in self.rows("select * from stock_levels")}
@@ -154,6 +162,38 @@ class _Database:
             if given_back != said:
                 yield f"order {order['number']}: facts say {given_back} given back, it says {said}"
 
+    def _shipments(self) -> Iterable[str]:
+        """What is consumed was handed over, in a shipment and by a movement; nothing else was."""
+        shipments = self.rows("select * from shipments")
+        state = {row["id"]: row["state"] for row in shipments}
+        handed_over: Counter[tuple[str, str]] = Counter()
+        for row in self.rows("select * from shipment_lines"):
+            if state[row["shipment_id"]] in ("in_transit", "delivered", "exception", "returned"):
+                handed_over[str(row["order_id"]), row["sku"]] += row["quantity"]
+        shipped: Counter[tuple[str, str]] = Counter()
+        for row in self.rows("select order_id, sku, delta_on_hand from stock_movements where kind = 'ship'"):
+            shipped[str(row["order_id"]), row["sku"]] -= row["delta_on_hand"]
+        for order_id, lines in self.lines.items():
+            order = self.orders[order_id]
+            name = f"order {order['number']} ({order['status']})"
+            for line in lines:
+                key = order_id, line["sku"]
+                if not line["consumed"] == handed_over[key] == shipped[key]:
+                    yield (
+                        f"{name}: {line['consumed']} of {line['sku']} consumed, {handed_over[key]} in shipments, "
+                        f"{shipped[key]} in movements"
+                    )
+            consumed = sum(line["consumed"] for line in lines)
+            if consumed and order["status"] in ("pending_payment", "paid", "cancelled", "expired"):
+                yield f"{name}: {consumed} units handed over"
+            if order["status"] in ("fulfilling", "completed") and not consumed:
+                yield f"{name}: nothing was handed over"
+            if order["status"] == "completed" and any(line["held"] + line["allocated"] for line in lines):
+                yield f"{name}: some of it is still here"
+        for row in shipments:
+            if row["state"] == "draft" and self.orders[str(row["order_id"])]["status"] == "cancelled":
+                yield f"shipment {row['id']}: still planned, and its order is cancelled"
+
 
 # Against PayPal ---------------------------------------------------------------------------------------
 
@@ -219,6 +259,23 @@ def _requests(database: _Database, requests: Sequence[Mapping[str, Any]]) -> Ite
             yield f"a refund was asked for under {request_id}, which is no refund of ours"
         if request["path"] == "/v2/checkout/orders" and request_id not in openings:
             yield f"an order was opened at PayPal under {request_id}, which is no order"
+
+
+def _tracking(database: _Database, made: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+    """PayPal has every number that it was told, and was told every one."""
+    known = {
+        (order["id"], tracker["id"].partition("-")[2])
+        for order in made
+        for unit in order["purchase_units"]
+        for tracker in unit.get("shipping", {}).get("trackers", [])
+    }
+    for row in database.rows("select * from shipments where paypal_state is not null"):
+        order = database.orders[str(row["order_id"])]
+        if row["paypal_state"] == "due":
+            yield f"order {order['number']}: PayPal was not told {row['tracking_number']}"
+        has = (order["paypal_order_id"], row["tracking_number"]) in known
+        if row["paypal_state"] == "told" and not has:
+            yield f"order {order['number']}: PayPal does not know {row['tracking_number']}"
 
 
 # The inbox, and what was left undone ------------------------------------------------------------------

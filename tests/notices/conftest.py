@@ -29,7 +29,7 @@ from shared.kernel.tokens import KeyRing
 from shared.notices import delivery, mailing
 from shared.notices.mailing import Outcome
 from shared.notices.mails import Mailer
-from shared.notices.orders import Address, Line, Order, Refund, ShippingOption
+from shared.notices.orders import Address, Line, Order, Refund, Shipment, ShippedLine, ShippingOption
 from shared.notices.writing import Writer
 from shared.persistence.connecting import connector
 from shared.persistence.database import Database, Row
@@ -229,6 +229,11 @@ def make_order(**changes: Any) -> Order:
 
 def make_refund(kind: str, amount_minor: int, state: str = "requested") -> Refund:
     return Refund(kind, state, amount_minor)
+
+
+def make_shipment(carrier: str = "DHL", number: str = "JJD0001") -> Shipment:
+    """The two lamps of `make_order`."""
+    return Shipment(uuid4(), carrier, number, (ShippedLine("BRASS-LAMP", 2),))
 
 
 def settings_for(url: str, api_key: str = API_KEY) -> SendGridSettings:

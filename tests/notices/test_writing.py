@@ -6,7 +6,7 @@ import pytest
 from shared.notices.mails import TEMPLATES
 from shared.notices.orders import Address, Line, Order
 from shared.notices.writing import Writer, one_line
-from tests.notices.conftest import make_order, make_refund
+from tests.notices.conftest import make_order, make_refund, make_shipment
 
 WRITER = Writer(shop_name="Vitrine", public_url="https://shop.example/")
 
@@ -91,7 +91,7 @@ def test_the_html_says_the_same_with_one_link_to_the_order() -> None:
 def test_every_mail_has_a_subject_a_text_and_html_that_name_the_order(template: str) -> None:
     order = make_order(refunds=(make_refund("late", 5000), make_refund("cancelled", 7000)))
 
-    subject, text, html = WRITER.write(template, order)
+    subject, text, html = WRITER.write(template, order, shipment=make_shipment())
 
     assert "7K3MZ9QX2B" in subject
     assert "7K3MZ9QX2B" in text
@@ -204,6 +204,47 @@ def test_the_mail_of_a_cancelled_order_says_what_becomes_of_the_money(order: Ord
 
     assert sentence in text
     assert sentence in Page(html).text
+
+
+def test_the_mail_of_a_shipment_says_what_travels_with_whom() -> None:
+    subject, text, html = WRITER.write("order_shipped", make_order(), shipment=make_shipment())
+
+    assert subject == "Order 7K3MZ9QX2B: on its way to you"
+    assert (
+        text
+        == """\
+Your order is on its way.
+
+DHL has it now, under this tracking number: JJD0001
+
+This parcel of order 7K3MZ9QX2B has:
+
+  2 x Brass desk lamp
+
+Your order: https://shop.example/orders/7K3MZ9QX2B#k=ORDER-TOKEN
+
+Delivery to (Standard):
+
+  Ada Lovelace
+  12 Analytical Way
+  Springfield IL 62704
+  United States
+
+--
+Vitrine, https://shop.example
+The link to your order works for whoever has it, so please keep this mail to yourself.
+"""
+    )
+    for words in ("DHL", "JJD0001", "2 × Brass desk lamp"):
+        assert words in Page(html).text
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_what_staff_typed_of_a_carrier_stays_text_in_html(hostile: str) -> None:
+    _, _, html = WRITER.write("order_shipped", make_order(), shipment=make_shipment(carrier=hostile, number=hostile))
+
+    harmless = Page(WRITER.write("order_shipped", make_order(), shipment=make_shipment())[2])
+    assert Page(html).tags == harmless.tags
 
 
 def test_a_refused_payment_is_told_with_the_time_that_is_left() -> None:

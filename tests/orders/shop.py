@@ -15,7 +15,8 @@ from shared.kernel.clock import SystemClock
 from shared.kernel.errors import Declined, ShopError, Unavailable
 from shared.kernel.idempotency import Answering, Claim
 from shared.kernel.money import Money
-from shared.orders import capturing, expiring, placing
+from shared.orders import capturing, expiring, fulfilling, placing
+from shared.orders.fulfilling import Fulfilment
 from shared.orders.order import Order
 from shared.payments.processor import (
     Approval,
@@ -25,13 +26,17 @@ from shared.payments.processor import (
     PaymentRequest,
     RefundFact,
     Refused,
+    Tracking,
 )
+from shared.persistence import fulfilment as fulfilment_in_sql
 from shared.persistence import orders as orders_in_sql
 from shared.persistence.carts import Carts
 from shared.persistence.connecting import connector
 from shared.persistence.database import Database
+from shared.persistence.fulfilment import Fulfilments
 from shared.persistence.orders import Orders
 from shared.settings import DatabaseSettings
+from shared.shipping.shipments import Shipment, ShipmentLine
 
 T = TypeVar("T")
 ADDRESS = {
@@ -159,6 +164,11 @@ class ScriptedPayPal:
         assert isinstance(answer, RefundFact)
         return answer
 
+    def track(self, tracking: Tracking) -> Refused | None:
+        self._answer_or_not("track", tracking.tracking_number)
+        self._lose_answer()
+        return None
+
     def find_order(self, paypal_order_id: str) -> OrderFact | None:
         self._answer_or_not("find_order", paypal_order_id)
         if paypal_order_id not in self.requests:
@@ -212,11 +222,12 @@ class Shop:
             connector(DatabaseSettings("url", pool_size, url), application="tests"),
             size=pool_size,
             clock=self.clock,
-            guards=orders_in_sql.GUARDS,
+            guards={**orders_in_sql.GUARDS, **fulfilment_in_sql.GUARDS},
             wait_s=30,
         )
         self.carts = Carts(self.database, self.clock)
         self.orders = Orders(self.database, self.clock)
+        self.fulfilments = Fulfilments(self.database, self.clock)
 
     # Stock and carts -----------------------------------------------------------------------------
 
@@ -320,6 +331,27 @@ class Shop:
 
     def capture(self, order: Order) -> Order:
         return capturing.capture_order(order.id, store=self.orders, processor=self.paypal)
+
+    def draft(self, order: Order, quantities: dict[str, int]) -> Shipment:
+        lines = [ShipmentLine(sku, quantity) for sku, quantity in quantities.items()]
+        return fulfilling.draft_shipment(order.number, lines, store=self.fulfilments, actor="staff:1").shipment
+
+    def ship(self, shipment: Shipment, *, carrier: str = "DHL", number: str = "JJD0001") -> Fulfilment:
+        return fulfilling.ship(shipment.id, carrier, number, store=self.fulfilments, actor="staff:1")
+
+    def deliver(self, shipment: Shipment) -> Fulfilment:
+        return fulfilling.deliver(shipment.id, store=self.fulfilments, actor="staff:1")
+
+    def shipped_order(self, quantities: dict[str, int]) -> Order:
+        """All of it is on its way, in one parcel."""
+        order = self.paid_order(quantities)
+        self.ship(self.draft(order, quantities))
+        return self.orders.get(order.id)
+
+    def delivered_order(self, quantities: dict[str, int]) -> Order:
+        order = self.shipped_order(quantities)
+        self.deliver(order.shipments[0])
+        return self.orders.get(order.id)
 
     def retry(self, order: Order) -> Order:
         claim = self.claim(str(order.id), uuid4().hex)

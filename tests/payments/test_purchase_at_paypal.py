@@ -8,7 +8,8 @@ from uuid import uuid4
 import pytest
 
 from shared.gateways.paypal import PayPal
-from shared.orders import capturing
+from shared.kernel.errors import Unavailable
+from shared.orders import capturing, fulfilling
 from shared.orders.order import Order
 from shared.payments.applying import apply_event
 from shared.payments.webhooks import WebhookEvent, parse
@@ -171,3 +172,59 @@ def test_a_dispute_stops_the_goods_until_it_is_won(shop: ShopAtPayPal) -> None:
 
     assert stopped == ("on_hold", "outside", order.total_minor, 0)
     assert shop.see(order) == ("paid", None, order.total_minor, 0)
+
+
+def test_paypal_shows_the_buyer_where_the_parcel_is(shop: ShopAtPayPal) -> None:
+    lamp = shop.make_stock("LAMP", 5)
+    order = shop.order({lamp: 3})
+    shop.hear("CHECKOUT.ORDER.APPROVED", {"id": order.paypal_order_id})
+    (capture,) = shop.captures(order)
+    known = shop.ship(shop.draft(order, {lamp: 1}), carrier="dhl", number="JJD0001").shipment
+    other = shop.ship(shop.draft(order, {lamp: 2}), carrier="Fahrradkurier Süd", number="Tür 7").shipment
+
+    for shipment in (known, other, known):
+        fulfilling.tell_paypal(shipment.id, store=shop.fulfilments, processor=shop.paypal)
+
+    trackers = _trackers(shop, order)
+    assert [tracker["id"] for tracker in trackers] == [f"{capture}-JJD0001", f"{capture}-Tür 7"]
+    assert [[(item["sku"], item["quantity"]) for item in tracker["items"]] for tracker in trackers] == [
+        [(lamp, "1")],
+        [(lamp, "2")],
+    ]
+
+
+def test_an_answer_that_is_lost_leaves_one_tracker(shop: ShopAtPayPal) -> None:
+    lamp = shop.make_stock("LAMP", 5)
+    order = shop.order({lamp: 1})
+    shop.hear("CHECKOUT.ORDER.APPROVED", {"id": order.paypal_order_id})
+    shipment = shop.ship(shop.draft(order, {lamp: 1})).shipment
+    shop.simulator.faults.add(target="paypal", fault="timeout_after_effect", path="/v2/checkout/orders")
+
+    with pytest.raises(Unavailable):
+        fulfilling.tell_paypal(shipment.id, store=shop.fulfilments, processor=shop.paypal)
+    fulfilling.tell_paypal(shipment.id, store=shop.fulfilments, processor=shop.paypal)
+
+    assert len(_trackers(shop, order)) == 1
+    assert [fault["fired"] for fault in shop.simulator.faults.list()] == [1]
+
+
+def test_a_number_for_money_that_went_back_is_refused_once_and_for_all(shop: ShopAtPayPal) -> None:
+    lamp = shop.make_stock("LAMP", 5)
+    order = shop.order({lamp: 1})
+    shop.hear("CHECKOUT.ORDER.APPROVED", {"id": order.paypal_order_id})
+    (capture,) = shop.captures(order)
+    shipment = shop.ship(shop.draft(order, {lamp: 1})).shipment
+    shop.hear("PAYMENT.CAPTURE.REFUNDED", {"links": _up(shop.simulator, capture)})
+
+    fulfilling.tell_paypal(shipment.id, store=shop.fulfilments, processor=shop.paypal)
+
+    row = shop.database.find("select paypal_state, paypal_refusal from shipments where id = :id::uuid", id=shipment.id)
+    assert row == {"paypal_state": "refused", "paypal_refusal": "CAPTURE_STATUS_NOT_VALID"}
+    assert _trackers(shop, order) == []
+
+
+def _trackers(shop: ShopAtPayPal, order: Order) -> list[dict[str, Any]]:
+    ledger = shop.simulator.control("/_local/paypal/ledger")
+    (made,) = [each for each in ledger["orders"] if each["id"] == order.paypal_order_id]
+    found: list[dict[str, Any]] = made["purchase_units"][0]["shipping"].get("trackers", [])
+    return found
