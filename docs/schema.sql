@@ -422,6 +422,7 @@ create table shipment_lines (
 );
 CREATE INDEX shipment_lines_order_line ON public.shipment_lines USING btree (order_id, sku);
 grant select on shipment_lines to vitrine_checkout;
+grant select on shipment_lines to vitrine_desk;
 grant insert, select on shipment_lines to vitrine_inventory;
 grant select on shipment_lines to vitrine_payment_jobs;
 
@@ -456,6 +457,7 @@ CREATE INDEX shipments_newest ON public.shipments USING btree (created_at, id);
 CREATE INDEX shipments_order ON public.shipments USING btree (order_id);
 CREATE INDEX shipments_untold ON public.shipments USING btree (paypal_looked_at) WHERE (paypal_state = 'due'::text);
 grant select, update on shipments to vitrine_checkout;
+grant select, update on shipments to vitrine_desk;
 grant insert, select, update on shipments to vitrine_inventory;
 grant select, update on shipments to vitrine_payment_jobs;
 
@@ -754,6 +756,7 @@ begin return order_json_v1(p_id) || jsonb_build_object(
         from shipments s where s.order_id = p_id));
 end $function$;
 grant execute on function order_json_v2(uuid) to vitrine_checkout;
+grant execute on function order_json_v2(uuid) to vitrine_desk;
 grant execute on function order_json_v2(uuid) to vitrine_inventory;
 grant execute on function order_json_v2(uuid) to vitrine_payment_jobs;
 

@@ -113,3 +113,8 @@ grant update on orders, order_lines to vitrine_inventory;
 grant select, insert, update on shipments to vitrine_inventory;
 grant select, insert on shipment_lines to vitrine_inventory;
 grant execute on function order_json_v1, order_json_v2, ship_stock_v1 to vitrine_inventory;
+
+-- The desk sees what left, and cancels the drafts of an order that it cancels.
+grant select, update on shipments to vitrine_desk;
+grant select on shipment_lines to vitrine_desk;
+grant execute on function order_json_v2 to vitrine_desk;
