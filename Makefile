@@ -38,6 +38,9 @@ test: $(ENVIRONMENT)  ## every test with small numbers, in less than eight minut
 prove: $(ENVIRONMENT)  ## the same tests with large numbers (40 minutes), before an issue is called resolved
 	PROVE=1 $(PYTEST) --timeout=1800 $(ARGS)
 
+chaos: $(ENVIRONMENT)  ## N random histories from SEED against a cloud of their own, then the auditor: make chaos SEED=1 N=25
+	@exec $(BIN)/python -m tests.chaos --seed $(or $(SEED),1) --histories $(or $(N),25) $(ARGS)
+
 check: check-code check-layers check-schema check-openapi check-terraform  ## ruff, mypy, layers, drift, Terraform: no tests
 
 bench: $(ENVIRONMENT)  ## the figures of docs/architecture.md as ratios to their floors
@@ -86,5 +89,5 @@ $(ENVIRONMENT): requirements/dev.txt tools/environment.py
 	@test -n "$(PYTHON)" || { echo "Vitrine needs Python 3.11 or newer, and found none."; exit 1; }
 	@$(PYTHON) tools/environment.py
 
-.PHONY: help run demo import quick test prove check bench bundle schema openapi lock clean \
+.PHONY: help run demo import quick test prove chaos check bench bundle schema openapi lock clean \
 	check-code check-layers check-schema check-openapi check-terraform

@@ -21,6 +21,7 @@ REFUND_ENDS = {
     "PAYMENT.REFUND.CANCELLED": "CANCELLED",
 }
 _BOTH_ENDS = {"COMPLETED", "DECLINED"}
+_CAPTURED = ("COMPLETED", "PARTIALLY_REFUNDED", "REFUNDED")
 OUTCOMES = {"won": "RESOLVED_SELLER_FAVOUR", "lost": "RESOLVED_BUYER_FAVOUR"}
 
 
@@ -81,12 +82,11 @@ def _refund(entries: Entries, given: Document, links: Links, *, reversal: bool, 
         happenings.end_refund(entries, known, links, status=status)
         return
     made = _capture(entries, given)
+    left = happenings.refundable(entries, made)
     asked = given.get("amount")
-    if asked is not None:
-        amount = _amount(asked, made["amount"]["currency_code"])
-    else:
-        left = happenings.refundable(entries, made)
-        amount = money(made["amount"]["currency_code"], left if left > 0 else amount_of(made["amount"]))
+    amount = _amount(asked, made["amount"]["currency_code"]) if asked is not None else money(_currency(made), left)
+    if made["status"] not in _CAPTURED or not 0 < amount_of(amount) <= left:
+        raise Unclear(f"of capture {made['id']} ({made['status']}) {left} can be given back")
     more = {name: value for name, value in given.items() if name not in ("capture_id", "supplementary_data")}
     if more.get("id") == made["id"]:
         del more["id"]
@@ -165,6 +165,10 @@ def _capture(entries: Entries, given: Document) -> Document:
     for made in reversed(entries.children("capture", _order_id(given)) if _order_id(given) else []):
         return made
     raise Unclear("no such capture: name it in resource.capture_id, a link with rel up, or disputed_transactions")
+
+
+def _currency(made: Document) -> str:
+    return str(made["amount"]["currency_code"])
 
 
 def _order_id(given: Document) -> str:

@@ -10,6 +10,7 @@ import urllib.request
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -28,8 +29,12 @@ def audit_database(url: str) -> list[str]:
         return _Database(connection).findings()
 
 
-def audit_shop(database_url: str, cloud_url: str) -> list[str]:
-    """The same, and both against PayPal's own ledger and the inbox. Call it when all has settled."""
+def audit_shop(database_url: str, cloud_url: str, *, at_rest: bool = False) -> list[str]:
+    """The same, and both against PayPal's own ledger and the inbox. Call it when all has settled.
+
+    `at_rest` says that the clock has passed every deadline as well, and that PayPal thinks about nothing any more: then
+    nothing at all may be open.
+    """
     with closing(_connect(database_url)) as connection:
         database = _Database(connection)
         paypal = _get(f"{cloud_url}/_local/paypal/ledger")
@@ -37,10 +42,12 @@ def audit_shop(database_url: str, cloud_url: str) -> list[str]:
         return [
             *database.findings(),
             *_money(database, paypal),
+            *_ledgers(database, paypal),
             *_requests(database, paypal["requests"]),
             *_tracking(database, paypal["orders"]),
             *_mail(database, mail),
             *_open_ends(database),
+            *(_waits(database, paypal) if at_rest else ()),
         ]
 
 
@@ -82,6 +89,7 @@ class _Database:
         for lines in self.lines.values():
             for line in lines:
                 kept[line["sku"], line["location"]] += line["held"] + line["allocated"]
+        yield from self._stock_of_orders()
         for key in levels.keys() | moved.keys() | kept.keys():
             sku = "/".join(key)
             level = levels.get(key, {"on_hand": 0, "held": 0})
@@ -94,6 +102,27 @@ class _Database:
                 yield f"stock {sku}: {held} held, and movements that make {moved[key][1]}"
             if held != kept[key]:
                 yield f"stock {sku}: {held} held, and order lines that keep {kept[key]}"
+
+    def _stock_of_orders(self) -> Iterable[str]:
+        """What a line keeps and what it has shipped is what the movements of its order amount to."""
+        moved = {
+            (str(row["order_id"]), row["sku"]): (int(row["held"]), int(row["shipped"]))
+            for row in self.rows(
+                "select order_id, sku, sum(delta_held) as held,"
+                " -coalesce(sum(delta_on_hand) filter (where kind = 'ship'), 0) as shipped"
+                " from stock_movements where order_id is not null group by order_id, sku"
+            )
+        }
+        for order_id, lines in self.lines.items():
+            for line in lines:
+                held, shipped = moved.pop((order_id, line["sku"]), (0, 0))
+                name = f"order {self.orders[order_id]['number']}: {line['sku']}"
+                if held != line["held"] + line["allocated"]:
+                    yield f"{name} keeps {line['held'] + line['allocated']}, and movements that make {held}"
+                if shipped != line["consumed"]:
+                    yield f"{name} has {line['consumed']} handed over, and movements that make {shipped}"
+        for (order_id, sku), (held, shipped) in moved.items():
+            yield f"stock {sku}: moved by {held} held and {shipped} shipped for {order_id}, which has no such line"
 
     def _order_lines(self) -> Iterable[str]:
         for order_id, lines in self.lines.items():
@@ -225,6 +254,59 @@ def _money(database: _Database, paypal: Mapping[str, Any]) -> Iterable[str]:
         yield from _frozen(database, made)
 
 
+def _ledgers(database: _Database, paypal: Mapping[str, Any]) -> Iterable[str]:
+    """Our ledger has what happened at PayPal, all of it and nothing else; and we never asked back more than came."""
+    orders = database.orders
+    captures = {
+        capture["id"]: capture
+        for capture in paypal["captures"]
+        if str(capture.get("invoice_id", "")).startswith(_PREFIX)
+    }
+    moved = {
+        **{("capture", capture_id): capture["status"] in _CAPTURED for capture_id, capture in captures.items()},
+        **{("refund", refund["id"]): refund["status"] == "COMPLETED" for refund in paypal["refunds"]},
+    }
+    told: set[tuple[str, str]] = set()
+    for row in database.rows(
+        "select kind, object_id, status, order_id from payment_facts where kind in ('capture', 'refund')"
+    ):
+        key = (row["kind"], row["object_id"])
+        if row["status"] in _CAPTURED:
+            told.add(key)
+            if key not in moved:
+                yield f"{row['kind']} {row['object_id']}: a fact says {row['status']}, and PayPal has no such thing"
+    for capture_id, capture in captures.items():
+        order = orders.get(str(capture.get("custom_id")))
+        if order is not None and moved["capture", capture_id] and ("capture", capture_id) not in told:
+            yield f"order {order['number']}: its capture {capture_id} at PayPal is no fact here"
+    for refund in paypal["refunds"]:
+        order = orders.get(str(captures.get(_captured_by(refund), {}).get("custom_id")))
+        if order is not None and moved["refund", refund["id"]] and ("refund", refund["id"]) not in told:
+            yield f"order {order['number']}: its refund {refund['id']} at PayPal is no fact here"
+    asked: Counter[str] = Counter()
+    for row in database.rows(
+        "select capture_id, amount_minor from refunds where state in ('requested', 'pending', 'completed')"
+    ):
+        asked[row["capture_id"]] += row["amount_minor"]
+    for capture_id, minor in asked.items():
+        if capture_id not in captures:
+            yield f"a refund of {capture_id} was asked for, which is no capture of ours at PayPal"
+        elif minor > _minor(captures[capture_id]["amount"]):
+            yield f"refunds of {capture_id} make {minor}, and it was {captures[capture_id]['amount']['value']}"
+    yield from _attempted(database, paypal)
+
+
+def _attempted(database: _Database, paypal: Mapping[str, Any]) -> Iterable[str]:
+    """An attempt that is completed has taken money, and one that was refused has not."""
+    captures = {capture["id"]: capture["status"] for capture in paypal["captures"]}
+    for row in database.rows("select id, state, capture_id from capture_attempts where capture_id is not null"):
+        status = captures.get(row["capture_id"], "missing")
+        if (row["state"] == "completed" and status not in _CAPTURED) or (
+            row["state"] == "refused" and status in _CAPTURED
+        ):
+            yield f"capture attempt {row['id']} is {row['state']}, and its capture {row['capture_id']} is {status}"
+
+
 def _frozen(database: _Database, made: Mapping[str, Any]) -> Iterable[str]:
     """PayPal was asked to collect what the order says, under the order's own names."""
     (unit,) = made["purchase_units"]
@@ -296,8 +378,67 @@ def _mail(database: _Database, inbox: Sequence[Mapping[str, Any]]) -> Iterable[s
         was_paid = order["paid_at"] is not None
         if paid[order_id] != was_paid:
             yield f"order {order['number']} ({order['status']}): {paid[order_id]} order.paid events"
-        if confirmed[order_id] != was_paid:
+        if was_paid != (confirmed[order_id] > 0):
             yield f"order {order['number']} ({order['status']}): {confirmed[order_id]} confirmations in the inbox"
+    yield from _told(database, inbox)
+
+
+_TOLD_BY_MAIL = ("order.paid", "order.expired", "order.cancelled", "payment.refused", "payment.returned")
+
+
+def _told(database: _Database, inbox: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+    """One mail for each event that is told by mail; a second one only where the vendor had said nothing of the first.
+
+    A cart that is placed again replaces its order, and nobody is told: the buyer has just asked for it.
+    """
+    written: Counter[str] = Counter()
+    for row in database.rows("select event_id from mails"):
+        written[str(row["event_id"])] += 1
+    read = {str(row["event_id"]) for row in database.rows("select event_id from inbox")}
+    sent: dict[str, list[str]] = defaultdict(list)
+    for mail in inbox:
+        sent[str(mail["custom_args"].get("mail_id"))].append(mail["at"])
+    for row in database.rows(
+        "select id, name, payload #>> '{order,number}' as number, payload #>> '{order,status_reason}' as reason"
+        " from outbox where destination = 'topic:orders' and published_at is not null"
+    ):
+        expected = row["name"] in _TOLD_BY_MAIL and row["reason"] != "replaced"
+        if written[str(row["id"])] != expected:
+            yield f"order {row['number']}: {written[str(row['id'])]} mails were written for one {row['name']}"
+        if expected and str(row["id"]) not in read:
+            yield f"order {row['number']}: {row['name']} was never received"
+    heard = {
+        str(row["mail_id"]): row["at"]
+        for row in database.rows("select mail_id, min(recorded_at) as at from mail_events group by mail_id")
+    }
+    for row in database.rows("select id, state, template, subject from mails"):
+        times = sorted(datetime.fromisoformat(at) for at in sent.pop(str(row["id"]), []))
+        if row["state"] in ("accepted", "delivered") and not times:
+            yield f"mail {row['template']} ({row['subject']}) is {row['state']}, and is not in the inbox"
+        first_heard = heard.get(str(row["id"]))
+        if len(times) > 1 and first_heard is not None and first_heard < times[-1]:
+            yield f"mail {row['template']} ({row['subject']}) was sent again after the vendor had told of it"
+    for mail_id in sent:
+        yield f"a mail was sent under {mail_id}, which is no row"
+
+
+def _waits(database: _Database, paypal: Mapping[str, Any]) -> Iterable[str]:
+    """Every deadline has passed and PayPal has decided everything: whoever still waits, waits for ever."""
+    for order in database.orders.values():
+        if order["status"] == "pending_payment" or order["status_reason"] == "capture_pending":
+            yield f"order {order['number']} still waits for its money ({order['status']})"
+    for row in database.rows(
+        "select id, order_id, state from capture_attempts where state in ('requested', 'pending')"
+    ):
+        yield f"order {database.orders[str(row['order_id'])]['number']}: attempt {row['id']} is still {row['state']}"
+    for row in database.rows("select id, order_id, state from refunds where state in ('requested', 'pending')"):
+        yield f"order {database.orders[str(row['order_id'])]['number']}: refund {row['id']} is still {row['state']}"
+    for row in database.rows("select event_type, body from webhook_events where state = 'waiting'"):
+        if any(order_id in row["body"] for order_id in database.orders):
+            yield f"webhook: {row['event_type']} waits for an order that is there"
+    for row in database.rows("select count(*) as number from outbox where published_at is null"):
+        if row["number"]:
+            yield f"outbox: {row['number']} rows were never published"
 
 
 def _open_ends(database: _Database) -> Iterable[str]:

@@ -98,6 +98,7 @@ def test_a_mail_that_was_never_asked_for_is_found(shop_with_a_paid_order: tuple[
         [
             f"order {number} (paid): 0 order.paid events",
             f"order {number} (paid): 0 confirmations in the inbox",
+            f"order {number}: 1 mails were written for one order.unpaid",
         ]
     )
 
@@ -114,3 +115,78 @@ def test_an_event_that_never_left_is_found(shop_with_a_paid_order: tuple[Cloud, 
     cloud.sql("update outbox set published_at = now(), leased_until = null where published_at is null")
 
     assert found == ["outbox: order.paid was never published"]
+
+
+def test_an_event_that_nobody_was_told_of_is_found(shop_with_a_paid_order: tuple[Cloud, str, str]) -> None:
+    cloud, _lamp, number = shop_with_a_paid_order
+    cloud.sql(
+        "insert into outbox (id, destination, name, payload, created_at, published_at)"
+        " select gen_random_uuid(), destination, 'payment.refused', payload, created_at, published_at from outbox"
+        " where payload -> 'order' ->> 'number' = :n and name = 'order.paid'",
+        n=number,
+    )
+
+    found = _findings(cloud)
+    cloud.sql("delete from outbox where name = 'payment.refused'")
+
+    assert found == [
+        f"order {number}: 0 mails were written for one payment.refused",
+        f"order {number}: payment.refused was never received",
+    ]
+
+
+def test_units_that_an_order_keeps_without_a_movement_are_found(shop_with_a_paid_order: tuple[Cloud, str, str]) -> None:
+    """The level is right in sum: what one order has too few, another SKU's movements hide."""
+    cloud, lamp, number = shop_with_a_paid_order
+    cloud.sql(
+        "update stock_movements set order_id = gen_random_uuid() where order_number = :n and delta_held > 0", n=number
+    )
+
+    found = _findings(cloud)
+    cloud.sql(
+        "update stock_movements set order_id = (select id from orders where number = :n) where order_number = :n",
+        n=number,
+    )
+
+    assert found[0] == f"order {number}: {lamp} keeps 2, and movements that make 0"
+    assert found[1].startswith(f"stock {lamp}: moved by 2 held and 0 shipped for ")
+    assert len(found) == 2
+
+
+def test_money_that_only_one_of_the_two_ledgers_knows_is_found(shop_with_a_paid_order: tuple[Cloud, str, str]) -> None:
+    cloud, _lamp, number = shop_with_a_paid_order
+    ((capture,),) = cloud.sql("select bound_capture_id from orders where number = :n", n=number)
+    cloud.sql("update payment_facts set object_id = 'INVENTED' where object_id = :c and kind = 'capture'", c=capture)
+
+    found = _findings(cloud)
+    cloud.sql("update payment_facts set object_id = :c where object_id = 'INVENTED'", c=capture)
+
+    assert found == [
+        "capture INVENTED: a fact says COMPLETED, and PayPal has no such thing",
+        f"order {number}: its capture {capture} at PayPal is no fact here",
+    ]
+
+
+def test_more_asked_back_than_ever_came_is_found(shop_with_a_paid_order: tuple[Cloud, str, str]) -> None:
+    cloud, _lamp, number = shop_with_a_paid_order
+    ((capture, total),) = cloud.sql("select bound_capture_id, total_minor from orders where number = :n", n=number)
+    cloud.sql(
+        "insert into refunds (id, order_id, capture_id, kind, amount_minor, currency, reason, state, requested_at,"
+        " requested_by, updated_at) select gen_random_uuid(), id, bound_capture_id, 'staff', total_minor + 1, currency,"
+        " 'planted', 'completed', now(), 'test', now() from orders where number = :n",
+        n=number,
+    )
+
+    found = _findings(cloud)
+    cloud.sql("delete from refunds where reason = 'planted'")
+
+    assert found == [f"refunds of {capture} make {total + 1}, and it was {total / 100:.2f}"]
+
+
+def test_what_still_waits_when_every_deadline_has_passed_is_found(running_cloud: Cloud) -> None:
+    order = running_cloud.order({running_cloud.make_stock("AUDIT", 5): 1})
+    running_cloud.settle()
+
+    assert _findings(running_cloud) == []
+    at_rest = audit_shop(running_cloud.database_url, running_cloud.url, at_rest=True)
+    assert f"order {order['number']} still waits for its money (pending_payment)" in at_rest
