@@ -236,7 +236,7 @@ _FAULTS: Sequence[tuple[str, str, tuple[str, ...]]] = (
     ("webhooks", "/v1/webhooks/sendgrid", ("lose", "delay", "error", "timeout_after_effect", "repeat", "reorder")),
 )
 _PINS = ("open", "capture", "mail")
-_JUMPS_S = (5, 61, 61, 76, 130, 320, 620, 910, 960, 1860, 3700, 7300)
+_JUMPS_S = (5, 61, 61, 76, 76, 130, 320, 620, 620, 910, 1860, 7300)
 
 
 def _disturbances(random: Random, length: int, carts: int) -> Iterator[Disturbance]:
@@ -255,7 +255,7 @@ def _disturbances(random: Random, length: int, carts: int) -> Iterator[Disturban
         yield Disturbance("pin", moment(), 0, detail)
     for _ in range(random.choices((0, 1, 2, 3), (25, 35, 25, 15))[0]):
         yield Disturbance("fault", moment(), 0, _fault(random))
-    if random.random() < 0.35:
+    if random.random() < 0.2:
         jump = {"advance_s": random.choice(_JUMPS_S)}
         yield Disturbance("clock", moment(), random.randint(0, 120), jump)
 
