@@ -51,6 +51,7 @@ CREATE UNIQUE INDEX capture_attempts_one_open ON public.capture_attempts USING b
 CREATE INDEX capture_attempts_order ON public.capture_attempts USING btree (order_id);
 CREATE INDEX capture_attempts_unanswered ON public.capture_attempts USING btree (looked_at) WHERE (state = 'requested'::text);
 grant insert, select, update on capture_attempts to vitrine_checkout;
+grant select on capture_attempts to vitrine_desk;
 grant select on capture_attempts to vitrine_inventory;
 grant insert, select, update on capture_attempts to vitrine_payment_jobs;
 
@@ -103,6 +104,33 @@ CREATE INDEX categories_path_prefix ON public.categories USING btree (path text_
 grant insert, select on categories to vitrine_inventory;
 grant select on categories to vitrine_search;
 
+create table dead_letters (
+    id uuid not null,
+    subscription text not null,
+    message_id text not null,
+    topic text not null,
+    event_id uuid,
+    name text,
+    schema_version integer,
+    payload text not null,
+    attempts integer,
+    received_at timestamp with time zone not null,
+    state text not null,
+    replays integer not null default 0,
+    closed_at timestamp with time zone,
+    reason text,
+    constraint dead_letters_pkey PRIMARY KEY (id),
+    constraint dead_letters_once UNIQUE (subscription, message_id),
+    constraint dead_letters_are_discarded_for_a_reason CHECK (((state = 'discarded'::text) = (reason IS NOT NULL))),
+    constraint dead_letters_open_until_closed CHECK (((state = 'open'::text) = (closed_at IS NULL))),
+    constraint dead_letters_state_known CHECK ((state = ANY (ARRAY['open'::text, 'replayed'::text, 'discarded'::text])))
+);
+comment on column dead_letters.attempts is 'how often the consumer was given it, as Pub/Sub counts';
+comment on column dead_letters.event_id is 'null where the message is none of our events';
+CREATE INDEX dead_letters_received ON public.dead_letters USING btree (received_at DESC, id);
+grant select, update on dead_letters to vitrine_desk;
+grant insert on dead_letters to vitrine_notify;
+
 create table idempotency_keys (
     scope text not null,
     route text not null,
@@ -153,6 +181,7 @@ create table mail_events (
 comment on column mail_events.id is 'sg_event_id, which may change when SendGrid repeats an event: hence mail_events_once';
 CREATE INDEX mail_events_mail ON public.mail_events USING btree (mail_id);
 grant insert, select on mail_events to vitrine_webhooks;
+grant select (mail_id) on mail_events to vitrine_desk;
 
 create table mails (
     id uuid not null,
@@ -178,9 +207,12 @@ create table mails (
 );
 comment on column mails.state is 'sending: asked for, no answer yet; an event of the vendor settles it, or next_attempt_at passes and it is repeated';
 comment on column mails.unanswered is 'how many attempts ended without any answer';
+CREATE INDEX mails_failed ON public.mails USING btree (created_at, id) WHERE (state = 'failed'::text);
 CREATE INDEX mails_open ON public.mails USING btree (next_attempt_at, id) WHERE (state = ANY (ARRAY['queued'::text, 'sending'::text]));
 CREATE INDEX mails_order ON public.mails USING btree (order_id) WHERE (order_id IS NOT NULL);
 grant insert, select, update on mails to vitrine_notify;
+grant select (attempts, created_at, failure, id, next_attempt_at, order_id, state, template) on mails to vitrine_desk;
+grant update (next_attempt_at, state, updated_at) on mails to vitrine_desk;
 grant select (id) on mails to vitrine_webhooks;
 grant update (failure, next_attempt_at, state, updated_at, vendor_message_id) on mails to vitrine_webhooks;
 
@@ -267,6 +299,7 @@ CREATE UNIQUE INDEX orders_one_open_per_cart ON public.orders USING btree (cart_
 CREATE INDEX orders_placed ON public.orders USING btree (placed_at DESC, id);
 CREATE INDEX orders_waiting_for_capture ON public.orders USING btree (updated_at) WHERE ((status = 'on_hold'::text) AND (status_reason = 'capture_pending'::text));
 grant insert, select, update on orders to vitrine_checkout;
+grant select on orders to vitrine_desk;
 grant select, update on orders to vitrine_inventory;
 grant select, update on orders to vitrine_payment_jobs;
 
@@ -391,6 +424,7 @@ CREATE UNIQUE INDEX refunds_one_for_a_whole_capture ON public.refunds USING btre
 CREATE INDEX refunds_open ON public.refunds USING btree (updated_at) WHERE (state = ANY (ARRAY['requested'::text, 'pending'::text]));
 CREATE INDEX refunds_order ON public.refunds USING btree (order_id);
 grant insert, select, update on refunds to vitrine_checkout;
+grant select on refunds to vitrine_desk;
 grant select on refunds to vitrine_inventory;
 grant insert, select, update on refunds to vitrine_payment_jobs;
 
@@ -564,15 +598,22 @@ create table webhook_events (
     applied_at timestamp with time zone,
     attempts integer not null default 0,
     next_attempt_at timestamp with time zone not null,
+    order_ids uuid[] not null default '{}'::uuid[],
+    replays integer not null default 0,
     constraint webhook_events_pkey PRIMARY KEY (id),
     constraint webhook_events_event_unique UNIQUE (provider, event_id),
     constraint webhook_events_transmission_unique UNIQUE (provider, transmission_id),
     constraint webhook_events_state_known CHECK ((state = ANY (ARRAY['received'::text, 'applied'::text, 'ignored'::text, 'waiting'::text])))
 );
+comment on column webhook_events.order_ids is 'the orders that it was found to be about when it was applied';
+comment on column webhook_events.replays is 'how often staff had it applied again: then its object is read back whatever the ledger has';
 CREATE INDEX webhook_events_open ON public.webhook_events USING btree (next_attempt_at) WHERE (state = ANY (ARRAY['received'::text, 'waiting'::text]));
+CREATE INDEX webhook_events_orders ON public.webhook_events USING gin (order_ids);
 CREATE INDEX webhook_events_received ON public.webhook_events USING btree (received_at DESC, id);
 grant select, update on webhook_events to vitrine_payment_jobs;
 grant insert, select on webhook_events to vitrine_webhooks;
+grant select (applied_at, attempts, body, event_id, event_type, id, next_attempt_at, order_ids, provider, received_at, replays, state, transmission_id, verdict) on webhook_events to vitrine_desk;
+grant update (applied_at, next_attempt_at, replays, state) on webhook_events to vitrine_desk;
 
 create table webhook_refusals (
     provider text not null,
@@ -581,6 +622,7 @@ create table webhook_refusals (
     count bigint not null,
     constraint webhook_refusals_pkey PRIMARY KEY (provider, reason, day)
 );
+grant select on webhook_refusals to vitrine_desk;
 grant insert, select, update on webhook_refusals to vitrine_webhooks;
 
 CREATE OR REPLACE FUNCTION public.allocate_stock_v1(p_order_id uuid, p_number text, p_now timestamp with time zone)

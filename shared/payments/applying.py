@@ -8,7 +8,7 @@ capture stands only in a link; PAYMENT-APPROVAL.REVERSED has an order_id and no 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 from uuid import UUID
 
 from shared.kernel.clock import Clock
@@ -16,7 +16,7 @@ from shared.kernel.errors import NotFound
 from shared.kernel.logs import Log
 from shared.kernel.messages import Task
 from shared.payments.processor import CaptureFact, DisputeFact, Fact, OrderFact, Processor, RefundFact
-from shared.payments.webhooks import APPLY_PATH, QUEUE, State, WebhookEvent, parse, plain_word
+from shared.payments.webhooks import State, WebhookEvent, apply_task, parse, plain_word
 
 log = Log(__name__)
 
@@ -41,8 +41,11 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
+    """`order_ids`: the orders that the event turned out to be about."""
+
     state: State
     reason: str
+    order_ids: Sequence[UUID] = ()
 
 
 class OpenEvents(Protocol):
@@ -52,10 +55,12 @@ class OpenEvents(Protocol):
         """The event, one attempt further; None where it is settled, or was never there."""
         ...
 
-    def conclude(self, event_id: UUID, state: State, verdict: str, at: datetime) -> None: ...
+    def conclude(
+        self, event_id: UUID, state: State, verdict: str, at: datetime, *, order_ids: Sequence[UUID] = ()
+    ) -> None: ...
 
-    def is_in_ledger(self, kind: Kind, object_id: str, status: str, update_time: str) -> bool:
-        """Whether the ledger has that very fact."""
+    def find_in_ledger(self, kind: Kind, object_id: str, status: str, update_time: str) -> Sequence[UUID] | None:
+        """The orders whose ledger has that very fact; None where none has."""
         ...
 
     def wake_due(self, at: datetime, limit: int, task: Callable[[UUID], Task]) -> int:
@@ -66,21 +71,21 @@ class OpenEvents(Protocol):
 def apply_event(
     event_id: UUID, *, events: OpenEvents, processor: Processor, follow: Follow, invoice_prefix: str, clock: Clock
 ) -> None:
-    """Idempotent. Raises Unavailable where PayPal or the database cannot say now; the event stays received."""
+    """Idempotent. Raises Unavailable where PayPal or the database cannot say now; the event stays received.
+
+    What staff want applied again is read back whatever the ledger has: they doubt what came of it.
+    """
     event = events.begin(event_id, clock.now())
     if event is None:
         return
     subject = find_subject(event)
     if subject is None:
         verdict = Verdict("ignored", "of no concern")
-    # A dispute may be about several orders, and one of them may not have heard of it yet.
-    elif subject.kind != "dispute" and events.is_in_ledger(
-        subject.kind, subject.id, subject.status, subject.update_time
-    ):
-        verdict = Verdict("applied", "known already")
+    elif (known := _orders_that_know(subject, event, events)) is not None:
+        verdict = Verdict("applied", "known already", known)
     else:
         verdict = _apply(subject, processor, follow, invoice_prefix)
-    events.conclude(event_id, verdict.state, verdict.reason, clock.now())
+    events.conclude(event_id, verdict.state, verdict.reason, clock.now(), order_ids=verdict.order_ids)
     log.info(
         "webhook_applied",
         webhook_event_id=event_id,
@@ -90,11 +95,18 @@ def apply_event(
     )
 
 
+def _orders_that_know(subject: Subject, event: WebhookEvent, events: OpenEvents) -> Sequence[UUID] | None:
+    # A dispute may be about several orders, and one of them may not have heard of it yet.
+    if subject.kind == "dispute" or event.replays:
+        return None
+    return events.find_in_ledger(subject.kind, subject.id, subject.status, subject.update_time)
+
+
 def sweep_events(*, events: OpenEvents, clock: Clock) -> int:
     """Wake what stayed open: its task was lost, its order was not known yet, or PayPal was away for longer than a queue
     is patient. Returns how many.
     """
-    return events.wake_due(clock.now(), _SWEPT_AT_ONCE, _task_of)
+    return events.wake_due(clock.now(), _SWEPT_AT_ONCE, apply_task)
 
 
 def find_subject(event: WebhookEvent) -> Subject | None:
@@ -155,7 +167,9 @@ def _apply(subject: Subject, processor: Processor, follow: Follow, prefix: str) 
         except NotFound:
             waiting = True
     states = ", ".join(f"{_kind(fact)} {fact.status}" for facts in of_orders.values() for fact in facts)
-    return Verdict("waiting", "order not known yet") if waiting else Verdict("applied", states)
+    if waiting:
+        return Verdict("waiting", "order not known yet")
+    return Verdict("applied", states, tuple(of_orders))
 
 
 def _read(subject: Subject, processor: Processor) -> list[tuple[OrderFact | CaptureFact, Fact]]:
@@ -203,8 +217,3 @@ def _kind(fact: Fact) -> Kind:
     if isinstance(fact, CaptureFact):
         return "capture"
     return "refund" if isinstance(fact, RefundFact) else "dispute"
-
-
-def _task_of(event_id: UUID) -> Task:
-    payload: dict[str, Any] = {"webhook_event_id": str(event_id)}
-    return Task(QUEUE, APPLY_PATH, payload)

@@ -53,6 +53,8 @@ class Verifier(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class WebhookEvent:
+    """`replays`: how often staff had it applied again."""
+
     id: UUID
     transmission_id: str
     event_id: str
@@ -61,6 +63,7 @@ class WebhookEvent:
     received_at: datetime
     state: State = "received"
     verdict: str | None = None
+    replays: int = 0
 
 
 class Events(Protocol):
@@ -83,12 +86,16 @@ def receive(
     with counting_refusals(PROVIDER, events=events, clock=clock):
         transmission = verifier.verify(headers, body)
     event = _event_of(transmission, body, clock.now())
-    tasks = [Task(QUEUE, APPLY_PATH, {"webhook_event_id": str(event.id)})] if event.state == "received" else []
+    tasks = [apply_task(event.id)] if event.state == "received" else []
     if not events.keep(event, *tasks):
         log.info("webhook_repeated", provider=PROVIDER, transmission_id=event.transmission_id)
         return None
     log.info("webhook_received", webhook_event_id=event.id, event_type=event.event_type, state=event.state)
     return event
+
+
+def apply_task(event_id: UUID) -> Task:
+    return Task(QUEUE, APPLY_PATH, {"webhook_event_id": str(event_id)})
 
 
 @contextmanager

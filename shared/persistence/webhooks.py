@@ -1,6 +1,6 @@
 """What vendors have told us: stored once, woken until it is settled, counted where it was refused."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -32,18 +32,18 @@ update webhook_events
 set attempts = attempts + 1,
     next_attempt_at = :at::timestamptz + interval '1 minute' * (2 ^ least(attempts + 1, 6))
 where id = :id::uuid and state in ('received', 'waiting')
-returning id, transmission_id, event_id, event_type, body, received_at, state, verdict
+returning id, transmission_id, event_id, event_type, body, received_at, state, verdict, replays
 """
 
 _CONCLUDE = """
 update webhook_events
-set state = :state::text, verdict = :verdict::text,
+set state = :state::text, verdict = :verdict::text, order_ids = :order_ids::uuid[],
     applied_at = case when :state::text = 'waiting' then null else :at::timestamptz end
 where id = :id::uuid and state in ('received', 'waiting')
 """
 
-_IS_IN_LEDGER = """
-select 1 as known from payment_facts
+_FIND_IN_LEDGER = """
+select order_id from payment_facts
 where provider = 'paypal' and kind = :kind::text and object_id = :object_id::text and status = :status::text
     and update_time = :update_time::text
 """
@@ -97,14 +97,18 @@ class WebhookEvents:
         row = self._database.find(_BEGIN, id=event_id, at=at)
         return None if row is None else _event(row)
 
-    def conclude(self, event_id: UUID, state: State, verdict: str, at: datetime) -> None:
-        self._database.call(_CONCLUDE, id=event_id, state=state, verdict=verdict, at=at)
-
-    def is_in_ledger(self, kind: str, object_id: str, status: str, update_time: str) -> bool:
-        found = self._database.find(
-            _IS_IN_LEDGER, kind=kind, object_id=object_id, status=status, update_time=update_time
+    def conclude(
+        self, event_id: UUID, state: State, verdict: str, at: datetime, *, order_ids: Sequence[UUID] = ()
+    ) -> None:
+        self._database.call(
+            _CONCLUDE, id=event_id, state=state, verdict=verdict, order_ids=sorted(set(order_ids)), at=at
         )
-        return found is not None
+
+    def find_in_ledger(self, kind: str, object_id: str, status: str, update_time: str) -> list[UUID] | None:
+        found = self._database.call(
+            _FIND_IN_LEDGER, kind=kind, object_id=object_id, status=status, update_time=update_time
+        )
+        return [row["order_id"] for row in found if row["order_id"] is not None] if found else None
 
     def wake_due(self, at: datetime, limit: int, task: Callable[[UUID], Task]) -> int:
         def step(tx: Transaction) -> int:
@@ -125,4 +129,5 @@ def _event(row: Row) -> WebhookEvent:
         received_at=row["received_at"],
         state=row["state"],
         verdict=row["verdict"],
+        replays=row["replays"],
     )
