@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import pg8000.native
 from pg8000.core import CoreConnection
 
+from shared.kernel.first_use import first_use
 from shared.kernel.logs import Log
 
 log = Log(__name__)
@@ -125,13 +126,13 @@ class _ByConnector:
         self._settings = settings
         self._application = application
         self._limits = limits
-        self._connector: Any = None
+        self._connector = first_use(_make_connector)
 
     def __call__(self) -> CoreConnection:
         """Raises OSError where Google's services or the instance cannot be reached, or refuse us."""
         import aiohttp
         from google.auth.exceptions import GoogleAuthError
-        from google.cloud.sql.connector import Connector, exceptions
+        from google.cloud.sql.connector import exceptions
 
         refusals = (
             aiohttp.ClientError,
@@ -142,9 +143,7 @@ class _ByConnector:
             exceptions.RefreshNotValidError,
         )
         try:
-            if self._connector is None:
-                self._connector = Connector(refresh_strategy="lazy", timeout=_CONNECT_TIMEOUT_S)
-            connection: CoreConnection = self._connector.connect(
+            connection: CoreConnection = self._connector().connect(
                 self._settings.instance,
                 "pg8000",
                 user=self._settings.user,
@@ -159,6 +158,12 @@ class _ByConnector:
             raise ConnectionError("the connector opens no connection") from error
         _limit(connection._usock, self._limits)
         return connection
+
+
+def _make_connector() -> Any:
+    from google.cloud.sql.connector import Connector
+
+    return Connector(refresh_strategy="lazy", timeout=_CONNECT_TIMEOUT_S)
 
 
 def _open_socket(host: str, port: int, limits: dict[str, str]) -> socket.socket:

@@ -1,5 +1,7 @@
 import socket
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
@@ -7,6 +9,7 @@ from unittest.mock import Mock
 import aiohttp
 import google.auth.exceptions
 import google.cloud.sql.connector
+import pg8000.exceptions
 import pytest
 from google.cloud.sql.connector import exceptions
 
@@ -27,10 +30,13 @@ class Library:
     def __init__(self) -> None:
         self.outcome: Any = None
         self.made: list[dict[str, Any]] = []
+        self.hurried = threading.Event()
+        self.hurried.set()
         self.asked: list[tuple[str, str, dict[str, Any]]] = []
 
     def __call__(self, **how: Any) -> "Library":
         self.made.append(how)
+        self.hurried.wait(0.3)  # time for a second one to be made, where nothing stops it
         return self
 
     def connect(self, instance: str, driver: str, **how: Any) -> Any:
@@ -110,3 +116,47 @@ def test_a_refused_role_has_a_line_of_its_own(library: Library, caplog: pytest.L
     assert [(record.getMessage(), record.__dict__["fields"]) for record in caplog.records] == [
         ("database_not_reached", {"error": "ClientResponseError", "status": 403})
     ]
+
+
+def test_sixteen_first_connections_share_one_connector(library: Library, opened: socket.socket) -> None:
+    library.outcome = SimpleNamespace(_usock=opened)
+    library.hurried.clear()
+    connect = connector(SETTINGS, application="search")
+    together = threading.Barrier(16)
+
+    def first_request() -> None:
+        together.wait(10)
+        connect()
+
+    with ThreadPoolExecutor(16) as threads:
+        for future in [threads.submit(first_request) for _ in range(16)]:
+            future.result()
+
+    assert (len(library.made), len(library.asked)) == (1, 16)
+
+
+def test_a_server_that_breaks_the_handshake_off_leaves_no_socket_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[socket.socket] = []
+    really_connect = socket.create_connection
+
+    def connect_and_remember(*about: Any) -> socket.socket:
+        opened.append(really_connect(*about))
+        return opened[-1]
+
+    monkeypatch.setattr(socket, "create_connection", connect_and_remember)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        hanging_up = threading.Thread(target=_agree_to_tls_and_hang_up, args=(server,))
+        hanging_up.start()
+        url = f"postgresql://ada:secret@127.0.0.1:{server.getsockname()[1]}/shop?sslmode=require"
+        with pytest.raises((pg8000.exceptions.InterfaceError, OSError)):
+            connector(DatabaseSettings("url", 1, url), application="search")()
+        hanging_up.join()
+
+    assert [each.fileno() for each in opened] == [-1]
+
+
+def _agree_to_tls_and_hang_up(server: socket.socket) -> None:
+    connection, _ = server.accept()
+    with connection:
+        connection.recv(8)  # SSLRequest
+        connection.sendall(b"S")
