@@ -130,6 +130,50 @@ comment on column dead_letters.event_id is 'null where the message is none of ou
 CREATE INDEX dead_letters_received ON public.dead_letters USING btree (received_at DESC, id);
 grant select, update on dead_letters to vitrine_desk;
 grant insert on dead_letters to vitrine_notify;
+create table document_counters (
+    kind text not null,
+    year integer not null,
+    last bigint not null,
+    last_issued_at timestamp with time zone not null,
+    constraint document_counters_pkey PRIMARY KEY (kind, year),
+    constraint document_counters_last_positive CHECK ((last > 0))
+);
+comment on table document_counters is 'locked last, by issue_document_v1 alone; a sequence would leave gaps where a transaction fails';
+grant insert, select, update on document_counters to vitrine_payment_jobs;
+
+create table documents (
+    id uuid not null,
+    position bigint not null generated always as identity,
+    order_id uuid not null,
+    kind text not null,
+    refund_id text,
+    amount_minor bigint not null,
+    currency character(3) not null,
+    owed_at timestamp with time zone not null,
+    year integer,
+    serial bigint,
+    number text,
+    issued_at timestamp with time zone,
+    content jsonb,
+    constraint documents_pkey PRIMARY KEY (id),
+    constraint documents_number_unique UNIQUE (kind, number),
+    constraint documents_serial_unique UNIQUE (kind, year, serial),
+    constraint documents_order FOREIGN KEY (order_id) REFERENCES orders(id),
+    constraint documents_amount_positive CHECK ((amount_minor > 0)),
+    constraint documents_credit_notes_name_their_refund CHECK (((kind = 'credit_note'::text) = (refund_id IS NOT NULL))),
+    constraint documents_issued_whole CHECK ((num_nonnulls(year, serial, number, issued_at, content) = ANY (ARRAY[0, 5]))),
+    constraint documents_kind_known CHECK ((kind = ANY (ARRAY['invoice'::text, 'credit_note'::text])))
+);
+comment on column documents.refund_id is 'the refund at PayPal that a credit note answers';
+CREATE INDEX documents_issued ON public.documents USING btree (issued_at, id) WHERE (number IS NOT NULL);
+CREATE UNIQUE INDEX documents_one_credit_note ON public.documents USING btree (refund_id) WHERE (kind = 'credit_note'::text);
+CREATE UNIQUE INDEX documents_one_invoice ON public.documents USING btree (order_id) WHERE (kind = 'invoice'::text);
+CREATE INDEX documents_order ON public.documents USING btree (order_id, "position");
+CREATE INDEX documents_owed ON public.documents USING btree ("position") WHERE (number IS NULL);
+CREATE TRIGGER documents_frozen BEFORE DELETE OR UPDATE ON public.documents FOR EACH ROW WHEN ((old.number IS NOT NULL)) EXECUTE FUNCTION keep_issued_documents_v1();
+grant insert, select on documents to vitrine_checkout;
+grant insert, select on documents to vitrine_desk;
+grant insert, select, update on documents to vitrine_payment_jobs;
 
 create table idempotency_keys (
     scope text not null,
@@ -506,6 +550,7 @@ create table shop_settings (
 );
 grant select on shop_settings to vitrine_checkout;
 grant select, update on shop_settings to vitrine_inventory;
+grant select on shop_settings to vitrine_payment_jobs;
 
 create table slug_history (
     slug text collate "C" not null,
@@ -761,6 +806,44 @@ begin
 end $function$;
 grant execute on function hold_stock_v1(uuid,text,jsonb,text,text,timestamp with time zone) to vitrine_checkout;
 grant execute on function hold_stock_v1(uuid,text,jsonb,text,text,timestamp with time zone) to vitrine_payment_jobs;
+
+CREATE OR REPLACE FUNCTION public.issue_document_v1(p_id uuid, p_before integer, p_content jsonb, p_prefix text, p_now timestamp with time zone)
+ RETURNS text
+ LANGUAGE plpgsql
+AS $function$
+declare
+    owed documents;
+    drawn document_counters;
+    y integer := extract(year from p_now at time zone 'UTC');
+begin
+    perform 1 from documents where order_id = (select order_id from documents where id = p_id) order by position for update;
+    select * into strict owed from documents where id = p_id;
+    if owed.number is not null then
+        return owed.number;
+    end if;
+    if (select count(*) from documents where order_id = owed.order_id and number is not null) <> p_before then
+        return null;
+    end if;
+    -- Two clocks may differ by a little; dates never go back where numbers go on.
+    insert into document_counters as c (kind, year, last, last_issued_at) values (owed.kind, y, 1, p_now)
+        on conflict (kind, year) do update
+            set last = c.last + 1, last_issued_at = greatest(c.last_issued_at, excluded.last_issued_at)
+        returning * into drawn;
+    update documents set year = y, serial = drawn.last, issued_at = drawn.last_issued_at, content = p_content,
+            number = p_prefix || y || '-' || lpad(drawn.last::text, greatest(6, length(drawn.last::text)), '0')
+        where id = p_id
+        returning * into owed;
+    return owed.number;
+end $function$;
+grant execute on function issue_document_v1(uuid,integer,jsonb,text,timestamp with time zone) to vitrine_payment_jobs;
+
+CREATE OR REPLACE FUNCTION public.keep_issued_documents_v1()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+    raise exception 'document % is issued: it neither changes nor goes', old.number;
+end $function$;
 
 CREATE OR REPLACE FUNCTION public.order_json_v1(p_id uuid)
  RETURNS jsonb

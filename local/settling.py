@@ -29,6 +29,8 @@ RETRIED_BY_SCHEDULE = {
         "update webhook_events set next_attempt_at = :now where state in ('received', 'waiting')"
         " and next_attempt_at > :now returning id",
     ),
+    # Owed by what came to pass after the schedules had run.
+    "documents": ("issue-documents", "select id from documents where number is null and owed_at <= :now"),
 }
 # A vendor that is down stays down, however often it is asked: then such rows are left to their time.
 MOST_ROUNDS = 4

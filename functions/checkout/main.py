@@ -464,6 +464,28 @@ def sweep(call: Call[None]) -> Reply:
     return Reply(204)
 
 
+@jobs.schedule("/jobs/payments/issue-documents")
+def issue_documents(call: Call[None]) -> Reply:
+    """Give invoices and credit notes that are owed their numbers, in the order in which they were owed."""
+    from shared.documents import issuing
+    from shared.persistence.documents import Documents
+
+    documents = Documents(database(), clock)
+
+    def settle_again(order_id: UUID, *, store: Orders, processor: PayPal) -> None:
+        store.settle(order_id)
+
+    def issue(order_id: UUID, *, store: Orders, processor: PayPal) -> None:
+        issuing.issue_documents(order_id, store=documents)
+
+    _finish_each(call, settle_again, documents.list_forgotten(_BATCH))
+    after = 0
+    while clock.now() < call.give_up_at - _LONGEST_CALL and (owing := documents.list_owing(after, _BATCH)):
+        _finish_each(call, issue, list(dict.fromkeys(order_id for _position, order_id in owing)))
+        after = owing[-1][0]
+    return Reply(204)
+
+
 class _Work(Protocol):
     def __call__(self, row_id: UUID, /, *, store: Orders, processor: PayPal) -> object: ...
 

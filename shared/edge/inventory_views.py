@@ -4,6 +4,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Annotated
 
+import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from shared.edge.paging import Cursor, Limit
@@ -11,7 +12,7 @@ from shared.edge.parsing import Body, Query, View
 from shared.inventory.stock import Hold, Level, Movement
 from shared.kernel.clock import iso
 from shared.kernel.errors import Field, Invalid
-from shared.shop.settings import ShippingOption, ShopSettings, TaxRate
+from shared.shop.settings import Invoicing, ShippingOption, ShopSettings, TaxRate
 
 Sku = Annotated[str, Meta(min_length=1, max_length=64)]
 Reason = Annotated[str, Meta(min_length=1, max_length=500, pattern=r"\S")]
@@ -102,6 +103,20 @@ class TaxRateSetting(Body, frozen=True, kw_only=True):
     rate: Annotated[str, Meta(pattern=r"^(0(\.[0-9]{1,6})?|1(\.0{1,6})?)\Z")]
 
 
+AddressLine = Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+class InvoicingSetting(Body, frozen=True, kw_only=True):
+    """Who sells, as invoices name it, and how the numbers of invoices and credit notes begin."""
+
+    seller_name: Annotated[str, Meta(max_length=200)] = ""
+    seller_address: Annotated[list[AddressLine], Meta(max_length=8)] = msgspec.field(default_factory=list)
+    seller_tax_id: Annotated[str, Meta(max_length=60)] = ""
+    invoice_prefix: Annotated[str, Meta(pattern=r"^[A-Z0-9-]{0,12}\Z")] = "INV-"
+    credit_note_prefix: Annotated[str, Meta(pattern=r"^[A-Z0-9-]{0,12}\Z")] = "CN-"
+    footer: Annotated[str, Meta(max_length=500)] = ""
+
+
 class SettingsBody(Body, frozen=True, kw_only=True):
     """What changes of the settings; what is left out stays. Lists are replaced as a whole."""
 
@@ -114,6 +129,7 @@ class SettingsBody(Body, frozen=True, kw_only=True):
     shipping_tax_class: Annotated[str, Meta(min_length=1, max_length=60)] | UnsetType = UNSET
     prices_include_tax: bool | UnsetType = UNSET
     tax_rates: Annotated[list[TaxRateSetting], Meta(max_length=1000)] | UnsetType = UNSET
+    invoicing: InvoicingSetting | UnsetType = UNSET
 
     def changed(self, before: ShopSettings) -> ShopSettings:
         """The settings with these changes. Raises Invalid where two entries say the same thing twice."""
@@ -126,7 +142,22 @@ class SettingsBody(Body, frozen=True, kw_only=True):
             rates = [TaxRate(r.country, _upper(r.region), r.tax_class, Decimal(r.rate)) for r in given["tax_rates"]]
             _refuse_repeats([(rate.country, rate.region, rate.tax_class) for rate in rates], "/tax_rates")
             given["tax_rates"] = tuple(rates)
+        if "invoicing" in given:
+            given["invoicing"] = _invoicing(given["invoicing"])
         return replace(before, **given)
+
+
+def _invoicing(setting: InvoicingSetting) -> Invoicing:
+    if setting.invoice_prefix == setting.credit_note_prefix:
+        raise Invalid([Field("/invoicing/credit_note_prefix", "Is the prefix of invoices already.")])
+    return Invoicing(
+        setting.seller_name,
+        tuple(setting.seller_address),
+        setting.seller_tax_id,
+        setting.invoice_prefix,
+        setting.credit_note_prefix,
+        setting.footer,
+    )
 
 
 class SettingsView(View, frozen=True, kw_only=True):
@@ -140,6 +171,7 @@ class SettingsView(View, frozen=True, kw_only=True):
     shipping_tax_class: str
     prices_include_tax: bool
     tax_rates: list[TaxRateSetting]
+    invoicing: InvoicingSetting
 
 
 def level_view(level: Level) -> LevelView:
@@ -191,6 +223,14 @@ def settings_view(settings: ShopSettings) -> SettingsView:
             TaxRateSetting(country=rate.country, region=rate.region, tax_class=rate.tax_class, rate=f"{rate.rate:f}")
             for rate in settings.tax_rates
         ],
+        invoicing=InvoicingSetting(
+            seller_name=settings.invoicing.seller_name,
+            seller_address=list(settings.invoicing.seller_address),
+            seller_tax_id=settings.invoicing.seller_tax_id,
+            invoice_prefix=settings.invoicing.invoice_prefix,
+            credit_note_prefix=settings.invoicing.credit_note_prefix,
+            footer=settings.invoicing.footer,
+        ),
     )
 
 

@@ -36,6 +36,7 @@ class OrderLine:
     released: int = 0
     expired: int = 0
     returned: int = 0
+    discount_minor: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,21 @@ class TaxRate:
 
 
 @dataclass(frozen=True, slots=True)
+class Invoicing:
+    """Who sells, as invoices and credit notes name it, and how their numbers begin: INV-2026-000001.
+
+    The sequence of a year belongs to the kind of document, so another prefix goes on counting where it stands.
+    """
+
+    seller_name: str = ""
+    seller_address: tuple[str, ...] = ()
+    seller_tax_id: str = ""
+    invoice_prefix: str = "INV-"
+    credit_note_prefix: str = "CN-"
+    footer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ShopSettings:
     """One currency for the whole shop (ISO 4217); `hold_minutes` is how long a checkout keeps stock for its buyer."""
 
@@ -55,6 +70,7 @@ class ShopSettings:
     shipping_tax_class: str
     prices_include_tax: bool
     tax_rates: tuple[TaxRate, ...]
+    invoicing: Invoicing = Invoicing()
     version: int = 1
 
     @property
@@ -94,8 +110,14 @@ def from_json(value: Mapping[str, Any], version: int = 1) -> ShopSettings:
             TaxRate(rate["country"], rate["region"], rate["tax_class"], Decimal(rate["rate"]))
             for rate in value["tax_rates"]
         ),
+        invoicing=_invoicing(value.get("invoicing", {})),
         version=version,
     )
+
+
+def _invoicing(value: Mapping[str, Any]) -> Invoicing:
+    """Settings that were written before there were invoices have none of it."""
+    return Invoicing(**{**value, "seller_address": tuple(value.get("seller_address", ()))})
 
 
 def to_json(settings: ShopSettings) -> dict[str, Any]:
@@ -115,4 +137,12 @@ def to_json(settings: ShopSettings) -> dict[str, Any]:
             {"country": rate.country, "region": rate.region, "tax_class": rate.tax_class, "rate": str(rate.rate)}
             for rate in settings.tax_rates
         ],
+        "invoicing": {
+            "seller_name": settings.invoicing.seller_name,
+            "seller_address": list(settings.invoicing.seller_address),
+            "seller_tax_id": settings.invoicing.seller_tax_id,
+            "invoice_prefix": settings.invoicing.invoice_prefix,
+            "credit_note_prefix": settings.invoicing.credit_note_prefix,
+            "footer": settings.invoicing.footer,
+        },
     }

@@ -18,6 +18,8 @@ from uuid import uuid5
 
 import pg8000.native
 
+from tests.auditor.documents import audit_documents
+
 Row = dict[str, Any]
 _CAPTURED = ("COMPLETED", "PARTIALLY_REFUNDED", "REFUNDED")
 _PREFIX = "VIT-"
@@ -75,6 +77,7 @@ class _Database:
             *self._attempts(),
             *self._facts(),
             *self._shipments(),
+            *self._documents(),
         ]
 
     def _stock(self) -> Iterable[str]:
@@ -222,6 +225,14 @@ class _Database:
         for row in shipments:
             if row["state"] == "draft" and self.orders[str(row["order_id"])]["status"] == "cancelled":
                 yield f"shipment {row['id']}: still planned, and its order is cancelled"
+
+    def _documents(self) -> Iterable[str]:
+        return audit_documents(
+            self.orders,
+            documents=self.rows("select * from documents order by position"),
+            counters=self.rows("select kind, year, last from document_counters"),
+            given_back=self.rows("select * from payment_facts where kind = 'refund' and status = 'COMPLETED'"),
+        )
 
 
 # Against PayPal ---------------------------------------------------------------------------------------
@@ -447,6 +458,8 @@ def _open_ends(database: _Database) -> Iterable[str]:
         yield f"outbox: {row['name']} was never published"
     for row in database.rows("select event_type from webhook_events where state = 'received'"):
         yield f"webhook: {row['event_type']} was never applied"
+    for row in database.rows("select kind, order_id from documents where number is null"):
+        yield f"order {database.orders[str(row['order_id'])]['number']}: its {row['kind']} was never issued"
     for row in database.rows("select template, state from mails where state in ('queued', 'sending')"):
         yield f"mail: {row['template']} is still {row['state']}"
     for row in database.rows("select answer_body from idempotency_keys where answer_body like '%access_token%'"):

@@ -168,6 +168,12 @@ def _live(shop: Shop, story: Sequence[Tell]) -> dict[str, Any]:
         "lines": [(line.held, line.allocated, line.released, line.expired) for line in ended.lines],
         "stock": shop.level(lamp),
         "movements": Counter(shop.movements(order)),
+        "documents": Counter(
+            (row["kind"], (row["refund_id"] or "").partition("-")[0], row["amount_minor"])
+            for row in shop.database.call(
+                "select kind, refund_id, amount_minor from documents where order_id = :id::uuid", id=order.id
+            )
+        ),
         "mails": Counter(name for name in shop.events(order) if name == "order.paid"),
     }
 

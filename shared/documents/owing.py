@@ -1,0 +1,39 @@
+"""Which documents an order owes its buyer. Pure, and of the ledger: order and repetition of facts do not matter."""
+
+from collections.abc import Collection, Mapping
+
+from shared.documents.documents import Owed
+from shared.orders.order import Order
+from shared.payments.ledger import Ledger, Refund
+
+
+def owed(order: Order, ledger: Ledger, *, has_invoice: bool, credited: Mapping[str, int]) -> list[Owed]:
+    """What is owed and not on record yet; `credited` has the amount of each known credit note by its refund's id.
+
+    An order that was ever paid owes one invoice. Each completed refund of the capture that paid it owes a credit note,
+    whoever made it: we, or the merchant in PayPal's dashboard. Money of a second or late payment was never invoiced, so
+    its return credits nothing. A reversal is the bank's word and not the seller's: the buyer owes again what the
+    invoice says, until a dispute is lost; then it is credited. Credits never exceed the invoice.
+    """
+    if order.paid_at is None:
+        return []
+    found = [] if has_invoice else [Owed("invoice", order.total_minor, order.currency)]
+    left = order.total_minor - sum(credited.values())
+    for refund in _crediting(order, ledger, known=credited.keys()):
+        amount = min(refund.amount_minor, left)
+        if amount > 0:
+            found.append(Owed("credit_note", amount, order.currency, refund.id))
+            left -= amount
+    return found
+
+
+def _crediting(order: Order, ledger: Ledger, *, known: Collection[str]) -> list[Refund]:
+    lost = bool(ledger.lost_disputes) and not ledger.open_disputes
+    return [
+        refund
+        for refund in ledger.refunds
+        if refund.capture_id == order.bound_capture_id
+        and refund.status == "COMPLETED"
+        and refund.id not in known
+        and (lost or not refund.reversal)
+    ]

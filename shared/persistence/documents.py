@@ -1,0 +1,172 @@
+"""Invoices and credit notes in SQL: owed under the order's lock, numbered by the one statement that writes them."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from shared.documents.documents import (
+    Content,
+    Document,
+    DocumentNotFound,
+    DocumentsMoved,
+    Kind,
+    Owed,
+    content_from_json,
+    content_to_json,
+)
+from shared.documents.issuing import Case
+from shared.documents.owing import owed
+from shared.kernel.clock import Clock, parse_iso
+from shared.kernel.ids import new_id
+from shared.orders import order as order_values
+from shared.orders.order import Order
+from shared.payments.ledger import Ledger
+from shared.persistence.database import Database, Row, Transaction, as_json, as_uuid
+from shared.shop import settings as shop_values
+
+# How long a deployment may lie behind its migration: what older code settled meanwhile is looked for.
+_FORGOTTEN_WITHIN = timedelta(days=2)
+
+_OWE = """
+insert into documents (id, order_id, kind, refund_id, amount_minor, currency, owed_at)
+select id, :order_id::uuid, kind, refund_id, amount_minor, :currency::text, :now::timestamptz
+from unnest(:ids::uuid[], :kinds::text[], :refund_ids::text[], :amounts::bigint[])
+    with ordinality as d (id, kind, refund_id, amount_minor, place)
+order by place
+"""
+
+_CASE = """
+select d.id, d.kind, d.refund_id, d.amount_minor, d.currency, order_json_v2(d.order_id) as found,
+    (select jsonb_agg(jsonb_build_object('id', i.id, 'kind', i.kind, 'number', i.number, 'issued_at', i.issued_at,
+            'content', i.content) order by i.position)
+        from documents i where i.order_id = d.order_id and i.number is not null) as issued,
+    (select jsonb_build_object('value', value, 'version', version) from shop_settings where id = 'shop') as settings
+from documents d where d.order_id = :order_id::uuid and d.number is null
+order by d.position limit 1
+"""
+
+
+def owe_documents(tx: Transaction, order: Order, ledger: Ledger, now: datetime) -> None:
+    """Write down what a settled order owes. Its lock is held, so nobody else does so for this order now."""
+    known = tx.rows(
+        "select kind, refund_id, amount_minor from documents where order_id = :order_id::uuid", order_id=order.id
+    )
+    new = owed(
+        order,
+        ledger,
+        has_invoice=any(row["kind"] == "invoice" for row in known),
+        credited={row["refund_id"]: row["amount_minor"] for row in known if row["kind"] == "credit_note"},
+    )
+    if new:
+        tx.rows(
+            _OWE,
+            order_id=order.id,
+            currency=order.currency,
+            now=now,
+            ids=[new_id() for _ in new],
+            kinds=[document.kind for document in new],
+            refund_ids=[document.refund_id for document in new],
+            amounts=[document.amount_minor for document in new],
+        )
+
+
+class Documents:
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    # Issuing --------------------------------------------------------------------------------------
+
+    def list_owing(self, after: int, limit: int) -> Sequence[tuple[int, UUID]]:
+        """The place of each document that is owed and its order, beyond a place, those owed the longest first."""
+        rows = self._database.call(
+            """
+            select position, order_id from documents where number is null and position > :after::bigint
+            order by position limit :limit::int
+            """,
+            after=after,
+            limit=limit,
+        )
+        return [(row["position"], row["order_id"]) for row in rows]
+
+    def list_forgotten(self, limit: int) -> Sequence[UUID]:
+        """Young orders that were settled by code from before there were documents; settling them again owes them."""
+        return [
+            row["id"]
+            for row in self._database.call(
+                """
+                select o.id from orders o
+                where o.placed_at > :since::timestamptz and o.paid_at is not null and (
+                    not exists (select 1 from documents d where d.order_id = o.id)
+                    or exists (
+                        select 1 from payment_facts f
+                        where f.order_id = o.id and f.kind = 'refund' and f.status = 'COMPLETED' and not f.reversal
+                            and f.capture_id = o.bound_capture_id and not exists (
+                                select 1 from documents d where d.order_id = o.id and d.refund_id = f.object_id)
+                            and o.total_minor > (
+                                select coalesce(sum(d.amount_minor), 0) from documents d
+                                where d.order_id = o.id and d.kind = 'credit_note')))
+                order by o.placed_at limit :limit::int
+                """,
+                since=self._clock.now() - _FORGOTTEN_WITHIN,
+                limit=limit,
+            )
+        ]
+
+    def find_case(self, order_id: UUID) -> Case | None:
+        found = self._database.find(_CASE, order_id=order_id)
+        if found is None:
+            return None
+        return Case(
+            id=found["id"],
+            owed=Owed(found["kind"], found["amount_minor"], found["currency"], found["refund_id"]),
+            order=order_values.from_json(found["found"]),
+            issued=tuple(_document(row) for row in found["issued"] or ()),
+            shop=shop_values.from_json(found["settings"]["value"], found["settings"]["version"]),
+        )
+
+    def issue(self, document_id: UUID, content: Content, *, before: int, prefix: str) -> str:
+        number: str | None = self._database.call(
+            """
+            select issue_document_v1(:id::uuid, :before::int, :content::jsonb, :prefix::text, :now::timestamptz)
+                as number
+            """,
+            id=document_id,
+            before=before,
+            content=as_json(content_to_json(content)),
+            prefix=prefix,
+            now=self._clock.now(),
+        )[0]["number"]
+        if number is None:
+            raise DocumentsMoved
+        return number
+
+    # Reading --------------------------------------------------------------------------------------
+
+    def get_of_order(self, order_id: UUID, kind: Kind, number: str | None = None) -> Document:
+        """The invoice of an order, or its credit note of that number. Raises DocumentNotFound."""
+        found = self._database.find(
+            """
+            select id, kind, number, issued_at, content from documents
+            where order_id = :order_id::uuid and kind = :kind::text and number is not null
+                and (number = :number::text or :number::text is null)
+            order by position limit 1
+            """,
+            order_id=order_id,
+            kind=kind,
+            number=number,
+        )
+        if found is None:
+            raise DocumentNotFound
+        return _document(found)
+
+
+def _document(row: Row) -> Document:
+    at = row["issued_at"]
+    return Document(
+        id=as_uuid(row["id"]),
+        kind=row["kind"],
+        number=row["number"],
+        issued_at=parse_iso(at) if isinstance(at, str) else at,
+        content=content_from_json(row["content"]),
+    )

@@ -1,0 +1,97 @@
+"""Invoices and credit notes: numbers without a gap, one invoice for each order that was paid, sums that are right."""
+
+import itertools
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+Row = dict[str, Any]
+
+
+def audit_documents(
+    orders: Mapping[str, Row], *, documents: Sequence[Row], counters: Sequence[Row], given_back: Sequence[Row]
+) -> Iterable[str]:
+    """`given_back` are the facts of refunds that PayPal completed."""
+    issued = [row for row in documents if row["number"] is not None]
+    yield from _numbers(issued, counters)
+    of_order: dict[str, list[Row]] = defaultdict(list)
+    for row in documents:
+        of_order[str(row["order_id"])].append(row)
+    refunds: dict[str, list[Row]] = defaultdict(list)
+    for row in given_back:
+        refunds[str(row["order_id"])].append(row)
+    for order_id, order in orders.items():
+        yield from _papers(order, of_order[order_id], refunds[order_id])
+    for row in issued:
+        yield from _sums(row)
+
+
+def _numbers(issued: Sequence[Row], counters: Sequence[Row]) -> Iterable[str]:
+    series: dict[tuple[str, int], list[Row]] = defaultdict(list)
+    for row in issued:
+        series[row["kind"], row["year"]].append(row)
+    last = {(row["kind"], row["year"]): row["last"] for row in counters}
+    for key in series.keys() | last.keys():
+        name = f"{key[0]} {key[1]}"
+        numbered = sorted(series[key], key=lambda row: int(row["serial"]))
+        if [row["serial"] for row in numbered] != list(range(1, last.get(key, 0) + 1)):
+            yield f"{name}: {len(numbered)} documents are not numbered 1 to {last.get(key, 0)}"
+        for earlier, later in itertools.pairwise(numbered):
+            if later["issued_at"] < earlier["issued_at"]:
+                yield f"{name}: {later['number']} is dated before {earlier['number']}"
+        for row in numbered:
+            if not row["number"].endswith(f"{row['year']}-{row['serial']:06}") or row["issued_at"].year != row["year"]:
+                yield f"{name}: {row['number']} does not say year {row['year']} and serial {row['serial']}"
+
+
+def _papers(order: Row, documents: Sequence[Row], given_back: Sequence[Row]) -> Iterable[str]:
+    name = f"order {order['number']}"
+    invoices = [row for row in documents if row["kind"] == "invoice"]
+    notes = [row for row in documents if row["kind"] == "credit_note"]
+    if len(invoices) != (order["paid_at"] is not None):
+        yield f"{name} ({order['status']}): {len(invoices)} invoices"
+    for invoice in invoices:
+        content = invoice["content"] or {}
+        parts = ("subtotal_minor", "discount_minor", "shipping_minor", "tax_minor", "total_minor")
+        if invoice["amount_minor"] != order["total_minor"] or any(
+            content[part] != order[part] for part in parts if content
+        ):
+            yield f"{name}: its invoice says something else than the order"
+    returned = {row["object_id"]: row for row in given_back}
+    credited = sum(row["amount_minor"] for row in notes)
+    if credited > order["total_minor"]:
+        yield f"{name}: {credited} credited of {order['total_minor']}"
+    for note in notes:
+        fact = returned.get(note["refund_id"])
+        if fact is None or not 0 < note["amount_minor"] <= fact["amount_minor"]:
+            yield f"{name}: credits {note['amount_minor']} for refund {note['refund_id']}, which PayPal lacks"
+        if note["content"] and note["content"]["invoice_number"] not in [row["number"] for row in invoices]:
+            yield f"{name}: {note['number']} credits an invoice that is not its own"
+    noted = {note["refund_id"]: note["amount_minor"] for note in notes}
+    for refund_id, fact in returned.items():
+        ours = order["paid_at"] is not None and fact["capture_id"] == order["bound_capture_id"] and not fact["reversal"]
+        if ours and noted.get(refund_id) != fact["amount_minor"] and credited < order["total_minor"]:
+            yield f"{name}: {fact['amount_minor']} refunded by {refund_id}, {noted.get(refund_id, 0)} credited"
+    is_whole = credited == order["total_minor"] and all(row["content"] for row in documents)
+    if is_whole and _by_line(invoices) != _by_line(notes):
+        yield f"{name}: its credit notes do not sum to its invoice line by line"
+
+
+def _by_line(documents: Sequence[Row]) -> dict[str, list[int]]:
+    sums: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
+    for row in documents:
+        for line in row["content"]["lines"]:
+            for place, part in enumerate(("net_minor", "tax_minor", "gross_minor")):
+                sums[line["sku"] or ""][place] += line[part]
+    return {sku: found for sku, found in sums.items() if any(found)}
+
+
+def _sums(document: Row) -> Iterable[str]:
+    """A document's lines, and its taxes by rate, each make its total."""
+    content = document["content"]
+    for parts in (content["lines"], content["taxes"]):
+        gross, tax = sum(part["gross_minor"] for part in parts), sum(part["tax_minor"] for part in parts)
+        if (gross, tax) != (content["total_minor"], content["tax_minor"]) or gross != document["amount_minor"]:
+            yield f"{document['number']}: its parts make {gross} with {tax} of tax, it says {content['total_minor']}"
+        if any(part["net_minor"] + part["tax_minor"] != part["gross_minor"] for part in parts):
+            yield f"{document['number']}: a part is not its net and its tax"

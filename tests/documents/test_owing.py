@@ -1,0 +1,84 @@
+"""Which document each way of moving money deserves."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from shared.documents.documents import Owed
+from shared.documents.owing import owed
+from shared.payments.ledger import FactRow, Ledger, read
+from tests.documents.paper import make_line, make_order
+
+ORDER = make_order([make_line("lamp", 1, 1000, 73)])
+TOTAL = 1663
+INVOICE = Owed("invoice", TOTAL, "USD")
+
+
+def ledger(*facts: FactRow) -> Ledger:
+    return read([_fact("capture", "C1", "COMPLETED", TOTAL), *facts])
+
+
+def refund(name: str, minor: int, *, of: str = "C1", status: str = "COMPLETED", reversal: bool = False) -> FactRow:
+    return replace(_fact("refund", name, status, minor), capture_id=of, reversal=reversal)
+
+
+def dispute(status: str) -> FactRow:
+    return replace(_fact("dispute", "D1", status, None), update_time=status)
+
+
+def _fact(kind: str, name: str, status: str, minor: int | None) -> FactRow:
+    return FactRow(kind, name, status, "", None, minor, "USD", False, None, None)
+
+
+def owes(money: Ledger, **known: Any) -> list[Owed]:
+    return owed(ORDER, money, **{"has_invoice": False, "credited": {}, **known})
+
+
+def test_an_order_that_was_never_paid_owes_nothing() -> None:
+    waits = replace(ORDER, paid_at=None, status="on_hold", status_reason="amount_mismatch")
+
+    assert owed(waits, ledger(refund("R1", TOTAL)), has_invoice=False, credited={}) == []
+
+
+def test_a_paid_order_owes_one_invoice_and_a_credit_note_for_each_completed_refund() -> None:
+    money = ledger(refund("R1", 400), refund("R2", 100, status="PENDING"), refund("R3", 63))
+
+    assert owes(money) == [
+        INVOICE,
+        Owed("credit_note", 400, "USD", "R1"),
+        Owed("credit_note", 63, "USD", "R3"),
+    ]
+    assert owes(money, has_invoice=True, credited={"R1": 400}) == [Owed("credit_note", 63, "USD", "R3")]
+    assert owes(money, has_invoice=True, credited={"R1": 400, "R3": 63}) == []
+
+
+@pytest.mark.parametrize("status", ["FAILED", "CANCELLED", "PENDING"])
+def test_a_refund_that_is_not_completed_credits_nothing(status: str) -> None:
+    assert owes(ledger(refund("R1", 400, status=status))) == [INVOICE]
+
+
+def test_money_that_was_never_invoiced_is_given_back_without_a_credit_note() -> None:
+    assert owes(ledger(refund("R1", TOTAL, of="C2"))) == [INVOICE]
+
+
+@pytest.mark.parametrize(
+    ("facts", "credited"),
+    [
+        ([], False),
+        (["OPEN"], False),
+        (["OPEN", "RESOLVED:RESOLVED_SELLER_FAVOUR"], False),
+        (["OPEN", "RESOLVED:RESOLVED_BUYER_FAVOUR"], True),
+    ],
+)
+def test_a_reversal_is_credited_once_the_dispute_is_lost(facts: list[str], credited: bool) -> None:
+    money = ledger(refund("R1", TOTAL, reversal=True), *map(dispute, facts))
+
+    assert owes(money) == [INVOICE, *([Owed("credit_note", TOTAL, "USD", "R1")] if credited else [])]
+
+
+def test_credits_never_exceed_the_invoice() -> None:
+    """The order has been bound to another capture since, and that one went back as well."""
+    money = ledger(refund("R1", TOTAL), refund("R9", 100))
+
+    assert owes(money, has_invoice=True, credited={"R0": 1600}) == [Owed("credit_note", 63, "USD", "R1")]
