@@ -62,6 +62,7 @@ def test_an_order_called_paid_that_nobody_paid_is_found(running_cloud: Cloud) ->
     assert sorted(found) == sorted(
         [
             f"order {number} (paid): 1 units held and 0 allocated, not 0 and 1",
+            f"order {number} (paid): 0 invoices",
             f"order {number}: paid without a capture",
             f"order {number}: PayPal keeps 0 of its {order['totals']['total']['amount_minor']} for us",
             f"order {number} (paid): 0 order.paid events",
