@@ -130,6 +130,7 @@ comment on column dead_letters.event_id is 'null where the message is none of ou
 CREATE INDEX dead_letters_received ON public.dead_letters USING btree (received_at DESC, id);
 grant select, update on dead_letters to vitrine_desk;
 grant insert on dead_letters to vitrine_notify;
+
 create table document_counters (
     kind text not null,
     year integer not null,
