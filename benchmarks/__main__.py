@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import answering, crypto, ordering, starting, travelling
+from benchmarks import answering, crypto, flash_sale, ordering, starting, travelling
 from benchmarks.figures import Figure, as_json, as_table, failed
 from benchmarks.stage import Effort, Stage
 
@@ -22,6 +22,7 @@ BENCHMARKS: Mapping[str, Callable[[Stage], Iterable[Figure]]] = {
     "round-trips": travelling.round_trips,
     "orders": ordering.orders_spread,
     "hot-sku": ordering.orders_of_one_sku,
+    "flash-sale": flash_sale.flash_sale,
     "outbox": ordering.outbox,
     "webhook-check": crypto.webhook_check,
 }
