@@ -120,7 +120,8 @@ class Buyers:
         claim = Claim(cart_id, "POST /v1/checkouts", uuid4().hex, b"of this request", uuid4(), now, until)
         try:
             placing.place_order(
-                placing.PlaceOrder(cart_id, 1, "ada@example.com", "127.0.0.0/24"),
+                # Buyers of their own: of one e-mail address or network, few orders may be open at once.
+                placing.PlaceOrder(cart_id, 1, f"{cart_id}@example.com", f"2001:db8:{cart_id[:4]}:{cart_id[4:8]}::/64"),
                 claim=claim,
                 answering=lambda status: Answering(claim, status, _render),
                 return_url=lambda order: f"https://shop.example/checkout/return?order={order.id}",

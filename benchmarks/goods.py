@@ -37,6 +37,7 @@ insert into stock_levels (sku, location, on_hand) select sku, 'main', 1000000 fr
 insert into stock_movements (at, sku, location, kind, delta_on_hand, delta_held, actor)
     select at, sku, 'main', 'receive', 1000000, 0, 'benchmark' from made;
 drop table made;
+update shop_settings set value = value || '{"open_orders_per_email": 1000000, "open_orders_per_network": 1000000}';
 """
 
 _CARTS = """
@@ -55,7 +56,7 @@ def sku_of(number: int) -> str:
 
 
 def fill(shop: Address, skus: int) -> None:
-    """So many products of one variant, a million units of each."""
+    """So many products of one variant, a million units of each; all buyers may come from one network."""
     _run(shop, _CATALOGUE, first=_FIRST, many=skus, price=PRICE_MINOR)
     analyze(shop)
 

@@ -40,6 +40,7 @@ from shared.kernel.idempotency import Answering, Claim
 from shared.kernel.logs import Log
 from shared.orders import capturing, expiring, placing, refunding
 from shared.orders.capturing import NotApproved, PaymentRefused
+from shared.orders.lockout import CheckoutLocked
 from shared.orders.order import (
     NotCancellable,
     NotPayable,
@@ -49,6 +50,7 @@ from shared.orders.order import (
     OrdersClosed,
     PaymentInProgress,
     PriceChanged,
+    TooManyOpenOrders,
 )
 from shared.payments.processor import Fact
 from shared.persistence import orders as orders_in_sql
@@ -239,6 +241,8 @@ def _admit(call: Call[Any], document: dict[str, Any]) -> None:
         OutOfStock,
         PriceChanged,
         PaymentInProgress,
+        TooManyOpenOrders,
+        CheckoutLocked,
         OrderMoved,
         OrdersClosed,
         Invalid,
@@ -309,21 +313,22 @@ def get_checkout(call: Call[None]) -> Reply:
 @api.post(
     "/v1/checkouts/<order_id>/capture",
     answers={200: OrderView},
-    errors=[OrderNotFound, NotApproved, PaymentRefused, PaymentInProgress, NotPayable],
+    errors=[OrderNotFound, NotApproved, PaymentRefused, PaymentInProgress, NotPayable, CheckoutLocked],
     scope=lambda call: call.path["order_id"],
     order_token=True,
     admitting=lambda call: _order_of(call),
 )
 def capture(call: Call[None]) -> Reply:
     """The buyer is back from PayPal: look whether the payment is approved, and take it."""
-    capturing.capture_order(_order_of(call), store=orders(), processor=paypal(), answering=_answering(call, 200))
+    order_id, answering = _order_of(call), _answering(call, 200)
+    capturing.capture_order(order_id, store=orders(), processor=paypal(), clock=clock, answering=answering)
     return Reply(200)
 
 
 @api.post(
     "/v1/checkouts/<order_id>/retry-payment",
     answers={200: OrderView},
-    errors=[OrderNotFound, PaymentInProgress, NotPayable, OrderMoved, Declined],
+    errors=[OrderNotFound, PaymentInProgress, NotPayable, CheckoutLocked, OrderMoved, Declined],
     scope=lambda call: call.path["order_id"],
     order_token=True,
     admitting=lambda call: _order_of(call),
@@ -338,6 +343,7 @@ def retry_payment(call: Call[None]) -> Reply:
         cancel_url=f"{platform().public_url}/checkout/cancel?order={order.id}",
         store=orders(),
         cashier=paypal(),
+        clock=clock,
     )
     return Reply(200)
 
@@ -447,9 +453,11 @@ def sweep(call: Call[None]) -> Reply:
     from shared.orders import fulfilling
     from shared.payments import applying
     from shared.persistence.fulfilment import Fulfilments
+    from shared.persistence.lockouts import Lockouts
     from shared.persistence.webhooks import WebhookEvents
 
     IdempotencyKeys(database()).sweep(now=clock.now())
+    Lockouts(database(), clock).sweep(now=clock.now())
     applying.sweep_events(events=WebhookEvents(database()), clock=clock)
     now = clock.now()
     _finish_each(call, capturing.resume_attempt, orders().take_unanswered_attempts(now - _AT_WORK, _BATCH))

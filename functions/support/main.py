@@ -4,7 +4,7 @@ from flask import Request, Response
 
 from shared.edge.api import Api
 from shared.edge.calls import Call, Reply
-from shared.edge.desk_views import AuditPage, AuditQuery, audit_entry_view
+from shared.edge.desk_views import AuditPage, AuditQuery, LockoutsPage, audit_entry_view, lockout_view
 from shared.edge.paging import PageQuery, make_cursor, read_moment_cursor
 from shared.edge.webhook_inbox_views import (
     WebhookEventDetailView,
@@ -17,8 +17,10 @@ from shared.edge.webhook_inbox_views import (
     webhook_refusal_view,
 )
 from shared.kernel.first_use import first_use
+from shared.orders.lockout import LockoutNotFound
 from shared.payments.inbox import NotReplayable, WebhookEventNotFound
 from shared.persistence.audit import AuditLog
+from shared.persistence.lockouts import Lockouts
 from shared.persistence.webhook_inbox import WebhookInbox
 from shared.wiring.parts import Parts
 
@@ -96,3 +98,25 @@ def list_webhook_refusals(call: Call[None]) -> Reply:
     last = counts[-1] if len(counts) == call.query.limit else None
     cursor = make_cursor(last.day.isoformat(), last.provider, last.reason) if last else None
     return Reply(200, WebhookRefusalsPage(items=[webhook_refusal_view(each) for each in counts], next_cursor=cursor))
+
+
+# Who waits after too many refused payments ---------------------------------------------------------------
+
+
+@api.get("/v1/admin/lockouts", query=PageQuery, answers={200: LockoutsPage}, permission="lockouts:read")
+def list_lockouts(call: Call[None]) -> Reply:
+    """Carts, e-mail addresses and networks that wait after too many refused payments, the longest wait first."""
+    after = read_moment_cursor(call.query.cursor)
+    found = Lockouts(parts.database(), parts.clock).list_locked(limit=call.query.limit, after=after)
+    last = found[-1] if len(found) == call.query.limit else None
+    cursor = make_cursor(last.locked_until.isoformat(), last.id) if last and last.locked_until else None
+    return Reply(200, LockoutsPage(items=[lockout_view(lockout) for lockout in found], next_cursor=cursor))
+
+
+@api.delete(
+    "/v1/admin/lockouts/<lockout_id>", answers={204: None}, errors=[LockoutNotFound], permission="lockouts:write"
+)
+def lift_lockout(call: Call[None]) -> Reply:
+    """Let it go on at once: its refusals are forgotten."""
+    Lockouts(parts.database(), parts.clock).lift(call.uuid("lockout_id"), actor=call.actor)
+    return Reply(204)

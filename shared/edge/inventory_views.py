@@ -20,6 +20,7 @@ Reason = Annotated[str, Meta(min_length=1, max_length=500, pattern=r"\S")]
 Units = Annotated[int, Meta(ge=0, le=1_000_000_000)]
 Delta = Annotated[int, Meta(ge=-1_000_000_000, le=1_000_000_000)]
 AmountMinor = Annotated[int, Meta(ge=0, le=100_000_000)]
+Limiting = Annotated[int, Meta(ge=1, le=1_000_000)]
 
 
 class OfSkuQuery(Query, frozen=True, kw_only=True):
@@ -130,6 +131,10 @@ class SettingsBody(Body, frozen=True, kw_only=True):
     prices_include_tax: bool | UnsetType = UNSET
     tax_rates: Annotated[list[TaxRateSetting], Meta(max_length=1000)] | UnsetType = UNSET
     invoicing: InvoicingSetting | UnsetType = UNSET
+    open_orders_per_email: Limiting | UnsetType = UNSET
+    open_orders_per_network: Limiting | UnsetType = UNSET
+    refused_payments_per_buyer: Limiting | UnsetType = UNSET
+    refused_payments_per_network: Limiting | UnsetType = UNSET
 
     def changed(self, before: ShopSettings) -> ShopSettings:
         """The settings with these changes. Raises Invalid where two entries say the same thing twice."""
@@ -172,6 +177,10 @@ class SettingsView(View, frozen=True, kw_only=True):
     prices_include_tax: bool
     tax_rates: list[TaxRateSetting]
     invoicing: InvoicingSetting
+    open_orders_per_email: int
+    open_orders_per_network: int
+    refused_payments_per_buyer: int
+    refused_payments_per_network: int
 
 
 def level_view(level: Level) -> LevelView:
@@ -231,6 +240,10 @@ def settings_view(settings: ShopSettings) -> SettingsView:
             credit_note_prefix=settings.invoicing.credit_note_prefix,
             footer=settings.invoicing.footer,
         ),
+        open_orders_per_email=settings.open_orders_per_email,
+        open_orders_per_network=settings.open_orders_per_network,
+        refused_payments_per_buyer=settings.refused_payments_per_buyer,
+        refused_payments_per_network=settings.refused_payments_per_network,
     )
 
 

@@ -6,11 +6,14 @@ comes first opens the attempt; the others find it open, or the order paid.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal, Protocol
 from uuid import UUID
 
+from shared.kernel.clock import Clock
 from shared.kernel.errors import Conflict, Unavailable
 from shared.kernel.idempotency import Answering
+from shared.orders.lockout import refuse_while_locked
 from shared.orders.order import Attempt, NotPayable, Order, OrderNotFound, PaymentInProgress
 from shared.orders.settling import AttemptReply, Outcome, Wish
 from shared.payments.processor import Fact, Processor, Refused
@@ -34,6 +37,10 @@ class Store(Protocol):
         ...
 
     def find_attempt(self, attempt_id: UUID) -> tuple[Attempt, Order] | None: ...
+
+    def find_wait(self, order: Order) -> datetime | None:
+        """Until when its buyer waits, after too many refused payments (orders.lockout); None who does not."""
+        ...
 
     def settle(
         self,
@@ -62,16 +69,18 @@ class PaymentRefused(Conflict):
 
 
 def capture_order(
-    order_id: UUID, *, store: Store, processor: Processor, answering: Answering[Order] | None = None
+    order_id: UUID, *, store: Store, processor: Processor, clock: Clock, answering: Answering[Order] | None = None
 ) -> Order:
     """Ask PayPal whether the buyer has approved, and if so take the money.
 
     Idempotent: at most one attempt of an order is open at any time, and its id is the PayPal-Request-Id. Raises
-    NotApproved, PaymentRefused, PaymentInProgress, NotPayable, and Unavailable while PayPal has given no definite
-    answer; the attempt then stays open and its task goes on.
+    NotApproved, PaymentRefused, PaymentInProgress, NotPayable, CheckoutLocked, and Unavailable while PayPal has given
+    no definite answer; the attempt then stays open and its task goes on.
     """
     order = store.get(order_id)
     if order.status == "pending_payment":
+        if order.attempt is None or not order.attempt.is_open:
+            refuse_while_locked(store.find_wait(order), at=clock.now())
         settled = look_at_paypal(order, store=store, processor=processor)
         # An attempt that the notice has opened a moment ago is this buyer's as well: the same id, the same capture.
         attempt = settled.attempt or settled.order.attempt

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from shared.kernel.clock import parse_iso
-from shared.kernel.errors import Conflict, NotFound, Unavailable
+from shared.kernel.errors import Conflict, NotFound, RateLimited, Unavailable
 from shared.shipping import shipments as shipment_values
 from shared.shipping.shipments import Shipment
 
@@ -18,7 +18,11 @@ MAX_ATTEMPTS = 3
 
 @dataclass(frozen=True, slots=True)
 class OrderLine:
-    """A frozen line. Where its units are is counted: held + allocated + consumed + released + expired = quantity."""
+    """A frozen line. Where its units are is counted: held + allocated + consumed + released + expired = quantity.
+
+    `discount_minor` is its share of the order's discount, `tax_minor` the tax of what is left at `tax_rate`, a decimal
+    ("0.0725" is 7.25 %; None in orders older than that column). What was paid for it is `paid_minor` of its order.
+    """
 
     sku: str
     location: str
@@ -30,13 +34,14 @@ class OrderLine:
     total_minor: int
     tax_minor: int
     tax_class: str
+    discount_minor: int = 0
+    tax_rate: str | None = None
     held: int = 0
     allocated: int = 0
     consumed: int = 0
     released: int = 0
     expired: int = 0
     returned: int = 0
-    discount_minor: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +116,25 @@ class Order:
     refunds: tuple[OrderRefund, ...] = ()
     attempt: Attempt | None = None
     shipments: tuple[Shipment, ...] = ()
+    shipping_tax_rate: str | None = None
 
     @property
     def is_open(self) -> bool:
         """Waiting for its money: pending_payment, or on hold because the capture is pending."""
         return self.status == "pending_payment" or (self.status, self.status_reason) == ("on_hold", "capture_pending")
+
+    def paid_minor(self, line: OrderLine) -> int:
+        """What of the total is this line's. All lines and the shipping make the total."""
+        return line.total_minor - line.discount_minor + (0 if self.prices_include_tax else line.tax_minor)
+
+    @property
+    def shipping_tax_minor(self) -> int:
+        return self.tax_minor - sum(line.tax_minor for line in self.lines)
+
+    @property
+    def shipping_paid_minor(self) -> int:
+        """What of the total is the shipping's."""
+        return self.shipping_minor + (0 if self.prices_include_tax else self.shipping_tax_minor)
 
     @property
     def holds_its_stock(self) -> bool:
@@ -169,6 +188,12 @@ class NotPayable(Conflict):
     sentence = "This order does not wait for a payment."
 
 
+class TooManyOpenOrders(RateLimited):
+    """`per` is email or network, `limit` how many orders of it may be open at once."""
+
+    sentence = "You have too many orders that wait for their payment. Please pay or cancel one of them first."
+
+
 class OrdersClosed(Unavailable):
     sentence = "The shop takes no orders at the moment. Please come back later."
 
@@ -177,7 +202,7 @@ class OrdersClosed(Unavailable):
 
 
 def from_json(value: Mapping[str, Any]) -> Order:
-    """An order from what `order_json_v1` or, with its shipments, `order_json_v2` gives; events carry the same shape."""
+    """An order from what `order_json_v2` gives; events carry the same shape."""
     return Order(
         id=UUID(value["id"]),
         number=value["number"],
@@ -210,11 +235,20 @@ def from_json(value: Mapping[str, Any]) -> Order:
         refunded_minor=value["refunded_minor"],
         reversed_minor=value["reversed_minor"],
         pending_minor=value["pending_minor"],
-        lines=tuple(OrderLine(**line) for line in value["lines"]),
+        lines=tuple(_line(line) for line in value["lines"]),
         refunds=tuple(_refund(refund) for refund in value["refunds"]),
         attempt=attempt_from_json(value["attempt"]) if value["attempt"] else None,
         shipments=tuple(shipment_values.from_json(shipment) for shipment in value.get("shipments", ())),
+        shipping_tax_rate=value.get("shipping_tax_rate"),
     )
+
+
+_LINE = tuple(OrderLine.__dataclass_fields__)
+
+
+def _line(value: Mapping[str, Any]) -> OrderLine:
+    """What a later version says of a line besides is not ours to know."""
+    return OrderLine(**{name: value[name] for name in _LINE if name in value})
 
 
 def attempt_from_json(value: Mapping[str, Any]) -> Attempt:

@@ -6,6 +6,7 @@ The rest of the course is capturing (payment, and with it the allocation), settl
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID, uuid5
 
@@ -16,6 +17,7 @@ from shared.kernel.clock import Clock
 from shared.kernel.errors import Declined, Field, Invalid
 from shared.kernel.idempotency import Answering, Claim
 from shared.kernel.ids import new_id, new_order_number
+from shared.orders.lockout import refuse_while_locked
 from shared.orders.order import NotPayable, Order, OrderLine, OrdersClosed, PaymentInProgress, PriceChanged
 from shared.payments.processor import Cashier, PaymentLine, PaymentRequest
 from shared.pricing.totals import Item, Place, price
@@ -48,11 +50,15 @@ class PlaceOrder:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """A cart against today's catalogue and stock, and the order that this very cart version has already become."""
+    """A cart against today's catalogue and stock, and the order that this very cart version has already become.
+
+    `locked_until`: the buyer had too many payments refused and waits (orders.lockout).
+    """
 
     cart: Cart | None
     shop: ShopSettings
     order: Order | None
+    locked_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +70,21 @@ class Placed:
 class Store(Protocol):
     """What placing needs of the database: each method is one step and one round trip."""
 
-    def quote(self, cart_id: str, cart_version: int, claim: Claim) -> Quote:
+    def quote(self, command: PlaceOrder, claim: Claim) -> Quote:
         """Claims the key on the way. Raises AlreadyAnswered, InFlight, KeyReused."""
         ...
 
-    def place(self, draft: Order, claim: Claim, *, actor: str) -> Placed:
+    def place(self, draft: Order, claim: Claim, *, shop: ShopSettings, actor: str) -> Placed:
         """Order, lines, holds, movements and event, in one transaction that replaces an open order of the cart.
 
-        Locks key, cart, open order, stock by (sku, location). Raises CartChanged, PriceChanged, OutOfStock,
-        PaymentInProgress, LeaseLost; then nothing has changed.
+        Locks key, cart, open order, e-mail and network, stock by (sku, location); `shop` has the limits on open orders.
+        Raises CartChanged, PriceChanged, OutOfStock, PaymentInProgress, TooManyOpenOrders, CheckoutLocked,
+        LeaseLost; then nothing has changed.
         """
+        ...
+
+    def find_wait(self, order: Order) -> datetime | None:
+        """Until when the buyer of an order waits, after too many refused payments; None who does not."""
         ...
 
     def await_approval(self, order: Order, answering: Answering[Order], *, replaces: str | None) -> None:
@@ -115,15 +126,17 @@ def place_order(
 
     Three round trips and one call, with `bots` two, no lock held across them. A repeat finds the order by its cart
     version and goes on where it stopped: bots were kept out when it was made, and its token is spent. `answering`
-    says how the answer is stored, by its status. Raises CartNotFound, CartChanged,
-    Invalid, OutOfStock, PriceChanged, PaymentInProgress, OrdersClosed, Declined, Unavailable.
+    says how the answer is stored, by its status. Raises CartNotFound, CartChanged, Invalid, OutOfStock, PriceChanged,
+    PaymentInProgress, TooManyOpenOrders, CheckoutLocked, OrdersClosed, Declined, Unavailable.
     """
-    quote = store.quote(command.cart_id, command.cart_version, claim)
+    quote = store.quote(command, claim)
+    refuse_while_locked(quote.locked_until, at=clock.now())
     if quote.order is None:
         draft = _freeze(command, quote, clock)  # whatever is refused here does not cost the buyer another check
         if bots is not None:
             bots.admit(command.bot_check, request_id=claim.request_id)
-        placed = store.place(draft, claim, actor=command.actor)  # validation: guarded holds, order, event, at once
+        # Validation: limits, guarded holds, order, event, all at once.
+        placed = store.place(draft, claim, shop=quote.shop, actor=command.actor)
     else:
         placed = Placed(quote.order, is_new=False)
     order = placed.order
@@ -141,17 +154,19 @@ def reopen_payment(
     cancel_url: str,
     store: Store,
     cashier: Cashier,
+    clock: Clock,
 ) -> Order:
     """Where the buyer of an order that still waits for its money approves it.
 
     PayPal's order is the same one as long as it can be approved. One whose capture was denied is used up: then a new
-    one is opened, under a request id that this denial alone gives. Raises PaymentInProgress, NotPayable, OrderMoved,
-    Declined, Unavailable.
+    one is opened, under a request id that this denial alone gives. Raises PaymentInProgress, NotPayable,
+    CheckoutLocked, OrderMoved, Declined, Unavailable.
     """
     if order.status != "pending_payment":
         raise NotPayable(status=order.status)
     if order.attempt is not None and order.attempt.is_open:
         raise PaymentInProgress
+    refuse_while_locked(store.find_wait(order), at=clock.now())
     before = order.paypal_order_id
     if order.attempt is not None and order.attempt.was_denied:
         order = _open(order, uuid5(order.id, str(order.attempt.id)), return_url, cancel_url, store, cashier)
@@ -229,6 +244,7 @@ def _freeze(command: PlaceOrder, quote: Quote, clock: Clock) -> Order:
         tax_minor=totals.tax_minor,
         total_minor=totals.total_minor,
         shipping_address=address,
+        shipping_tax_rate=totals.shipping_tax_rate,
         shipping_option={"id": shipping.id, "name": shipping.name, "amount_minor": shipping.amount_minor},
         prices_include_tax=shop.prices_include_tax,
         placed_at=now,
@@ -255,6 +271,8 @@ def _freeze(command: PlaceOrder, quote: Quote, clock: Clock) -> Order:
                 total_minor=money.total_minor,
                 tax_minor=money.tax_minor,
                 tax_class=line.tax_class,
+                discount_minor=money.discount_minor,
+                tax_rate=money.tax_rate,
                 held=line.quantity,
             )
             for position, (line, money) in enumerate(zip(cart.lines, priced, strict=True))

@@ -37,6 +37,7 @@ class Situation:
     """What is known when an order is settled, all read under its lock.
 
     `cart_is_taken`: another order of the cart is open or paid. `stock_is_there`: every line could be held again now.
+    `locked_until`: its buyer had too many payments refused, and no capture is asked for before then.
     """
 
     order: Order
@@ -44,6 +45,7 @@ class Situation:
     ledger: Ledger
     cart_is_taken: bool = False
     stock_is_there: bool = False
+    locked_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,11 @@ class Outcome:
     new_refunds: list[OrderRefund] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
     actor: str = "shop"
+
+    @property
+    def refused_payments(self) -> int:
+        """How many attempts have ended in a refusal just now that says something about the buyer's money."""
+        return sum(1 for attempt in self.attempts if attempt.state == "refused" and attempt.refusal != NOT_APPROVED)
 
     def change(self, **values: object) -> None:
         self.order = replace(self.order, **values)  # type: ignore[arg-type]  # names are those of Order
@@ -159,6 +166,8 @@ def _open_attempt(situation: Situation, outcome: Outcome, attempts: Sequence[Att
     waits = order.status == "pending_payment" and order.holds_its_stock and outcome.stock is None
     if not waits or any(attempt.is_open for attempt in attempts) or len(used) >= MAX_ATTEMPTS:
         return
+    if situation.locked_until is not None and now < situation.locked_until:
+        return  # it is asked for when the buyer comes back after the wait, or at the deadline
     if situation.ledger.approvals <= len(attempts):
         return  # every attempt has used up an approval, also one that PayPal no longer knew of
     outcome.new_attempt = Attempt(new_id(), "requested", now)

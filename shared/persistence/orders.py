@@ -8,14 +8,24 @@ from uuid import UUID
 
 from shared.cart import carts
 from shared.inventory.stock import OutOfStock, ShortLine
-from shared.kernel.clock import Clock
+from shared.kernel.clock import Clock, parse_iso
 from shared.kernel.errors import ShopError
 from shared.kernel.idempotency import Answering, Claim
 from shared.kernel.messages import Event
 from shared.orders import order as order_values
 from shared.orders.capturing import Settled, Source
-from shared.orders.order import Attempt, Order, OrderMoved, OrderNotFound, OrderRefund, PaymentInProgress, PriceChanged
-from shared.orders.placing import Placed, Quote
+from shared.orders.lockout import CheckoutLocked
+from shared.orders.order import (
+    Attempt,
+    Order,
+    OrderMoved,
+    OrderNotFound,
+    OrderRefund,
+    PaymentInProgress,
+    PriceChanged,
+    TooManyOpenOrders,
+)
+from shared.orders.placing import Placed, PlaceOrder, Quote
 from shared.orders.settling import AttemptReply, Outcome, Wish, settle
 from shared.payments import ledger
 from shared.payments.processor import CaptureFact, Fact, OrderFact, RefundFact
@@ -23,6 +33,7 @@ from shared.persistence.database import Database, Transaction, as_json, fields_o
 from shared.persistence.idempotency import raise_unless_mine
 from shared.persistence.settling import apply_outcome, situation_from_json
 from shared.shop import settings as shop_values
+from shared.shop.settings import ShopSettings
 
 GUARDS: Mapping[str, Callable[[Mapping[str, Any]], ShopError]] = {
     "CartChanged": lambda data: carts.CartChanged(**data),
@@ -32,15 +43,18 @@ GUARDS: Mapping[str, Callable[[Mapping[str, Any]], ShopError]] = {
     "PriceChanged": lambda data: PriceChanged(data["lines"]),
     "PaymentInProgress": lambda data: PaymentInProgress(**data),
     "OrderMoved": lambda data: OrderMoved(**data),
+    "TooManyOpenOrders": lambda data: TooManyOpenOrders(**data),
+    "CheckoutLocked": lambda data: CheckoutLocked(**data),
 }
 
 _QUOTE = """
-select quote_checkout_v1(:scope::text, :route::text, :key::text, :hash::bytea, :token::uuid, :now::timestamptz,
-    :until::timestamptz, :cart_id::text, :cart_version::int) as quote
+select quote_checkout_v2(:scope::text, :route::text, :key::text, :hash::bytea, :token::uuid, :now::timestamptz,
+    :until::timestamptz, :cart_id::text, :cart_version::int, :email::text, :network::text) as quote
 """
 _PLACE = """
-select place_order_v1(:scope::text, :route::text, :key::text, :token::uuid, :order::jsonb, :lines::jsonb,
-    :event_id::uuid, :cancel_event_id::uuid, :actor::text, :now::timestamptz) as placed
+select place_order_v2(:scope::text, :route::text, :key::text, :token::uuid, :order::jsonb, :lines::jsonb,
+    :event_id::uuid, :cancel_event_id::uuid, :actor::text, :open_per_email::int,
+    :open_per_network::int, :now::timestamptz) as placed
 """
 _AWAIT_APPROVAL = """
 select await_approval_v1(:scope::text, :route::text, :key::text, :token::uuid, :status::int, :body::text,
@@ -64,7 +78,7 @@ class Orders:
 
     # Placing: three round trips -------------------------------------------------------------------
 
-    def quote(self, cart_id: str, cart_version: int, claim: Claim) -> Quote:
+    def quote(self, command: PlaceOrder, claim: Claim) -> Quote:
         quote = self._database.call(
             _QUOTE,
             scope=claim.scope,
@@ -74,17 +88,20 @@ class Orders:
             token=claim.token,
             now=claim.at,
             until=claim.until,
-            cart_id=cart_id,
-            cart_version=cart_version,
+            cart_id=command.cart_id,
+            cart_version=command.cart_version,
+            email=command.email,
+            network=command.client_network,
         )[0]["quote"]
         raise_unless_mine(quote["claim"])
         return Quote(
             cart=carts.from_json(quote["cart"]) if quote["cart"] else None,
             shop=shop_values.from_json(quote["settings"]),
             order=order_values.from_json(quote["order"]) if quote["order"] else None,
+            locked_until=parse_iso(quote["locked_until"]) if quote["locked_until"] else None,
         )
 
-    def place(self, draft: Order, claim: Claim, *, actor: str) -> Placed:
+    def place(self, draft: Order, claim: Claim, *, shop: ShopSettings, actor: str) -> Placed:
         columns = fields_of(draft)
         for elsewhere in ("lines", "refunds", "attempt", "shipments"):
             columns.pop(elsewhere)
@@ -100,6 +117,8 @@ class Orders:
             event_id=event.id,
             cancel_event_id=cancelled.id,
             actor=actor,
+            open_per_email=shop.open_orders_per_email,
+            open_per_network=shop.open_orders_per_network,
             now=self._clock.now(),
         )[0]["placed"]
         if placed["placed"]:
@@ -138,6 +157,16 @@ class Orders:
             raise OrderNotFound
         return order_values.from_json(found["found"])
 
+    def find_wait(self, order: Order) -> datetime | None:
+        found: datetime | None = self._database.call(
+            "select checkout_locked_until_v1(:cart_id::text, :email::text, :network::text, :now::timestamptz) as until",
+            cart_id=order.cart_id,
+            email=order.email,
+            network=order.client_network,
+            now=self._clock.now(),
+        )[0]["until"]
+        return found
+
     def find_by_number(self, number: str) -> Order | None:
         found = self._database.find(
             "select order_json_v2(id) as found from orders where number = :number::text", number=number
@@ -147,7 +176,7 @@ class Orders:
     def find_attempt(self, attempt_id: UUID) -> tuple[Attempt, Order] | None:
         found = self._database.find(
             """
-            select to_jsonb(a) as attempt, order_json_v1(a.order_id) as found
+            select to_jsonb(a) as attempt, order_json_v2(a.order_id) as found
             from capture_attempts a where a.id = :id::uuid
             """,
             id=attempt_id,
@@ -159,7 +188,7 @@ class Orders:
     def find_refund(self, refund_id: UUID) -> tuple[OrderRefund, Order] | None:
         found = self._database.find(
             """
-            select order_json_v1(r.order_id) as found from refunds r where r.id = :id::uuid
+            select order_json_v2(r.order_id) as found from refunds r where r.id = :id::uuid
             """,
             id=refund_id,
         )
@@ -281,7 +310,7 @@ class Orders:
             now = self._clock.now()
             situation = situation_from_json(
                 tx.one(
-                    "select record_facts_v1(:id::uuid, :facts::jsonb, :source::text, :now::timestamptz) as situation",
+                    "select record_facts_v2(:id::uuid, :facts::jsonb, :source::text, :now::timestamptz) as situation",
                     id=order_id,
                     facts=as_json(rows),
                     source=source,

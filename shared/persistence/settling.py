@@ -2,12 +2,14 @@
 
 from datetime import datetime
 
+from shared.kernel.clock import parse_iso
 from shared.kernel.messages import Event, Task
 from shared.orders import order as order_values
 from shared.orders.order import Attempt, Order, OrderNotFound, OrderRefund
 from shared.orders.settling import Outcome, Situation
 from shared.payments import ledger
 from shared.persistence.database import Row, Transaction
+from shared.persistence.lockouts import count_refusals, forget_refusals
 
 
 def situation_from_json(found: Row | None) -> Situation:
@@ -20,6 +22,7 @@ def situation_from_json(found: Row | None) -> Situation:
         ledger=ledger.read([ledger.from_json({name: fact[name] for name in names}) for fact in found["facts"]]),
         cart_is_taken=found["cart_is_taken"],
         stock_is_there=found["stock_is_there"],
+        locked_until=parse_iso(found["locked_until"]) if found["locked_until"] else None,
     )
 
 
@@ -58,7 +61,7 @@ _STOCK = {
 
 
 def apply_outcome(tx: Transaction, before: Order, outcome: Outcome, now: datetime) -> Order:
-    """Write what settling has decided. Stock comes last: its rows are the contended ones."""
+    """Write what settling has decided. Stock comes late, as its rows are contended; lockouts come last."""
     order = outcome.order
     for attempt in outcome.attempts:
         _close_attempt(tx, attempt, now)
@@ -79,6 +82,10 @@ def apply_outcome(tx: Transaction, before: Order, outcome: Outcome, now: datetim
     if outcome.stock is not None:
         releases = {"actor": outcome.actor} if outcome.stock in ("expire", "cancel") else {}
         tx.rows(_STOCK[outcome.stock], id=order.id, number=order.number, now=now, **releases)
+    if outcome.refused_payments:
+        count_refusals(tx, order, outcome.refused_payments, now)
+    if order.status == "paid" and before.status != "paid":
+        forget_refusals(tx, order)
     frozen = tx.one("select order_json_v2(:id::uuid) as frozen", id=order.id)["frozen"]
     tx.emit(*(Event("orders", name, {"order": frozen}) for name in outcome.events))
     return order_values.from_json(frozen)

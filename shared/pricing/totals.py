@@ -23,9 +23,13 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class PricedItem:
+    """`tax_rate` is a decimal, "0.0725" for 7.25 %; None where no place is known yet."""
+
     sku: str
     total_minor: int
+    discount_minor: int
     tax_minor: int
+    tax_rate: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,7 @@ class Totals:
     shipping_minor: int
     tax_minor: int
     total_minor: int
+    shipping_tax_rate: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,26 +57,32 @@ def price(
     items: Sequence[Item], *, shop: ShopSettings, to: Place | None, shipping: ShippingOption | None
 ) -> tuple[tuple[PricedItem, ...], Totals]:
     """Price every item and the whole. Without a place no tax is known yet, without an option no shipping."""
-    priced = tuple(
-        PricedItem(
-            item.sku,
-            item.unit_price_minor * item.quantity,
-            _tax(item.unit_price_minor * item.quantity, item.tax_class, shop, to),
-        )
-        for item in items
-    )
+    priced = tuple(_priced(item, shop, to) for item in items)
     subtotal = sum(item.total_minor for item in priced)
     shipping_minor = shipping.amount_minor if shipping is not None else 0
-    tax = sum(item.tax_minor for item in priced) + _tax(shipping_minor, shop.shipping_tax_class, shop, to)
+    shipping_rate = _rate(shop.shipping_tax_class, shop, to)
+    tax = sum(item.tax_minor for item in priced) + _tax(shipping_minor, shipping_rate, shop)
     total = subtotal + shipping_minor + (0 if shop.prices_include_tax else tax)
-    return priced, Totals(shop.currency, subtotal, 0, shipping_minor, tax, total)
+    return priced, Totals(shop.currency, subtotal, 0, shipping_minor, tax, total, _as_text(shipping_rate))
 
 
-def _tax(amount_minor: int, tax_class: str, shop: ShopSettings, to: Place | None) -> int:
+def _priced(item: Item, shop: ShopSettings, to: Place | None) -> PricedItem:
+    total, rate = item.unit_price_minor * item.quantity, _rate(item.tax_class, shop, to)
+    return PricedItem(item.sku, total, 0, _tax(total, rate, shop), _as_text(rate))
+
+
+def _rate(tax_class: str, shop: ShopSettings, to: Place | None) -> Decimal | None:
+    return None if to is None else shop.tax_rate(to.country, to.region, tax_class)
+
+
+def _as_text(rate: Decimal | None) -> str | None:
+    return None if rate is None else f"{rate:f}"
+
+
+def _tax(amount_minor: int, rate: Decimal | None, shop: ShopSettings) -> int:
     """Rounded ROUND_HALF_UP to what can be charged in the shop's currency."""
-    if to is None:
+    if rate is None:
         return 0
-    rate = shop.tax_rate(to.country, to.region, tax_class)
     exact = Decimal(amount_minor) * rate / (1 + rate if shop.prices_include_tax else 1)
     step = shop.charge_step_minor
     return int((exact / step).quantize(Decimal(1), ROUND_HALF_UP)) * step

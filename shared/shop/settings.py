@@ -59,7 +59,11 @@ class Invoicing:
 
 @dataclass(frozen=True, slots=True)
 class ShopSettings:
-    """One currency for the whole shop (ISO 4217); `hold_minutes` is how long a checkout keeps stock for its buyer."""
+    """One currency for the whole shop (ISO 4217); `hold_minutes` is how long a checkout keeps stock for its buyer.
+
+    One e-mail address, one network (a /24 or /64), have so many orders open at once; after so many payments refused
+    within an hour, a buyer (e-mail or cart) or a network waits.
+    """
 
     name: str
     currency: str
@@ -71,6 +75,10 @@ class ShopSettings:
     prices_include_tax: bool
     tax_rates: tuple[TaxRate, ...]
     invoicing: Invoicing = Invoicing()
+    open_orders_per_email: int = 5
+    open_orders_per_network: int = 20
+    refused_payments_per_buyer: int = 5
+    refused_payments_per_network: int = 10
     version: int = 1
 
     @property
@@ -94,6 +102,15 @@ class ShopSettings:
         return next((option for option in self.shipping_options if option.id == option_id), None)
 
 
+# Younger than the settings themselves: a row that the version before has written does not have them.
+_LIMITS = (
+    "open_orders_per_email",
+    "open_orders_per_network",
+    "refused_payments_per_buyer",
+    "refused_payments_per_network",
+)
+
+
 def from_json(value: Mapping[str, Any], version: int = 1) -> ShopSettings:
     return ShopSettings(
         name=value["name"],
@@ -111,6 +128,7 @@ def from_json(value: Mapping[str, Any], version: int = 1) -> ShopSettings:
             for rate in value["tax_rates"]
         ),
         invoicing=_invoicing(value.get("invoicing", {})),
+        **{name: value[name] for name in _LIMITS if name in value},
         version=version,
     )
 
@@ -145,4 +163,5 @@ def to_json(settings: ShopSettings) -> dict[str, Any]:
             "credit_note_prefix": settings.invoicing.credit_note_prefix,
             "footer": settings.invoicing.footer,
         },
+        **{name: getattr(settings, name) for name in _LIMITS},
     }

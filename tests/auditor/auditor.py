@@ -74,6 +74,7 @@ class _Database:
             *self._stock(),
             *self._order_lines(),
             *self._orders(),
+            *self._clients(),
             *self._attempts(),
             *self._facts(),
             *self._shipments(),
@@ -165,6 +166,21 @@ class _Database:
         for cart, number in open_of_cart.items():
             if number > 1:
                 yield f"cart {cart}: {number} open orders"
+
+    def _clients(self) -> Iterable[str]:
+        """Of orders placed since the settings last changed, no e-mail address and no network has too many open."""
+        [shop] = self.rows("select value, updated_at from shop_settings")
+        since_then: dict[str, Counter[str]] = {"open_orders_per_email": Counter(), "open_orders_per_network": Counter()}
+        for order in self.orders.values():
+            is_open = order["status"] == "pending_payment" or order["status_reason"] == "capture_pending"
+            if is_open and order["placed_at"] > shop["updated_at"]:
+                since_then["open_orders_per_email"][order["email"].lower()] += 1
+                since_then["open_orders_per_network"][order["client_network"]] += 1
+        for setting, usual in (("open_orders_per_email", 5), ("open_orders_per_network", 20)):
+            limit = shop["value"].get(setting, usual)
+            for client, number in since_then[setting].items():
+                if number > limit:
+                    yield f"{client}: {number} orders open at once, the setting {setting} is {limit}"
 
     def _attempts(self) -> Iterable[str]:
         live = Counter(

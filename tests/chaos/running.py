@@ -91,7 +91,7 @@ class Run:
             cloud = Cloud(self._folder / f"cloud-{len(self._clouds) + 1}")
             cloud.folder.mkdir()
             self._clouds.append(cloud)
-            self._stage, self._told = Stage(cloud.start()), 0
+            self._stage, self._told = Stage(cloud.start().with_room()), 0
         self._told += len(stories)
         return self._stage.play(stories)
 

@@ -212,12 +212,16 @@ class ScriptedPayPal:
 
 
 class Shop:
-    """One database, as many processes as a test starts threads."""
+    """One database, as many processes as a test starts threads.
+
+    Every cart has a buyer of its own, with an e-mail address and a network, until `email` or `network` names one.
+    """
 
     def __init__(self, url: str, *, pool_size: int = 8) -> None:
         self.clock = MovingClock()
         self.paypal = ScriptedPayPal()
-        self.email = "ada@example.com"
+        self.email: str | None = None
+        self.network: str | None = None
         self.database = Database(
             connector(DatabaseSettings("url", pool_size, url), application="tests"),
             size=pool_size,
@@ -288,22 +292,45 @@ class Shop:
             self.carts.set_line(cart_id, sku, quantity)
         return cart_id
 
+    def email_of(self, cart_id: str) -> str:
+        return self.email or f"{cart_id}@example.com"
+
+    def network_of(self, cart_id: str) -> str:
+        return self.network or f"2001:db8:{cart_id[:4]}:{cart_id[4:8]}::/64"
+
     def level(self, sku: str) -> tuple[int, int]:
         """(on hand, held)."""
         found = self.database.find("select on_hand, held from stock_levels where sku = :sku::text", sku=sku)
         assert found is not None
         return found["on_hand"], found["held"]
 
+    def deadlocks(self) -> int:
+        """How many the server has seen in this database."""
+        self.database.call("select pg_stat_clear_snapshot()")
+        return int(
+            self.database.call("select deadlocks::int as n from pg_stat_database where datname = current_database()")[
+                0
+            ]["n"]
+        )
+
     # Orders ---------------------------------------------------------------------------------------
 
-    def place(self, cart_id: str, *, version: int | None = None, key: str | None = None) -> Order:
-        return self.placed(cart_id, version=version, key=key).order
+    def place(self, cart_id: str, **by: Any) -> Order:
+        return self.placed(cart_id, **by).order
 
-    def placed(self, cart_id: str, *, version: int | None = None, key: str | None = None) -> placing.Placed:
+    def placed(
+        self,
+        cart_id: str,
+        *,
+        version: int | None = None,
+        key: str | None = None,
+        email: str | None = None,
+        network: str | None = None,
+    ) -> placing.Placed:
         version = self.carts.get(cart_id).cart.version if version is None else version
         claim = self.claim(cart_id, key or uuid4().hex)
         return placing.place_order(
-            placing.PlaceOrder(cart_id, version, self.email, "127.0.0.0/24"),
+            placing.PlaceOrder(cart_id, version, email or self.email_of(cart_id), network or self.network_of(cart_id)),
             claim=claim,
             answering=lambda status: Answering(claim, status, lambda order: order.number),
             return_url=lambda order: "https://shop.example/return",
@@ -330,7 +357,7 @@ class Shop:
         return self.capture(self.approved_order(quantities))
 
     def capture(self, order: Order) -> Order:
-        return capturing.capture_order(order.id, store=self.orders, processor=self.paypal)
+        return capturing.capture_order(order.id, store=self.orders, processor=self.paypal, clock=self.clock)
 
     def draft(self, order: Order, quantities: dict[str, int]) -> Shipment:
         lines = [ShipmentLine(sku, quantity) for sku, quantity in quantities.items()]
@@ -375,6 +402,7 @@ class Shop:
             cancel_url="https://shop.example/cancel",
             store=self.orders,
             cashier=self.paypal,
+            clock=self.clock,
         )
 
     def expire(self) -> None:

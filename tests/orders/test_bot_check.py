@@ -53,7 +53,7 @@ class Doorkeeper:
 def place(shop: Shop, cart_id: str, bots: Doorkeeper, *, key: str | None = None) -> placing.Placed:
     claim = shop.claim(cart_id, key or uuid4().hex)
     return placing.place_order(
-        placing.PlaceOrder(cart_id, 2, "ada@example.com", "127.0.0.0/24", bot_check="token"),
+        placing.PlaceOrder(cart_id, 2, shop.email_of(cart_id), shop.network_of(cart_id), bot_check="token"),
         claim=claim,
         answering=lambda status: Answering(claim, status, lambda order: order.number),
         return_url=lambda order: "https://shop.example/return",
@@ -145,7 +145,7 @@ class Checkout:
         return self.client.put(f"/v1/carts/{cart['id']}/lines/{sku}", json={"quantity": 1}).json
 
     def place(self, cart: Any, token: str | None, *, key: str) -> TestResponse:
-        body = {"cart_id": cart["id"], "cart_version": cart["version"], "email": "ada@example.com"}
+        body = {"cart_id": cart["id"], "cart_version": cart["version"], "email": f"{cart['id']}@example.com"}
         return self.post("/v1/checkouts", body if token is None else {**body, "turnstile_token": token}, key=key)
 
     def post(self, path: str, body: object, *, key: str = "") -> TestResponse:

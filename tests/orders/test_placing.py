@@ -51,22 +51,13 @@ def test_carts_of_opposite_line_order_never_deadlock(shop: Shop) -> None:
         shop.make_cart({first: 1, second: 1} if number % 2 else {second: 1, first: 1})
         for number in range(DEADLOCK_ROUNDS)
     ]
-    before = _deadlocks(shop)
+    before = shop.deadlocks()
 
     orders, refusals = at_once([partial(shop.place, cart) for cart in carts])
 
     assert (len(orders), refusals) == (DEADLOCK_ROUNDS, [])
     assert shop.level(first) == shop.level(second) == (10_000, DEADLOCK_ROUNDS)
-    assert _deadlocks(shop) == before
-
-
-def _deadlocks(shop: Shop) -> int:
-    shop.database.call("select pg_stat_clear_snapshot()")
-    return int(
-        shop.database.call("select deadlocks::int as n from pg_stat_database where datname = current_database()")[0][
-            "n"
-        ]
-    )
+    assert shop.deadlocks() == before
 
 
 def test_a_refused_order_leaves_nothing_behind(shop: Shop) -> None:
@@ -273,18 +264,19 @@ def test_an_answer_about_an_order_that_was_replaced_meanwhile_is_not_given(shop:
 def test_what_is_no_longer_sold_is_out_of_stock(shop: Shop) -> None:
     lamp, chair = shop.make_stock("LAMP", 5), shop.make_stock("CHAIR", 5)
     cart = shop.make_cart({lamp: 1, chair: 1})
-    quote = shop.orders.quote(cart, 3, shop.claim(cart, "looks"))
+    command = placing.PlaceOrder(cart, 3, "ada@example.com", "127.0.0.0/24")
+    quote = shop.orders.quote(command, shop.claim(cart, "looks"))
     shop.database.call("update variants set active = false where sku = :sku::text", sku=lamp)
     shop.database.call(
         "update products set published_at = null where id = (select product_id from variants where sku = :s::text)",
         s=chair,
     )
     claim = shop.claim(cart, "places")
-    shop.orders.quote(cart, 3, claim)
-    draft = placing._freeze(placing.PlaceOrder(cart, 3, "ada@example.com", "127.0.0.0/24"), quote, shop.clock)
+    shop.orders.quote(command, claim)
+    draft = placing._freeze(command, quote, shop.clock)
 
     with pytest.raises(OutOfStock) as refused:
-        shop.orders.place(draft, claim, actor="buyer")
+        shop.orders.place(draft, claim, shop=quote.shop, actor="buyer")
 
     assert sorted(refused.value.short, key=lambda line: line.sku) == sorted(
         [ShortLine(chair, 1, 0), ShortLine(lamp, 1, 0)], key=lambda line: line.sku

@@ -12,7 +12,7 @@ from tests.system.cloud import Cloud
 def running_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     running = Cloud(tmp_path_factory.mktemp("shop"))
     try:
-        yield running.start()
+        yield running.start().with_room()
     finally:
         running.stop()
 
