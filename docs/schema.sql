@@ -21,6 +21,7 @@ CREATE INDEX audit_log_at ON public.audit_log USING btree (at DESC, id);
 CREATE INDEX audit_log_subject ON public.audit_log USING btree (subject, at DESC, id);
 grant insert, select on audit_log to vitrine_desk;
 grant insert on audit_log to vitrine_inventory;
+grant insert on audit_log to vitrine_support;
 
 create table brands (
     id uuid not null,
@@ -54,6 +55,7 @@ grant insert, select, update on capture_attempts to vitrine_checkout;
 grant select on capture_attempts to vitrine_desk;
 grant select on capture_attempts to vitrine_inventory;
 grant insert, select, update on capture_attempts to vitrine_payment_jobs;
+grant select on capture_attempts to vitrine_support;
 
 create table cart_lines (
     cart_id text not null,
@@ -217,6 +219,7 @@ grant insert, select, update on idempotency_keys to vitrine_checkout;
 grant insert, select, update on idempotency_keys to vitrine_desk;
 grant insert, select, update on idempotency_keys to vitrine_inventory;
 grant delete, select, update on idempotency_keys to vitrine_payment_jobs;
+grant insert, select, update on idempotency_keys to vitrine_support;
 
 create table inbox (
     consumer text not null,
@@ -316,8 +319,10 @@ comment on column order_lines.tax_minor is 'the tax of what is left after the di
 comment on column order_lines.tax_rate is '0.0725 is 7.25 %; null in orders that are older than this column';
 CREATE INDEX order_lines_stock_in_use ON public.order_lines USING btree (sku, location) WHERE ((held + allocated) > 0);
 grant insert, select, update on order_lines to vitrine_checkout;
+grant select, update on order_lines to vitrine_desk;
 grant select, update on order_lines to vitrine_inventory;
 grant select, update on order_lines to vitrine_payment_jobs;
+grant select on order_lines to vitrine_support;
 
 create table orders (
     id uuid not null,
@@ -375,9 +380,10 @@ CREATE INDEX orders_open_of_network ON public.orders USING btree (client_network
 CREATE INDEX orders_placed ON public.orders USING btree (placed_at DESC, id);
 CREATE INDEX orders_waiting_for_capture ON public.orders USING btree (updated_at) WHERE ((status = 'on_hold'::text) AND (status_reason = 'capture_pending'::text));
 grant insert, select, update on orders to vitrine_checkout;
-grant select on orders to vitrine_desk;
+grant select, update on orders to vitrine_desk;
 grant select, update on orders to vitrine_inventory;
 grant select, update on orders to vitrine_payment_jobs;
+grant select, update on orders to vitrine_support;
 
 create table outbox (
     id uuid not null,
@@ -401,6 +407,7 @@ grant insert, select, update on outbox to vitrine_desk;
 grant insert, select, update on outbox to vitrine_inventory;
 grant delete, select, update on outbox to vitrine_notify;
 grant insert, select, update on outbox to vitrine_payment_jobs;
+grant insert, select, update on outbox to vitrine_support;
 grant insert, select, update on outbox to vitrine_webhooks;
 
 create table payment_facts (
@@ -503,6 +510,67 @@ grant insert, select, update on refunds to vitrine_checkout;
 grant select on refunds to vitrine_desk;
 grant select on refunds to vitrine_inventory;
 grant insert, select, update on refunds to vitrine_payment_jobs;
+grant select on refunds to vitrine_support;
+
+create table return_lines (
+    return_id uuid not null,
+    order_id uuid not null,
+    sku text collate "C" not null,
+    quantity integer not null,
+    reason text not null,
+    constraint return_lines_pkey PRIMARY KEY (return_id, sku),
+    constraint return_lines_order_line FOREIGN KEY (order_id, sku) REFERENCES order_lines(order_id, sku),
+    constraint return_lines_return FOREIGN KEY (return_id, order_id) REFERENCES returns(id, order_id),
+    constraint return_lines_quantity_positive CHECK ((quantity > 0))
+);
+CREATE INDEX return_lines_order_line ON public.return_lines USING btree (order_id, sku);
+grant select on return_lines to vitrine_desk;
+grant insert, select on return_lines to vitrine_support;
+
+create table return_receipts (
+    return_id uuid not null,
+    position integer not null,
+    sku text collate "C" not null,
+    quantity integer not null,
+    condition text not null,
+    restock boolean not null,
+    constraint return_receipts_pkey PRIMARY KEY (return_id, "position"),
+    constraint return_receipts_line FOREIGN KEY (return_id, sku) REFERENCES return_lines(return_id, sku),
+    constraint return_receipts_quantity_positive CHECK ((quantity > 0))
+);
+grant insert, select on return_receipts to vitrine_desk;
+grant select on return_receipts to vitrine_support;
+
+create table returns (
+    id uuid not null,
+    order_id uuid not null,
+    state text not null,
+    note text not null default ''::text,
+    requested_at timestamp with time zone not null,
+    requested_by text not null,
+    decided_at timestamp with time zone,
+    rejection text,
+    received_at timestamp with time zone,
+    closed_at timestamp with time zone,
+    refund_id uuid,
+    updated_at timestamp with time zone not null,
+    constraint returns_pkey PRIMARY KEY (id),
+    constraint returns_of_order UNIQUE (id, order_id),
+    constraint returns_refund_unique UNIQUE (refund_id),
+    constraint returns_order FOREIGN KEY (order_id) REFERENCES orders(id),
+    constraint returns_refund FOREIGN KEY (refund_id) REFERENCES refunds(id),
+    constraint returns_closed_at CHECK (((state = 'closed'::text) = (closed_at IS NOT NULL))),
+    constraint returns_decided_at CHECK (((state = 'requested'::text) = (decided_at IS NULL))),
+    constraint returns_received_at CHECK (((state = ANY (ARRAY['received'::text, 'closed'::text])) = (received_at IS NOT NULL))),
+    constraint returns_refund_what_came CHECK (((refund_id IS NULL) OR (received_at IS NOT NULL))),
+    constraint returns_rejected_say_why CHECK (((state = 'rejected'::text) = (rejection IS NOT NULL))),
+    constraint returns_state_known CHECK ((state = ANY (ARRAY['requested'::text, 'approved'::text, 'rejected'::text, 'received'::text, 'closed'::text])))
+);
+CREATE INDEX returns_newest ON public.returns USING btree (requested_at, id);
+CREATE INDEX returns_order ON public.returns USING btree (order_id);
+CREATE INDEX returns_state ON public.returns USING btree (state, requested_at, id);
+grant select, update on returns to vitrine_desk;
+grant insert, select on returns to vitrine_support;
 
 create table sessions (
     id uuid not null,
@@ -535,6 +603,7 @@ grant select on shipment_lines to vitrine_checkout;
 grant select on shipment_lines to vitrine_desk;
 grant insert, select on shipment_lines to vitrine_inventory;
 grant select on shipment_lines to vitrine_payment_jobs;
+grant select on shipment_lines to vitrine_support;
 
 create table shipments (
     id uuid not null,
@@ -570,6 +639,7 @@ grant select, update on shipments to vitrine_checkout;
 grant select, update on shipments to vitrine_desk;
 grant insert, select, update on shipments to vitrine_inventory;
 grant select, update on shipments to vitrine_payment_jobs;
+grant select on shipments to vitrine_support;
 
 create table shop_settings (
     id text not null,
@@ -583,6 +653,7 @@ create table shop_settings (
 grant select on shop_settings to vitrine_checkout;
 grant select, update on shop_settings to vitrine_inventory;
 grant select on shop_settings to vitrine_payment_jobs;
+grant select on shop_settings to vitrine_support;
 
 create table slug_history (
     slug text collate "C" not null,
@@ -605,6 +676,7 @@ create table stock_levels (
     constraint stock_levels_on_hand_not_negative CHECK ((on_hand >= 0))
 ) with (fillfactor=50);
 grant select, update on stock_levels to vitrine_checkout;
+grant select, update on stock_levels to vitrine_desk;
 grant insert, select, update on stock_levels to vitrine_inventory;
 grant select, update on stock_levels to vitrine_payment_jobs;
 grant select on stock_levels to vitrine_search;
@@ -637,6 +709,7 @@ END),
 CREATE INDEX stock_movements_order ON public.stock_movements USING btree (order_id) WHERE (order_id IS NOT NULL);
 CREATE INDEX stock_movements_sku ON public.stock_movements USING btree (sku, id DESC);
 grant insert on stock_movements to vitrine_checkout;
+grant insert, select on stock_movements to vitrine_desk;
 grant insert, select on stock_movements to vitrine_inventory;
 grant insert on stock_movements to vitrine_payment_jobs;
 
@@ -847,6 +920,7 @@ end $function$;
 grant execute on function claim_key_v1(text,text,text,bytea,uuid,timestamp with time zone,timestamp with time zone) to vitrine_checkout;
 grant execute on function claim_key_v1(text,text,text,bytea,uuid,timestamp with time zone,timestamp with time zone) to vitrine_desk;
 grant execute on function claim_key_v1(text,text,text,bytea,uuid,timestamp with time zone,timestamp with time zone) to vitrine_inventory;
+grant execute on function claim_key_v1(text,text,text,bytea,uuid,timestamp with time zone,timestamp with time zone) to vitrine_support;
 
 CREATE OR REPLACE FUNCTION public.fold_v1(words text)
  RETURNS text
@@ -942,8 +1016,10 @@ begin return (
     from orders o where o.id = p_id);
 end $function$;
 grant execute on function order_json_v1(uuid) to vitrine_checkout;
+grant execute on function order_json_v1(uuid) to vitrine_desk;
 grant execute on function order_json_v1(uuid) to vitrine_inventory;
 grant execute on function order_json_v1(uuid) to vitrine_payment_jobs;
+grant execute on function order_json_v1(uuid) to vitrine_support;
 
 CREATE OR REPLACE FUNCTION public.order_json_v2(p_id uuid)
  RETURNS jsonb
@@ -974,6 +1050,7 @@ grant execute on function order_json_v2(uuid) to vitrine_checkout;
 grant execute on function order_json_v2(uuid) to vitrine_desk;
 grant execute on function order_json_v2(uuid) to vitrine_inventory;
 grant execute on function order_json_v2(uuid) to vitrine_payment_jobs;
+grant execute on function order_json_v2(uuid) to vitrine_support;
 
 CREATE OR REPLACE FUNCTION public.place_order_v1(p_scope text, p_route text, p_key text, p_token uuid, p_order jsonb, p_lines jsonb, p_event_id uuid, p_cancel_event_id uuid, p_actor text, p_now timestamp with time zone)
  RETURNS jsonb
@@ -1240,6 +1317,45 @@ begin
 end $function$;
 grant execute on function quote_checkout_v2(text,text,text,bytea,uuid,timestamp with time zone,timestamp with time zone,text,integer,text,text) to vitrine_checkout;
 
+CREATE OR REPLACE FUNCTION public.receive_stock_v1(p_order_id uuid, p_lines jsonb, p_actor text, p_reason text, p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+declare
+    locked orders;
+    over jsonb;
+    line record;
+begin
+    select * into locked from orders where id = p_order_id for update;
+    select jsonb_agg(jsonb_build_object('sku', w.sku, 'wanted', w.quantity,
+            'returnable', coalesce(l.consumed - l.returned, 0)) order by w.sku)
+        into over
+        from (select sku, sum(quantity)::int as quantity
+              from jsonb_to_recordset(p_lines) as e (sku text collate "C", quantity integer) group by sku) w
+        left join order_lines l on l.order_id = p_order_id and l.sku = w.sku
+        where coalesce(l.consumed - l.returned, 0) < w.quantity;
+    if over is not null then
+        perform refuse_v1('NotReturnable', jsonb_build_object('lines', over));
+    end if;
+    for line in
+        select l.sku, l.location, sum(w.quantity)::int as units,
+            coalesce(sum(w.quantity) filter (where w.restock), 0)::int as restocked
+        from jsonb_to_recordset(p_lines) as w (sku text collate "C", quantity integer, restock boolean)
+        join order_lines l on l.order_id = p_order_id and l.sku = w.sku
+        group by l.sku, l.location order by l.sku, l.location
+    loop
+        update order_lines set returned = returned + line.units where order_id = p_order_id and sku = line.sku;
+        if line.restocked > 0 then
+            update stock_levels set on_hand = on_hand + line.restocked where sku = line.sku and location = line.location;
+            insert into stock_movements (at, sku, location, kind, delta_on_hand, delta_held, order_id, order_number, actor,
+                reason)
+            values (p_now, line.sku, line.location, 'return', line.restocked, 0, p_order_id, locked.number, p_actor,
+                p_reason);
+        end if;
+    end loop;
+end $function$;
+grant execute on function receive_stock_v1(uuid,jsonb,text,text,timestamp with time zone) to vitrine_desk;
+
 CREATE OR REPLACE FUNCTION public.record_facts_v1(p_order_id uuid, p_facts jsonb, p_source text, p_now timestamp with time zone)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -1336,6 +1452,7 @@ grant execute on function refuse_v1(text,jsonb) to vitrine_checkout;
 grant execute on function refuse_v1(text,jsonb) to vitrine_desk;
 grant execute on function refuse_v1(text,jsonb) to vitrine_inventory;
 grant execute on function refuse_v1(text,jsonb) to vitrine_payment_jobs;
+grant execute on function refuse_v1(text,jsonb) to vitrine_support;
 
 CREATE OR REPLACE FUNCTION public.release_stock_v1(p_order_id uuid, p_number text, p_kind text, p_actor text, p_reason text, p_now timestamp with time zone)
  RETURNS void
@@ -1360,6 +1477,22 @@ begin
 end $function$;
 grant execute on function release_stock_v1(uuid,text,text,text,text,timestamp with time zone) to vitrine_checkout;
 grant execute on function release_stock_v1(uuid,text,text,text,text,timestamp with time zone) to vitrine_payment_jobs;
+
+CREATE OR REPLACE FUNCTION public.returns_json_v1(p_order_id uuid)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+begin return (
+    select coalesce(jsonb_agg(to_jsonb(r) || jsonb_build_object(
+            'lines', (select coalesce(jsonb_agg(to_jsonb(l) - 'return_id' - 'order_id' order by l.sku), '[]')
+                      from return_lines l where l.return_id = r.id),
+            'receipts', (select coalesce(jsonb_agg(to_jsonb(c) - 'return_id' - 'position' order by c.position), '[]')
+                         from return_receipts c where c.return_id = r.id)) order by r.requested_at, r.id), '[]')
+    from returns r where r.order_id = p_order_id);
+end $function$;
+grant execute on function returns_json_v1(uuid) to vitrine_desk;
+grant execute on function returns_json_v1(uuid) to vitrine_support;
 
 CREATE OR REPLACE FUNCTION public.ship_stock_v1(p_order_id uuid, p_lines jsonb, p_actor text, p_reason text, p_now timestamp with time zone)
  RETURNS void
@@ -1416,6 +1549,7 @@ end $function$;
 grant execute on function store_answer_v1(text,text,text,uuid,integer,text) to vitrine_checkout;
 grant execute on function store_answer_v1(text,text,text,uuid,integer,text) to vitrine_desk;
 grant execute on function store_answer_v1(text,text,text,uuid,integer,text) to vitrine_inventory;
+grant execute on function store_answer_v1(text,text,text,uuid,integer,text) to vitrine_support;
 
 CREATE OR REPLACE FUNCTION public.take_stock_again_v1(p_order_id uuid, p_number text, p_now timestamp with time zone)
  RETURNS void

@@ -57,6 +57,7 @@ def announce(call: Call[None]) -> None:
         event.name,
         told.order,
         shipment=told.shipment,
+        goods=told.goods,
         writer=writer(),
         mails=mails(),
         mailer=mailer(),

@@ -1,11 +1,31 @@
-"""Support: the desk, where staff see orders, move money back and look after what has not gone by itself (`desk`)."""
+"""Support: returns, for buyers (`support`), and the desk, where staff see orders, decide about returns, move money back
+and look after what has not gone by itself (`desk`).
+"""
+
+from typing import Any
+from uuid import UUID
 
 from flask import Request, Response
 
 from shared.edge.api import Api
+from shared.edge.callers import require_order_token
 from shared.edge.calls import Call, Reply
 from shared.edge.desk_views import AuditPage, AuditQuery, LockoutsPage, audit_entry_view, lockout_view
 from shared.edge.paging import PageQuery, make_cursor, read_moment_cursor
+from shared.edge.return_views import (
+    AdminReturnsPage,
+    AdminReturnsQuery,
+    AdminReturnView,
+    OrderQuery,
+    OwnReturnsView,
+    ReceptionBody,
+    RejectionBody,
+    ReturnBody,
+    ReturnView,
+    admin_return_view,
+    own_returns_view,
+    return_view,
+)
 from shared.edge.webhook_inbox_views import (
     WebhookEventDetailView,
     WebhookEventsPage,
@@ -16,16 +36,35 @@ from shared.edge.webhook_inbox_views import (
     webhook_event_view,
     webhook_refusal_view,
 )
+from shared.kernel.errors import Invalid, NotFound
 from shared.kernel.first_use import first_use
+from shared.orders import returning
 from shared.orders.lockout import LockoutNotFound
+from shared.orders.order import OrderNotFound
+from shared.orders.returning import (
+    AskReturn,
+    NotReturnable,
+    Returning,
+    ReturnMoved,
+    ReturnNotFound,
+    ReturnWindowOver,
+)
 from shared.payments.inbox import NotReplayable, WebhookEventNotFound
+from shared.persistence import returns as returns_in_sql
 from shared.persistence.audit import AuditLog
 from shared.persistence.lockouts import Lockouts
+from shared.persistence.returns import Returns
 from shared.persistence.webhook_inbox import WebhookInbox
 from shared.wiring.parts import Parts
 
-parts = Parts()
+parts = Parts(guards=returns_in_sql.GUARDS)
 api = Api("desk", services=parts.services(signed_in=True))
+public = Api("support", services=parts.services(signed_in=True))
+
+
+@first_use
+def returns() -> Returns:
+    return Returns(parts.database(), parts.clock)
 
 
 @first_use
@@ -36,6 +75,144 @@ def inbox() -> WebhookInbox:
 def desk(request: Request) -> Response:
     """The entry point of the deployment `desk`."""
     return api.serve(request)
+
+
+def support(request: Request) -> Response:
+    """The entry point of the deployment `support`."""
+    return public.serve(request)
+
+
+# A buyer's returns ---------------------------------------------------------------------------------------
+
+
+def _require_own(call: Call[Any], order_id: UUID | None) -> None:
+    """What is not the caller's is not there: the answer is the one of an order that does not exist."""
+    try:
+        if order_id is None:
+            raise OrderNotFound
+        require_order_token(call, order_id, parts.token_keys())
+    except NotFound as error:
+        raise OrderNotFound from error
+
+
+@public.get("/v1/returns", query=OrderQuery, answers={200: OwnReturnsView}, errors=[OrderNotFound], order_token=True)
+def list_own_returns(call: Call[None]) -> Reply:
+    """The returns of an order, and what of it may still be sent back; for whoever holds its token."""
+    order, made, settings = returns().show(call.query.order_number.upper())
+    _require_own(call, order.id)
+    returnable = returning.list_returnable(order, made, settings, parts.clock.now())
+    return Reply(200, own_returns_view([Returning(order, goods) for goods in made], returnable, settings))
+
+
+@public.get("/v1/returns/<return_id>", answers={200: ReturnView}, errors=[ReturnNotFound], order_token=True)
+def get_own_return(call: Call[None]) -> Reply:
+    """A return as it stands; for whoever holds the token of its order."""
+    found = returns().get(call.uuid("return_id"))
+    try:
+        _require_own(call, found.order.id)
+    except OrderNotFound as error:
+        raise ReturnNotFound from error
+    return Reply(200, return_view(found))
+
+
+@public.post(
+    "/v1/returns",
+    body=ReturnBody,
+    answers={201: ReturnView},
+    errors=[OrderNotFound, NotReturnable, ReturnWindowOver, Invalid],
+    scope=lambda call: call.body.order_number.upper(),
+    order_token=True,
+    admitting=lambda call: _require_own(call, returns().find_order(call.body.order_number.upper())),
+)
+def ask_return(call: Call[ReturnBody]) -> Reply:
+    """Ask to send back units that have left; the shop approves it or says why not."""
+    body = call.body
+    command = AskReturn(body.order_number.upper(), body.return_lines(), body.note, call.actor)
+    returning.ask_return(command, store=returns(), answering=call.answering(201, return_view))
+    return Reply(201)
+
+
+# Returns, for staff --------------------------------------------------------------------------------------
+
+
+@api.get("/v1/admin/returns", query=AdminReturnsQuery, answers={200: AdminReturnsPage}, permission="returns:read")
+def list_returns(call: Call[None]) -> Reply:
+    """Returns, the newest first."""
+    asked = call.query
+    found = returns().list_returns(
+        state=asked.status,
+        order_number=asked.order_number.upper() if asked.order_number is not None else None,
+        before=read_moment_cursor(asked.cursor),
+        limit=asked.limit,
+    )
+    last = found[-1].goods if len(found) == asked.limit else None
+    cursor = make_cursor(last.requested_at.isoformat(), last.id) if last else None
+    return Reply(200, AdminReturnsPage(items=[admin_return_view(each) for each in found], next_cursor=cursor))
+
+
+@api.get(
+    "/v1/admin/returns/<return_id>",
+    answers={200: AdminReturnView},
+    errors=[ReturnNotFound],
+    permission="returns:read",
+)
+def get_return(call: Call[None]) -> Reply:
+    """A return as it stands."""
+    return Reply(200, admin_return_view(returns().get(call.uuid("return_id"))))
+
+
+@api.post(
+    "/v1/admin/returns/<return_id>/approve",
+    answers={200: AdminReturnView},
+    errors=[ReturnNotFound, ReturnMoved],
+    permission="returns:write",
+)
+def approve_return(call: Call[None]) -> Reply:
+    """The buyer may send it."""
+    answering = call.answering(200, admin_return_view)
+    returning.approve(call.uuid("return_id"), store=returns(), actor=call.actor, answering=answering)
+    return Reply(200)
+
+
+@api.post(
+    "/v1/admin/returns/<return_id>/reject",
+    body=RejectionBody,
+    answers={200: AdminReturnView},
+    errors=[ReturnNotFound, ReturnMoved],
+    permission="returns:write",
+)
+def reject_return(call: Call[RejectionBody]) -> Reply:
+    """Not to be sent back; the buyer reads why."""
+    return_id, answering = call.uuid("return_id"), call.answering(200, admin_return_view)
+    returning.reject(return_id, call.body.reason, store=returns(), actor=call.actor, answering=answering)
+    return Reply(200)
+
+
+@api.post(
+    "/v1/admin/returns/<return_id>/receive",
+    body=ReceptionBody,
+    answers={200: AdminReturnView},
+    errors=[ReturnNotFound, ReturnMoved, NotReturnable, Invalid],
+    permission="returns:write",
+)
+def receive_return(call: Call[ReceptionBody]) -> Reply:
+    """What really came, by line and condition; what is to be sold again is on the shelf."""
+    return_id, answering = call.uuid("return_id"), call.answering(200, admin_return_view)
+    returning.receive(return_id, call.body.receipts(), store=returns(), actor=call.actor, answering=answering)
+    return Reply(200)
+
+
+@api.post(
+    "/v1/admin/returns/<return_id>/close",
+    answers={200: AdminReturnView},
+    errors=[ReturnNotFound, ReturnMoved],
+    permission="returns:write",
+)
+def close_return(call: Call[None]) -> Reply:
+    """Nothing more is to be done for it."""
+    answering = call.answering(200, admin_return_view)
+    returning.close(call.uuid("return_id"), store=returns(), actor=call.actor, answering=answering)
+    return Reply(200)
 
 
 # What staff did ------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ Units = Annotated[int, Meta(ge=0, le=1_000_000_000)]
 Delta = Annotated[int, Meta(ge=-1_000_000_000, le=1_000_000_000)]
 AmountMinor = Annotated[int, Meta(ge=0, le=100_000_000)]
 Limiting = Annotated[int, Meta(ge=1, le=1_000_000)]
+ReturnReason = Annotated[str, Meta(min_length=1, max_length=60, pattern=r"\S")]
 
 
 class OfSkuQuery(Query, frozen=True, kw_only=True):
@@ -135,6 +136,8 @@ class SettingsBody(Body, frozen=True, kw_only=True):
     open_orders_per_network: Limiting | UnsetType = UNSET
     refused_payments_per_buyer: Limiting | UnsetType = UNSET
     refused_payments_per_network: Limiting | UnsetType = UNSET
+    return_window_days: Annotated[int, Meta(ge=0, le=3650)] | UnsetType = UNSET
+    return_reasons: Annotated[list[ReturnReason], Meta(min_length=1, max_length=50)] | UnsetType = UNSET
 
     def changed(self, before: ShopSettings) -> ShopSettings:
         """The settings with these changes. Raises Invalid where two entries say the same thing twice."""
@@ -149,6 +152,9 @@ class SettingsBody(Body, frozen=True, kw_only=True):
             given["tax_rates"] = tuple(rates)
         if "invoicing" in given:
             given["invoicing"] = _invoicing(given["invoicing"])
+        if "return_reasons" in given:
+            _refuse_repeats(given["return_reasons"], "/return_reasons")
+            given["return_reasons"] = tuple(given["return_reasons"])
         return replace(before, **given)
 
 
@@ -181,6 +187,8 @@ class SettingsView(View, frozen=True, kw_only=True):
     open_orders_per_network: int
     refused_payments_per_buyer: int
     refused_payments_per_network: int
+    return_window_days: int
+    return_reasons: list[str]
 
 
 def level_view(level: Level) -> LevelView:
@@ -244,6 +252,8 @@ def settings_view(settings: ShopSettings) -> SettingsView:
         open_orders_per_network=settings.open_orders_per_network,
         refused_payments_per_buyer=settings.refused_payments_per_buyer,
         refused_payments_per_network=settings.refused_payments_per_network,
+        return_window_days=settings.return_window_days,
+        return_reasons=list(settings.return_reasons),
     )
 
 

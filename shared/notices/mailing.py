@@ -13,7 +13,7 @@ from shared.kernel.ids import new_id
 from shared.kernel.logs import Log
 from shared.kernel.tokens import KeyRing
 from shared.notices.mails import SILENT, TEMPLATES, Draft, Mail, Mailer, Mails, NoAnswer
-from shared.notices.orders import Order, Shipment
+from shared.notices.orders import Goods, Order, Shipment
 
 log = Log(__name__)
 
@@ -37,7 +37,9 @@ Outcome = Literal["accepted", "put_off", "refused", "unanswered", "given_up", "u
 class Writer(Protocol):
     """Words and looks, as shared.notices.writing provides them."""
 
-    def write(self, template: str, order: Order, *, shipment: Shipment | None = None) -> tuple[str, str, str]:
+    def write(
+        self, template: str, order: Order, *, shipment: Shipment | None = None, goods: Goods | None = None
+    ) -> tuple[str, str, str]:
         """Subject, text and HTML."""
 
 
@@ -47,6 +49,7 @@ def announce(
     order: Order,
     *,
     shipment: Shipment | None = None,
+    goods: Goods | None = None,
     writer: Writer,
     mails: Mails,
     mailer: Mailer,
@@ -60,7 +63,7 @@ def announce(
     template = template_of(event_name, order)
     if template is None:
         return None
-    subject, text, html = writer.write(template, order, shipment=shipment)
+    subject, text, html = writer.write(template, order, shipment=shipment, goods=goods)
     draft = Draft(new_id(), event_id, template, order.email, order.id, subject, text, html)
     mail_id = mails.write(draft, consumer=CONSUMER, at=clock.now())
     if mail_id is None:

@@ -26,9 +26,12 @@ TEMPLATES = {
     "order.cancelled": "order_cancelled",
     "payment.refused": "payment_refused",
     "payment.returned": "payment_returned",
+    "return.approved": "return_approved",
+    "return.rejected": "return_rejected",
+    "return.received": "return_received",
 }
-# Events that no mail follows: the buyer sees that the order stands, and staff see what is on hold.
-SILENT = frozenset({"order.placed", "order.on_hold"})
+# Events that no mail follows: the buyer sees that the order or the return stands, and staff see what waits for them.
+SILENT = frozenset({"order.placed", "order.on_hold", "return.requested", "return.closed"})
 
 
 class NoAnswer(Unavailable):

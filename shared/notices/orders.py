@@ -63,6 +63,14 @@ class Order:
     lines: tuple[Line, ...]
     refunds: tuple[Refund, ...]
 
+    def names_of(self, units: "tuple[Units, ...]") -> list[tuple[int, str]]:
+        """How many of what; several entries of one SKU become one."""
+        counted: dict[str, int] = {}
+        for entry in units:
+            counted[entry.sku] = counted.get(entry.sku, 0) + entry.quantity
+        of_sku = {line.sku: line.name for line in self.lines}
+        return [(quantity, of_sku.get(sku, sku)) for sku, quantity in counted.items()]
+
     def returning_minor(self, *kinds: str) -> int:
         """What is on its way back to the buyer, of refunds of these kinds; one that failed is not."""
         return sum(
@@ -73,29 +81,37 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class ShippedLine:
+class Units:
+    """So many of a SKU of the order."""
+
     sku: str
     quantity: int
 
 
 @dataclass(frozen=True, slots=True)
 class Shipment:
-    """What order.shipped is about, with names from the order's lines."""
+    """What order.shipped is about."""
 
     id: UUID
     carrier: str
     tracking_number: str
-    lines: tuple[ShippedLine, ...]
+    lines: tuple[Units, ...]
 
-    def names(self, order: Order) -> list[tuple[int, str]]:
-        """How many of what."""
-        of_sku = {line.sku: line.name for line in order.lines}
-        return [(line.quantity, of_sku.get(line.sku, line.sku)) for line in self.lines]
+
+@dataclass(frozen=True, slots=True)
+class Goods:
+    """What a return.* event is about: what is to come back, and what of it came."""
+
+    id: UUID
+    lines: tuple[Units, ...]
+    receipts: tuple[Units, ...]
+    rejection: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class OrderEvent:
-    """The payload of every order.* and payment.* event of the topic `orders`; `shipment` is of order.shipped."""
+    """The payload of every event of the topic `orders`; `shipment` is of order.shipped, `goods` of return.*."""
 
     order: Order
     shipment: Shipment | None = None
+    goods: Goods | None = None

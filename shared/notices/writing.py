@@ -18,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from shared.kernel.money import Money
 from shared.notices.mailing import TOKEN_PLACEHOLDER
-from shared.notices.orders import Address, Order, Shipment
+from shared.notices.orders import Address, Goods, Order, Shipment
 
 DEFAULT_LOCALE = "en_US"
 _LONGEST_SUBJECT = 200
@@ -41,11 +41,14 @@ class Writer:
         self._html = self._environment(autoescape=True)
         self._text = self._environment(autoescape=False)
 
-    def write(self, template: str, order: Order, *, shipment: Shipment | None = None) -> tuple[str, str, str]:
+    def write(
+        self, template: str, order: Order, *, shipment: Shipment | None = None, goods: Goods | None = None
+    ) -> tuple[str, str, str]:
         """Subject, text and HTML. The link opens the order for whoever has the mail, once its token is put in."""
         facts: dict[str, Any] = {
             "order": order,
             "shipment": shipment,
+            "goods": goods,
             "money": partial(self._money, order.currency),
             "totals": list(self._totals(order)),
             "address": list(self._lines_of(order.shipping_address)),

@@ -8,6 +8,9 @@ from typing import Any
 
 from shared.kernel.errors import Stale
 
+RETURN_WINDOW_DAYS = 30
+RETURN_REASONS = ("changed_mind", "damaged", "not_as_described", "wrong_item", "other")
+
 
 class SettingsStale(Stale):
     sentence = "The settings have changed since you looked at them."
@@ -63,6 +66,8 @@ class ShopSettings:
 
     One e-mail address, one network (a /24 or /64), have so many orders open at once; after so many payments refused
     within an hour, a buyer (e-mail or cart) or a network waits.
+
+    So many days after its arrival something may be sent back, for one of the shop's reasons.
     """
 
     name: str
@@ -79,6 +84,8 @@ class ShopSettings:
     open_orders_per_network: int = 20
     refused_payments_per_buyer: int = 5
     refused_payments_per_network: int = 10
+    return_window_days: int = RETURN_WINDOW_DAYS
+    return_reasons: tuple[str, ...] = RETURN_REASONS
     version: int = 1
 
     @property
@@ -129,6 +136,9 @@ def from_json(value: Mapping[str, Any], version: int = 1) -> ShopSettings:
         ),
         invoicing=_invoicing(value.get("invoicing", {})),
         **{name: value[name] for name in _LIMITS if name in value},
+        # Younger than the settings themselves: a row that the version before has written does not have them.
+        return_window_days=value.get("return_window_days", RETURN_WINDOW_DAYS),
+        return_reasons=tuple(value.get("return_reasons", RETURN_REASONS)),
         version=version,
     )
 
@@ -164,4 +174,6 @@ def to_json(settings: ShopSettings) -> dict[str, Any]:
             "footer": settings.invoicing.footer,
         },
         **{name: getattr(settings, name) for name in _LIMITS},
+        "return_window_days": settings.return_window_days,
+        "return_reasons": list(settings.return_reasons),
     }

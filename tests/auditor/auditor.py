@@ -79,6 +79,7 @@ class _Database:
             *self._facts(),
             *self._shipments(),
             *self._documents(),
+            *self._returns(),
         ]
 
     def _stock(self) -> Iterable[str]:
@@ -250,6 +251,38 @@ class _Database:
             given_back=self.rows("select * from payment_facts where kind = 'refund' and status = 'COMPLETED'"),
         )
 
+    def _returns(self) -> Iterable[str]:
+        """No unit comes back twice, or more of them than were asked for; what was restocked is on the shelf."""
+        returns = {row["id"]: row for row in self.rows("select * from returns")}
+        asked = {(row["return_id"], row["sku"]): row["quantity"] for row in self.rows("select * from return_lines")}
+        came: Counter[tuple[Any, str]] = Counter()
+        restocked: Counter[str] = Counter()
+        for row in self.rows("select * from return_receipts"):
+            came[row["return_id"], row["sku"]] += row["quantity"]
+            restocked[f"return {row['return_id']}"] += row["quantity"] if row["restock"] else 0
+        of_line: Counter[tuple[str, str]] = Counter()
+        for (return_id, sku), quantity in came.items():
+            of_line[str(returns[return_id]["order_id"]), sku] += quantity
+            if quantity > asked.get((return_id, sku), 0):
+                yield f"return {return_id}: {quantity} of {sku} came, {asked.get((return_id, sku), 0)} were asked for"
+            if returns[return_id]["state"] not in ("received", "closed"):
+                yield f"return {return_id}: {returns[return_id]['state']}, and {quantity} of {sku} came"
+        moved: Counter[str] = Counter()
+        for row in self.rows("select reason, delta_on_hand from stock_movements where kind = 'return'"):
+            moved[row["reason"]] += row["delta_on_hand"]
+        for return_id in returns:
+            name = f"return {return_id}"
+            if restocked[name] != moved[name]:
+                yield f"{name}: {restocked[name]} units to restock, {moved[name]} in movements"
+        for order_id, lines in self.lines.items():
+            for line in lines:
+                name = f"order {self.orders[order_id]['number']}: {line['sku']}"
+                back = of_line[order_id, line["sku"]]
+                if back > line["returned"]:
+                    yield f"{name}: {back} units came back, its line counts {line['returned']}"
+                if line["returned"] > line["consumed"]:
+                    yield f"{name}: {line['returned']} units back of {line['consumed']} that left"
+
 
 # Against PayPal ---------------------------------------------------------------------------------------
 
@@ -410,7 +443,17 @@ def _mail(database: _Database, inbox: Sequence[Mapping[str, Any]]) -> Iterable[s
     yield from _told(database, inbox)
 
 
-_TOLD_BY_MAIL = ("order.paid", "order.expired", "order.cancelled", "payment.refused", "payment.returned")
+_TOLD_BY_MAIL = (
+    "order.paid",
+    "order.shipped",
+    "order.expired",
+    "order.cancelled",
+    "payment.refused",
+    "payment.returned",
+    "return.approved",
+    "return.rejected",
+    "return.received",
+)
 
 
 def _told(database: _Database, inbox: Sequence[Mapping[str, Any]]) -> Iterable[str]:

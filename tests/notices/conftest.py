@@ -29,7 +29,7 @@ from shared.kernel.tokens import KeyRing
 from shared.notices import delivery, mailing
 from shared.notices.mailing import Outcome
 from shared.notices.mails import Mailer
-from shared.notices.orders import Address, Line, Order, Refund, Shipment, ShippedLine, ShippingOption
+from shared.notices.orders import Address, Goods, Line, Order, Refund, Shipment, ShippingOption, Units
 from shared.notices.writing import Writer
 from shared.persistence.connecting import connector
 from shared.persistence.database import Database, Row
@@ -233,7 +233,12 @@ def make_refund(kind: str, amount_minor: int, state: str = "requested") -> Refun
 
 def make_shipment(carrier: str = "DHL", number: str = "JJD0001") -> Shipment:
     """The two lamps of `make_order`."""
-    return Shipment(uuid4(), carrier, number, (ShippedLine("BRASS-LAMP", 2),))
+    return Shipment(uuid4(), carrier, number, (Units("BRASS-LAMP", 2),))
+
+
+def make_goods(rejection: str | None = None, receipts: tuple[Units, ...] = (Units("BRASS-LAMP", 1),)) -> Goods:
+    """The two lamps of `make_order`, of which one came back."""
+    return Goods(uuid4(), (Units("BRASS-LAMP", 2),), receipts, rejection)
 
 
 def settings_for(url: str, api_key: str = API_KEY) -> SendGridSettings:

@@ -9,7 +9,7 @@ from shared.notices.mails import SILENT, TEMPLATES
 from shared.orders.settling import Wish
 
 ROOT = Path(__file__).resolve().parents[2]
-_NAME = re.compile(r"(order|payment)\.[a-z_]+")
+_NAME = re.compile(r"(order|payment|return)\.[a-z_]+")
 _IN_SQL = re.compile(r"'topic:orders',\s*'([a-z_.]+)'")
 
 

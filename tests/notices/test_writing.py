@@ -6,7 +6,7 @@ import pytest
 from shared.notices.mails import TEMPLATES
 from shared.notices.orders import Address, Line, Order
 from shared.notices.writing import Writer, one_line
-from tests.notices.conftest import make_order, make_refund, make_shipment
+from tests.notices.conftest import make_goods, make_order, make_refund, make_shipment
 
 WRITER = Writer(shop_name="Vitrine", public_url="https://shop.example/")
 
@@ -91,7 +91,7 @@ def test_the_html_says_the_same_with_one_link_to_the_order() -> None:
 def test_every_mail_has_a_subject_a_text_and_html_that_name_the_order(template: str) -> None:
     order = make_order(refunds=(make_refund("late", 5000), make_refund("cancelled", 7000)))
 
-    subject, text, html = WRITER.write(template, order, shipment=make_shipment())
+    subject, text, html = WRITER.write(template, order, shipment=make_shipment(), goods=make_goods("worn"))
 
     assert "7K3MZ9QX2B" in subject
     assert "7K3MZ9QX2B" in text
@@ -244,6 +244,29 @@ def test_what_staff_typed_of_a_carrier_stays_text_in_html(hostile: str) -> None:
     _, _, html = WRITER.write("order_shipped", make_order(), shipment=make_shipment(carrier=hostile, number=hostile))
 
     harmless = Page(WRITER.write("order_shipped", make_order(), shipment=make_shipment())[2])
+    assert Page(html).tags == harmless.tags
+
+
+def test_the_mails_of_a_return_say_what_may_come_back_and_what_came() -> None:
+    approved = WRITER.write("return_approved", make_order(), goods=make_goods())
+    rejected = WRITER.write("return_rejected", make_order(), goods=make_goods("The lamps were used."))
+    received = WRITER.write("return_received", make_order(), goods=make_goods())
+    nothing = WRITER.write("return_received", make_order(), goods=make_goods(receipts=()))
+
+    assert approved[0] == "Order 7K3MZ9QX2B: please send it back"
+    assert "  2 x Brass desk lamp\n" in approved[1]
+    assert rejected[0] == "Order 7K3MZ9QX2B: about your return"
+    assert "The reason: The lamps were used." in rejected[1]
+    assert received[0] == "Order 7K3MZ9QX2B: your return has arrived"
+    assert "This has come back of order 7K3MZ9QX2B:\n\n  1 x Brass desk lamp\n" in received[1]
+    assert "Nothing of your return of order 7K3MZ9QX2B was in the parcel." in nothing[1]
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_what_staff_typed_of_a_rejection_stays_text_in_html(hostile: str) -> None:
+    _, _, html = WRITER.write("return_rejected", make_order(), goods=make_goods(hostile))
+
+    harmless = Page(WRITER.write("return_rejected", make_order(), goods=make_goods("worn"))[2])
     assert Page(html).tags == harmless.tags
 
 

@@ -30,11 +30,13 @@ from shared.payments.processor import (
 )
 from shared.persistence import fulfilment as fulfilment_in_sql
 from shared.persistence import orders as orders_in_sql
+from shared.persistence import returns as returns_in_sql
 from shared.persistence.carts import Carts
 from shared.persistence.connecting import connector
 from shared.persistence.database import Database
 from shared.persistence.fulfilment import Fulfilments
 from shared.persistence.orders import Orders
+from shared.persistence.returns import Returns
 from shared.settings import DatabaseSettings
 from shared.shipping.shipments import Shipment, ShipmentLine
 
@@ -226,12 +228,13 @@ class Shop:
             connector(DatabaseSettings("url", pool_size, url), application="tests"),
             size=pool_size,
             clock=self.clock,
-            guards={**orders_in_sql.GUARDS, **fulfilment_in_sql.GUARDS},
+            guards={**orders_in_sql.GUARDS, **fulfilment_in_sql.GUARDS, **returns_in_sql.GUARDS},
             wait_s=30,
         )
         self.carts = Carts(self.database, self.clock)
         self.orders = Orders(self.database, self.clock)
         self.fulfilments = Fulfilments(self.database, self.clock)
+        self.returns = Returns(self.database, self.clock)
 
     # Stock and carts -----------------------------------------------------------------------------
 

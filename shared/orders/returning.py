@@ -1,0 +1,349 @@
+"""Returning: units that left come back (DESIGN.md section 4).
+
+    requested --> approved --> received --> closed
+        `-------> rejected
+
+A buyer asks within the window; staff approve or reject, and receive what really came, line by line. A unit that is in
+an open return, or came back, is in no other one. Money is a step of its own: the refund of what was received, by the
+same flow as every other refund.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Literal, Protocol
+from uuid import UUID
+
+from shared.kernel.clock import iso, parse_iso
+from shared.kernel.errors import Conflict, Field, Invalid, NotFound
+from shared.kernel.idempotency import Answering
+from shared.kernel.ids import new_id
+from shared.orders.fulfilling import completed_if_done
+from shared.orders.order import Order
+from shared.shop.settings import ShopSettings
+
+State = Literal["requested", "approved", "rejected", "received", "closed"]
+Action = Literal["return.requested", "return.approved", "return.rejected", "return.received", "return.closed"]
+_NEXT: Mapping[State, frozenset[State]] = {
+    "requested": frozenset({"approved", "rejected"}),
+    "approved": frozenset({"received"}),
+    "rejected": frozenset(),
+    "received": frozenset({"closed"}),
+    "closed": frozenset(),
+}
+# The units of these are on their way back, or may be.
+OPEN: tuple[State, ...] = ("requested", "approved")
+
+
+class ReturnNotFound(NotFound):
+    sentence = "There is no such return."
+
+
+class ReturnMoved(Conflict):
+    """The return is at another point of its way; `status` says where."""
+
+    sentence = "This cannot be done with the return as it is now."
+
+
+class NotReturnable(Conflict):
+    """`lines` names SKU, the units wanted, and those that were handed over and are in no other return."""
+
+    sentence = "Fewer units than that can be returned."
+
+    def __init__(self, lines: Sequence[Mapping[str, Any]]) -> None:
+        super().__init__(lines=[dict(line) for line in lines])
+
+
+class ReturnWindowOver(Conflict):
+    """`lines` names SKU and the last moment at which its units could be returned."""
+
+    sentence = "The time in which this could be returned is over."
+
+    def __init__(self, lines: Sequence[Mapping[str, Any]]) -> None:
+        super().__init__(lines=[dict(line) for line in lines])
+
+
+class NotReceived(Conflict):
+    """Nothing of this return came back, so there is nothing to refund for it."""
+
+    sentence = "Nothing of this return was received."
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnLine:
+    """Units that a buyer sends back; `reason` is one of the shop's."""
+
+    sku: str
+    quantity: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Units that came; `restock`: they are for sale again."""
+
+    sku: str
+    quantity: int
+    condition: str
+    restock: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    id: UUID
+    order_id: UUID
+    state: State
+    lines: tuple[ReturnLine, ...]
+    note: str
+    requested_at: datetime
+    requested_by: str
+    decided_at: datetime | None = None
+    rejection: str | None = None
+    received_at: datetime | None = None
+    receipts: tuple[Receipt, ...] = ()
+    closed_at: datetime | None = None
+    refund_id: UUID | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in OPEN
+
+    def units_of(self, sku: str) -> int:
+        return sum(line.quantity for line in self.lines if line.sku == sku)
+
+    def received_units(self) -> dict[str, int]:
+        """By SKU, whatever their condition."""
+        units: dict[str, int] = {}
+        for receipt in self.receipts:
+            units[receipt.sku] = units.get(receipt.sku, 0) + receipt.quantity
+        return units
+
+    def move(self, state: State) -> "Return":
+        """Raises ReturnMoved."""
+        if state not in _NEXT[self.state]:
+            raise ReturnMoved(status=self.state)
+        return replace(self, state=state)
+
+
+@dataclass(frozen=True, slots=True)
+class Returning:
+    """A return, and the order that it is of."""
+
+    order: Order
+    goods: Return
+
+
+@dataclass(frozen=True, slots=True)
+class Returnable:
+    """Units of a line that may be sent back until then; None: the time has not begun, some are still on their way."""
+
+    sku: str
+    quantity: int
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class AskReturn:
+    order_number: str
+    lines: tuple[ReturnLine, ...]
+    note: str
+    actor: str
+
+
+class Store(Protocol):
+    """What returning needs of the database; each method is one step."""
+
+    def ask(
+        self,
+        order_number: str,
+        decide: Callable[[Order, Sequence[Return], ShopSettings, datetime], Return],
+        *,
+        actor: str,
+        answering: Answering[Returning] | None = None,
+    ) -> Returning:
+        """Write a new return as decided under the order's lock, and tell of it. Raises OrderNotFound, NotReturnable,
+        and what `decide` does.
+        """
+        ...
+
+    def move(
+        self,
+        return_id: UUID,
+        decide: Callable[[Order, Return, datetime], tuple[Order, Return]],
+        action: Action,
+        *,
+        actor: str,
+        answering: Answering[Returning] | None = None,
+    ) -> Returning:
+        """Move a return as decided under the order's lock, and tell of it; what was received is counted and goes to
+        stock as it says. One that stays as it was writes nothing. Raises ReturnNotFound, NotReturnable, and what
+        `decide` does.
+        """
+        ...
+
+
+def list_returnable(order: Order, returns: Sequence[Return], settings: ShopSettings, now: datetime) -> list[Returnable]:
+    """What of an order may still be sent back, line by line."""
+    found = [
+        Returnable(line.sku, _units_left(order, returns, line.sku), _until(order, line.sku, settings))
+        for line in order.lines
+    ]
+    return [line for line in found if line.quantity > 0 and (line.until is None or now <= line.until)]
+
+
+def ask_return(command: AskReturn, *, store: Store, answering: Answering[Returning] | None = None) -> Returning:
+    """A buyer wants to send units back. Raises OrderNotFound, Invalid, NotReturnable, ReturnWindowOver."""
+
+    def decide(order: Order, returns: Sequence[Return], settings: ShopSettings, now: datetime) -> Return:
+        _require_sense(order, command.lines, settings)
+        short = []
+        for line in command.lines:
+            left = _units_left(order, returns, line.sku)
+            if line.quantity > left:
+                short.append({"sku": line.sku, "wanted": line.quantity, "returnable": left})
+        if short:
+            raise NotReturnable(short)
+        ends = {line.sku: _until(order, line.sku, settings) for line in command.lines}
+        over = [{"sku": sku, "until": iso(end)} for sku, end in ends.items() if end is not None and end < now]
+        if over:
+            raise ReturnWindowOver(over)
+        lines = tuple(sorted(command.lines, key=lambda line: line.sku))
+        return Return(new_id(), order.id, "requested", lines, command.note, now, command.actor)
+
+    return store.ask(command.order_number, decide, actor=command.actor, answering=answering)
+
+
+def approve(return_id: UUID, *, store: Store, actor: str, answering: Answering[Returning] | None = None) -> Returning:
+    """The buyer may send it; approving twice is once. Raises ReturnNotFound, ReturnMoved."""
+
+    def decide(order: Order, goods: Return, now: datetime) -> tuple[Order, Return]:
+        return order, goods if goods.state == "approved" else replace(goods.move("approved"), decided_at=now)
+
+    return store.move(return_id, decide, "return.approved", actor=actor, answering=answering)
+
+
+def reject(
+    return_id: UUID, reason: str, *, store: Store, actor: str, answering: Answering[Returning] | None = None
+) -> Returning:
+    """The buyer reads the reason; the same again is once. Raises ReturnNotFound, ReturnMoved."""
+
+    def decide(order: Order, goods: Return, now: datetime) -> tuple[Order, Return]:
+        if goods.state == "rejected" and goods.rejection == reason:
+            return order, goods
+        return order, replace(goods.move("rejected"), decided_at=now, rejection=reason)
+
+    return store.move(return_id, decide, "return.rejected", actor=actor, answering=answering)
+
+
+def receive(
+    return_id: UUID,
+    receipts: Sequence[Receipt],
+    *,
+    store: Store,
+    actor: str,
+    answering: Answering[Returning] | None = None,
+) -> Returning:
+    """What really came: all of it, less, or nothing. What is to be restocked is on the shelf again.
+
+    The same again is once. Raises ReturnNotFound, ReturnMoved, Invalid for more units than were approved, NotReturnable
+    where the order has them back already.
+    """
+
+    def decide(order: Order, goods: Return, now: datetime) -> tuple[Order, Return]:
+        if goods.state == "received" and goods.receipts == tuple(receipts):
+            return order, goods
+        received = replace(goods.move("received"), received_at=now, receipts=tuple(receipts))
+        _require_approved(goods, receipts)
+        units = received.received_units()
+        lines = tuple(replace(line, returned=line.returned + units.get(line.sku, 0)) for line in order.lines)
+        over = [
+            {"sku": line.sku, "wanted": units[line.sku], "returnable": units[line.sku] - line.returned + line.consumed}
+            for line in lines
+            if line.returned > line.consumed
+        ]
+        if over:
+            raise NotReturnable(over)
+        return completed_if_done(replace(order, lines=lines)), received
+
+    return store.move(return_id, decide, "return.received", actor=actor, answering=answering)
+
+
+def close(return_id: UUID, *, store: Store, actor: str, answering: Answering[Returning] | None = None) -> Returning:
+    """Nothing more is to be done for it; closing twice is once. Raises ReturnNotFound, ReturnMoved."""
+
+    def decide(order: Order, goods: Return, now: datetime) -> tuple[Order, Return]:
+        return order, goods if goods.state == "closed" else replace(goods.move("closed"), closed_at=now)
+
+    return store.move(return_id, decide, "return.closed", actor=actor, answering=answering)
+
+
+def _units_left(order: Order, returns: Sequence[Return], sku: str) -> int:
+    """Units that were handed over, did not come back, and are in no open return."""
+    line = next((line for line in order.lines if line.sku == sku), None)
+    if line is None:
+        return 0
+    under_way = sum(goods.units_of(sku) for goods in returns if goods.is_open)
+    return max(line.consumed - line.returned - under_way, 0)
+
+
+def _until(order: Order, sku: str, settings: ShopSettings) -> datetime | None:
+    """The window begins when the last of these units has arrived; in an order that staff have closed, when it left."""
+    begins = []
+    for shipment in order.shipments:
+        if not shipment.is_handed_over or not shipment.units_of(sku):
+            continue
+        arrived = shipment.delivered_at or (shipment.shipped_at if order.status == "completed" else None)
+        if arrived is None:
+            return None
+        begins.append(arrived)
+    return max(begins) + timedelta(days=settings.return_window_days) if begins else None
+
+
+def _require_sense(order: Order, lines: Sequence[ReturnLine], settings: ShopSettings) -> None:
+    known = {line.sku for line in order.lines}
+    bad = []
+    for index, line in enumerate(lines):
+        if line.sku not in known:
+            bad.append(Field(f"/lines/{index}/sku", "Is not in this order."))
+        if line.sku in {earlier.sku for earlier in lines[:index]}:
+            bad.append(Field(f"/lines/{index}/sku", "Is named twice."))
+        if line.reason not in settings.return_reasons:
+            bad.append(Field(f"/lines/{index}/reason", "Is none of the shop's reasons."))
+    if bad:
+        raise Invalid(bad)
+
+
+def _require_approved(goods: Return, receipts: Sequence[Receipt]) -> None:
+    counted: dict[str, int] = {}
+    bad = []
+    for index, receipt in enumerate(receipts):
+        counted[receipt.sku] = counted.get(receipt.sku, 0) + receipt.quantity
+        if counted[receipt.sku] > goods.units_of(receipt.sku):
+            bad.append(Field(f"/lines/{index}", "Is more than the return has of it."))
+    if bad:
+        raise Invalid(bad)
+
+
+def from_json(value: Mapping[str, Any]) -> Return:
+    """A return from what `returns_json_v1` gives."""
+
+    def moment(name: str) -> datetime | None:
+        return parse_iso(value[name]) if value[name] else None
+
+    return Return(
+        id=UUID(value["id"]),
+        order_id=UUID(value["order_id"]),
+        state=value["state"],
+        lines=tuple(ReturnLine(line["sku"], line["quantity"], line["reason"]) for line in value["lines"]),
+        note=value["note"],
+        requested_at=parse_iso(value["requested_at"]),
+        requested_by=value["requested_by"],
+        decided_at=moment("decided_at"),
+        rejection=value["rejection"],
+        received_at=moment("received_at"),
+        receipts=tuple(
+            Receipt(line["sku"], line["quantity"], line["condition"], line["restock"]) for line in value["receipts"]
+        ),
+        closed_at=moment("closed_at"),
+        refund_id=UUID(value["refund_id"]) if value["refund_id"] else None,
+    )
