@@ -710,6 +710,7 @@ CREATE INDEX stock_movements_order ON public.stock_movements USING btree (order_
 CREATE INDEX stock_movements_sku ON public.stock_movements USING btree (sku, id DESC);
 grant insert on stock_movements to vitrine_checkout;
 grant insert, select on stock_movements to vitrine_desk;
+grant insert, select on stock_movements to vitrine_checkout;
 grant insert, select on stock_movements to vitrine_inventory;
 grant insert on stock_movements to vitrine_payment_jobs;
 

@@ -4,7 +4,7 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 from uuid import UUID
 
 import msgspec
@@ -14,6 +14,7 @@ from msgspec import UNSET
 from shared.accounts.email import parse_email
 from shared.accounts.principals import Customer
 from shared.cart.carts import CartChanged, CartFull, CartNotFound, CartVersionStale, UnknownItem
+from shared.documents.errors import DocumentNotFound
 from shared.edge.api import Api
 from shared.edge.buying_views import (
     BuyerBody,
@@ -30,6 +31,7 @@ from shared.edge.buying_views import (
 )
 from shared.edge.callers import require_order_token
 from shared.edge.calls import Call, Reply
+from shared.edge.document_queries import MEDIA, DocumentQuery, TimelineView, timeline_view
 from shared.edge.parsing import Body
 from shared.gateways.paypal import PayPal
 from shared.gateways.turnstile import Turnstile
@@ -366,11 +368,58 @@ def cancel(call: Call[None]) -> Reply:
 @api.get("/v1/orders/<number>", answers={200: OrderView}, errors=[OrderNotFound], order_token=True)
 def get_order(call: Call[None]) -> Reply:
     """An order by its number; for whoever holds its token."""
+    return Reply(200, order_view(_numbered(call)))
+
+
+def _numbered(call: Call[None]) -> Order:
     order = orders().find_by_number(call.path["number"].upper())
     if order is None:
         raise OrderNotFound
     _require_token(call, order.id)
-    return Reply(200, order_view(order))
+    return order
+
+
+@api.get(
+    "/v1/orders/<number>/invoice",
+    query=DocumentQuery,
+    answers={200: None},
+    media=MEDIA,
+    errors=[OrderNotFound, DocumentNotFound],
+    order_token=True,
+)
+def get_invoice(call: Call[None]) -> Reply:
+    """The invoice of an order that was paid, as HTML or PDF; it is issued within a minute or two of the payment."""
+    return _document(call, "invoice")
+
+
+@api.get(
+    "/v1/orders/<number>/credit-notes/<credit_note>",
+    query=DocumentQuery,
+    answers={200: None},
+    media=MEDIA,
+    errors=[OrderNotFound, DocumentNotFound],
+    order_token=True,
+)
+def get_credit_note(call: Call[None]) -> Reply:
+    """A credit note of an order, as HTML or PDF; the timeline names them."""
+    return _document(call, "credit_note", call.path["credit_note"])
+
+
+def _document(call: Call[None], kind: Literal["invoice", "credit_note"], number: str | None = None) -> Reply:
+    # Here, like all that documents need: nobody's checkout waits for it.
+    from shared.edge.document_views import document_reply
+    from shared.persistence.documents import Documents
+
+    return document_reply(call, Documents(database(), clock).get_of_order(_numbered(call).id, kind, number))
+
+
+@api.get("/v1/orders/<number>/timeline", answers={200: TimelineView}, errors=[OrderNotFound], order_token=True)
+def get_timeline(call: Call[None]) -> Reply:
+    """What has happened to an order, from the first to the last."""
+    from shared.persistence.timelines import list_happenings
+
+    order = _numbered(call)
+    return Reply(200, timeline_view(list_happenings(database(), order.id), order.currency))
 
 
 # Jobs: what a payment still needs once its request is gone ------------------------------------------------

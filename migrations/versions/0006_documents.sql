@@ -89,6 +89,7 @@ insert into documents (id, order_id, kind, refund_id, amount_minor, currency, ow
 
 -- Whoever settles an order writes down what it owes; payment_jobs issue it; buyers and staff read it.
 grant select, insert on documents to vitrine_checkout, vitrine_desk;
+grant select on stock_movements to vitrine_checkout; -- a buyer's timeline
 grant select, insert, update on documents to vitrine_payment_jobs;
 grant select, insert, update on document_counters to vitrine_payment_jobs;
 grant select on shop_settings to vitrine_payment_jobs;

@@ -20,8 +20,10 @@ _WHOLE_UNITS = {"HUF": 100, "TWD": 100}
 
 
 def compose_invoice(order: Order, *, shop: ShopSettings) -> Content:
-    """The invoice of an order that was paid. Its rates are of the moment; where they do not give the frozen tax, the
-    rate that the tax amounts to is named.
+    """The invoice of an order that was paid.
+
+    Rates are the order's; of an older one that has none they are of the moment, and where those do not give the frozen
+    tax, the rate that the tax amounts to is named.
     """
     assert order.paid_at is not None
     every = tuple(_line(line, order, shop) for line in order.lines)
@@ -106,7 +108,7 @@ def _line(line: OrderLine, order: Order, shop: ShopSettings) -> Line:
     return Line(
         sku=line.sku,
         name=f"{line.name} ({options})" if options else line.name,
-        rate=_rate(net, line.tax_minor, line.tax_class, order, shop),
+        rate=_rate(line.tax_rate, net, line.tax_minor, line.tax_class, order, shop),
         net_minor=net,
         tax_minor=line.tax_minor,
         gross_minor=gross,
@@ -124,7 +126,7 @@ def _shipping(order: Order, shop: ShopSettings) -> Line:
     return Line(
         sku=None,
         name=str(order.shipping_option["name"]),
-        rate=_rate(net, tax, shop.shipping_tax_class, order, shop),
+        rate=_rate(order.shipping_tax_rate, net, tax, shop.shipping_tax_class, order, shop),
         net_minor=net,
         tax_minor=tax,
         gross_minor=gross,
@@ -138,7 +140,12 @@ def _net_and_gross(paid_minor: int, tax_minor: int, order: Order) -> tuple[int, 
     return (paid_minor - tax_minor, paid_minor) if order.prices_include_tax else (paid_minor, paid_minor + tax_minor)
 
 
-def _rate(net_minor: int, tax_minor: int, tax_class: str, order: Order, shop: ShopSettings) -> str:
+def _rate(
+    frozen: str | None, net_minor: int, tax_minor: int, tax_class: str, order: Order, shop: ShopSettings
+) -> str:
+    if frozen is not None:
+        return f"{Decimal(frozen).normalize():f}"
+    # An order from before its rates were frozen with it.
     to = order.shipping_address
     rate = shop.tax_rate(to["country"], to["region"], tax_class)
     if not net_minor or abs(net_minor * rate - tax_minor) <= _WHOLE_UNITS.get(order.currency, 1):

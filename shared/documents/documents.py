@@ -7,17 +7,8 @@ from typing import Any, Literal
 from uuid import UUID
 
 from shared.kernel.clock import parse_iso
-from shared.kernel.errors import NotFound
 
 Kind = Literal["invoice", "credit_note"]
-
-
-class DocumentNotFound(NotFound):
-    sentence = "There is no such document, or it is not issued yet."
-
-
-class DocumentsMoved(Exception):
-    """Another document of the order was issued meanwhile, so what this one would say is no longer right."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from typing import Protocol
 from uuid import UUID
 
 from shared.documents.composing import compose_credit_note, compose_invoice
-from shared.documents.documents import Content, Document, DocumentsMoved, Owed
+from shared.documents.documents import Content, Document, Owed
+from shared.documents.errors import DocumentsMoved
 from shared.kernel.logs import Log
 from shared.orders.order import Order, OrderRefund
 from shared.shop.settings import ShopSettings

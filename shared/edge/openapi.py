@@ -165,6 +165,8 @@ def _responses(api: Api, route: Route, schemas: Mapping[Any, Json]) -> Json:
         response: Json = {"description": _SAID.get(status, "Done.")}
         if shape is not None:
             response["content"] = {"application/json": {"schema": schemas[shape]}}
+        elif status == 200 and route.media:
+            response["content"] = {media: {"schema": {}} for media in route.media}
         if status in _REDIRECTS:
             response["headers"] = {"Location": {"schema": {"type": "string"}, "required": True}}
         responses[status] = response

@@ -28,7 +28,7 @@ class Reading(TypedDict, total=False):
     `answers`: every status that the handler gives, with its View, or None for no content. `errors`: every error that
     it raises on purpose. `permission` makes it a staff route; `live_session` asks whether the session of whoever is
     signed in was revoked; `order_token` says that X-Order-Token is looked at; `admitting` raises where the caller may
-    not.
+    not. `media` are the content types of a 200 whose body are bytes.
     """
 
     answers: Required[Answers]
@@ -39,6 +39,7 @@ class Reading(TypedDict, total=False):
     order_token: bool
     admitting: Callable[[Call[Any]], object]
     cache_control: str
+    media: Sequence[str]
 
 
 class Changing(Reading, total=False):
@@ -76,6 +77,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     order_token: bool = False
     admitting: Callable[[Call[Any]], object] | None = None
     cache_control: str = "no-store"
+    media: Sequence[str] = ()
     body: type[msgspec.Struct] | type[bytes] | None = None
     body_limit: int = DEFAULT_BODY_LIMIT
     if_match: IfMatch | None = None

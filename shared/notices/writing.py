@@ -3,8 +3,6 @@
 What a buyer typed is escaped in HTML, and can neither end the line of a subject nor begin one of its own in a text.
 """
 
-import re
-import unicodedata
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
@@ -17,16 +15,13 @@ from babel.numbers import format_currency
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from shared.kernel.money import Money
+from shared.kernel.texts import one_line
 from shared.notices.mailing import TOKEN_PLACEHOLDER
 from shared.notices.orders import Address, Goods, Order, Shipment
 
 DEFAULT_LOCALE = "en_US"
 _LONGEST_SUBJECT = 200
 _TEMPLATES = Path(__file__).parent / "templates"
-# Line and paragraph ends, control characters, halves of surrogate pairs; and what turns the direction of writing round,
-# so that one thing looks like another (CVE-2021-42574).
-_DISRUPTIVE = frozenset({"Cc", "Cs", "Zl", "Zp"})
-_TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 # Refunds that a mail speaks of, by its template.
 _RETURNING = {"order_cancelled": ("cancelled", "staff"), "payment_returned": ("late", "duplicate")}
 
@@ -100,13 +95,3 @@ class Writer:
         for part in (address.name, address.line1, address.line2, city, country):
             if part:
                 yield part
-
-
-def one_line(text: str) -> str:
-    """Without anything that ends a line or turns its direction; one space for several."""
-    kept = "".join(" " if _is_disruptive(character) else character for character in text)
-    return re.sub(r" {2,}", " ", kept).strip()
-
-
-def _is_disruptive(character: str) -> bool:
-    return unicodedata.category(character) in _DISRUPTIVE or character in _TURNING

@@ -7,13 +7,12 @@ from uuid import UUID
 from shared.documents.documents import (
     Content,
     Document,
-    DocumentNotFound,
-    DocumentsMoved,
     Kind,
     Owed,
     content_from_json,
     content_to_json,
 )
+from shared.documents.errors import DocumentNotFound, DocumentsMoved
 from shared.documents.issuing import Case
 from shared.documents.owing import owed
 from shared.kernel.clock import Clock, parse_iso

@@ -3,9 +3,10 @@ from html.parser import HTMLParser
 
 import pytest
 
+from shared.kernel.texts import one_line
 from shared.notices.mails import TEMPLATES
 from shared.notices.orders import Address, Line, Order
-from shared.notices.writing import Writer, one_line
+from shared.notices.writing import Writer
 from tests.notices.conftest import make_goods, make_order, make_refund, make_shipment
 
 WRITER = Writer(shop_name="Vitrine", public_url="https://shop.example/")
