@@ -708,9 +708,8 @@ END),
 );
 CREATE INDEX stock_movements_order ON public.stock_movements USING btree (order_id) WHERE (order_id IS NOT NULL);
 CREATE INDEX stock_movements_sku ON public.stock_movements USING btree (sku, id DESC);
-grant insert on stock_movements to vitrine_checkout;
-grant insert, select on stock_movements to vitrine_desk;
 grant insert, select on stock_movements to vitrine_checkout;
+grant insert, select on stock_movements to vitrine_desk;
 grant insert, select on stock_movements to vitrine_inventory;
 grant insert on stock_movements to vitrine_payment_jobs;
 

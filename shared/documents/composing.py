@@ -140,9 +140,7 @@ def _net_and_gross(paid_minor: int, tax_minor: int, order: Order) -> tuple[int, 
     return (paid_minor - tax_minor, paid_minor) if order.prices_include_tax else (paid_minor, paid_minor + tax_minor)
 
 
-def _rate(
-    frozen: str | None, net_minor: int, tax_minor: int, tax_class: str, order: Order, shop: ShopSettings
-) -> str:
+def _rate(frozen: str | None, net_minor: int, tax_minor: int, tax_class: str, order: Order, shop: ShopSettings) -> str:
     if frozen is not None:
         return f"{Decimal(frozen).normalize():f}"
     # An order from before its rates were frozen with it.

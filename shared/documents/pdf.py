@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 from reportlab.pdfbase.cidfonts import UnicodeCIDFont
@@ -73,15 +74,9 @@ class _Run:
 
 def _runs(text: str, *, bold: bool = False) -> list[_Run]:
     """The text in the fonts that have it."""
-    glyphs = _glyphs()
     asian = _JAPANESE if _KANA.search(text) else _KOREAN if _HANGUL.search(text) else _CHINESE
     found: list[_Run] = []
-    for character in text:
-        font = _BOLD if bold else _REGULAR
-        if _HAN.match(character) or _KANA.match(character) or _HANGUL.match(character):
-            font = asian
-        elif ord(character) not in glyphs or unicodedata.bidirectional(character) in _FROM_THE_RIGHT:
-            character = _UNKNOWN
+    for font, character in (_set(character, bold, asian) for character in text):
         if found and found[-1].font == font:
             found[-1] = _Run(font, found[-1].text + character)
         else:
@@ -89,23 +84,45 @@ def _runs(text: str, *, bold: bool = False) -> list[_Run]:
     return found
 
 
+@lru_cache(maxsize=4096)
+def _set(character: str, bold: bool, asian: str) -> tuple[str, str]:
+    """The font of a character, and what is drawn for it."""
+    if _HAN.match(character) or _KANA.match(character) or _HANGUL.match(character):
+        return asian, character
+    shown = ord(character) in _glyphs() and unicodedata.bidirectional(character) not in _FROM_THE_RIGHT
+    return _BOLD if bold else _REGULAR, character if shown else _UNKNOWN
+
+
 def _width(text: str, size: float, *, bold: bool = False) -> float:
-    return float(sum(stringWidth(run.text, run.font, size) for run in _runs(text, bold=bold)))
+    return sum(_width_of(character, bold) for character in text) * size
+
+
+@lru_cache(maxsize=4096)
+def _width_of(character: str, bold: bool) -> float:
+    """At one point. No font here kerns, and those for Chinese, Japanese and Korean are all as wide."""
+    font, shown = _set(character, bold, _CHINESE)
+    return float(stringWidth(shown, font, 1))
 
 
 def _wrap(text: str, width: float, size: float) -> list[str]:
     """Lines that fit, at least one; a word that is wider than the column is broken."""
-    lines = [""]
+    lines, filled = [""], 0.0
     for piece in _PIECES.findall(text):
-        if _width(lines[-1] + piece.rstrip(), size) <= width:
+        wide = _width(piece, size)
+        if filled + wide <= width or piece.isspace():
             lines[-1] += piece
+            filled += wide
             continue
         if lines[-1].strip():
             lines.append("")
-        for character in piece.lstrip():
-            if lines[-1] and _width(lines[-1] + character, size) > width:
+            filled = 0.0
+        for character in piece:
+            wide = _width(character, size)
+            if lines[-1] and filled + wide > width:
                 lines.append("")
+                filled = 0.0
             lines[-1] += character
+            filled += wide
     return [line.strip() for line in lines]
 
 

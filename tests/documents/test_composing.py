@@ -85,6 +85,15 @@ def test_a_rate_that_staff_have_changed_since_is_read_off_the_tax() -> None:
     assert [line.rate for line in invoice.lines] == ["0.0725", "0.0729"]
 
 
+def test_the_rates_are_those_that_the_order_was_placed_at() -> None:
+    lamp = make_line("lamp", 1, 10000, 725, tax_rate="0.072500")
+    order = make_order([lamp], shipping_tax_minor=43, shipping_tax_rate="0.072500")
+
+    invoice = compose_invoice(order, shop=make_shop(tax_rates=(TaxRate("US", "CA", None, Decimal("0.0726")),)))
+
+    assert [line.rate for line in invoice.lines] == ["0.0725", "0.0725"]
+
+
 def test_a_shop_that_has_not_said_who_sells_is_named_by_its_name() -> None:
     order = make_order([make_line("lamp", 1, 1000, 73)], shipping_tax_minor=43)
     nobody = type(make_shop().invoicing)()
