@@ -30,8 +30,8 @@ print(json.dumps({"done": done, "threads": threading.active_count(), "modules": 
 # from the start, because .pth files make them namespace packages.
 HEAVY = (
     "aiohttp", "alembic", "babel", "cryptography", "google.api_core", "google.auth", "google.cloud.pubsub_v1",
-    "google.cloud.sql", "google.cloud.storage", "google.cloud.tasks_v2", "google.pubsub_v1", "grpc", "requests",
-    "sendgrid", "sqlalchemy", "urllib3", "yaml",
+    "google.cloud.sql", "google.cloud.storage", "google.cloud.tasks_v2", "google.pubsub_v1", "grpc", "reportlab",
+    "requests", "sendgrid", "sqlalchemy", "urllib3", "yaml",
 )  # fmt: skip
 
 
