@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1, help="the first history's; the others follow")
     parser.add_argument("--histories", type=int, default=5)
     parser.add_argument(
-        "--at-once", type=int, default=8, help="how many histories share a cloud's time, and its misfortunes"
+        "--at-once", type=int, default=10, help="how many histories share a cloud's time, and its misfortunes"
     )
     parser.add_argument("--cloud-every", type=int, default=120, help="histories until a fresh cloud is started")
     parser.add_argument(
@@ -58,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="vitrine-chaos-") as folder, Run(Path(folder), settings, say=_say) as run:
         failures = run.play(seeds, progress=bar.show)
         print("\n" + "\n".join(table(run.counts, len(failures))))
+        print("\n" + ", ".join(f"{name} {seconds:.0f} s" for name, seconds in run.seconds.items()))
         for failure in failures:
             print("\n" + "\n".join(failure.told()))
     return 1 if failures else 0

@@ -16,8 +16,9 @@ from tests.chaos.calling import Calls
 from tests.chaos.stories import Step, Story
 from tests.system.cloud import ADDRESS, Answer, Cloud
 
-# How long PayPal's own deeds wait for a buyer to have placed something.
+# How long PayPal's own deeds wait for a buyer to have placed something, or to have paid for it.
 _UNTIL_PLACED_S = 4.0
+_UNTIL_PAID_S = 6.0
 
 
 @dataclass
@@ -28,6 +29,12 @@ class CartState:
     cart: Any = None
     order: Any = None
     placed: threading.Event = field(default_factory=threading.Event)
+    paid: threading.Event = field(default_factory=threading.Event)
+
+    def let_go(self) -> None:
+        """Its buyer does nothing more: nobody needs to wait."""
+        self.placed.set()
+        self.paid.set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +196,7 @@ class Actors:
 
     def _return(self, step: Step, actor: str) -> None:
         self._of_order(step, actor, "POST", "/v1/checkouts/{order_id}/capture")
+        self.carts[step.cart or 1].paid.set()
 
     def _retry(self, step: Step, actor: str) -> None:
         answer = self._of_order(step, actor, "POST", "/v1/checkouts/{order_id}/retry-payment")
@@ -258,10 +266,10 @@ class Actors:
                 return {}
             time.sleep(0.1)
 
-    def _awaited(self, step: Step) -> Any:
-        """The order of a cart, as soon as it was placed, if it ever is."""
+    def _awaited(self, step: Step, *, paid: bool = False) -> Any:
+        """The order of a cart, as soon as it was placed (or its buyer came back from PayPal), if it ever is."""
         state = self.carts[step.cart or 1]
-        state.placed.wait(_UNTIL_PLACED_S)
+        (state.paid if paid else state.placed).wait(_UNTIL_PAID_S if paid else _UNTIL_PLACED_S)
         order = state.order
         return order if order is not None and order["payment"]["paypal_order_id"] else None
 
@@ -273,14 +281,14 @@ class Actors:
             self._transmission = told["transmission"]
         return told
 
-    def _about(self, step: Step, event_type: str, **resource: Any) -> Any:
-        order = self._awaited(step)
+    def _about(self, step: Step, event_type: str, *, paid: bool = True, **resource: Any) -> Any:
+        order = self._awaited(step, paid=paid)
         if order is None:
             return None
         return self.tell(event_type, {"order_id": order["payment"]["paypal_order_id"], **resource})
 
     def _end_pending(self, step: Step, actor: str) -> None:
-        order = self._awaited(step)
+        order = self._awaited(step, paid=True)
         if order is not None:
             self.end_pending(order, step.detail["ending"])
 
@@ -291,8 +299,10 @@ class Actors:
                 self.tell(f"PAYMENT.CAPTURE.{ending.upper()}", {"id": capture["id"]})
 
     def _refund_in_the_dashboard(self, step: Step, actor: str) -> None:
-        some = {"amount": {"currency_code": "USD", "value": "0.70"}} if step.detail["part"] == "some" else {}
-        self._about(step, "PAYMENT.CAPTURE.REFUNDED", **some)
+        if step.detail["part"] == "some":
+            self._about(step, "PAYMENT.CAPTURE.REFUNDED", amount={"currency_code": "USD", "value": "0.70"})
+        else:
+            self._about(step, "PAYMENT.CAPTURE.REFUNDED")
 
     def _reverse(self, step: Step, actor: str) -> None:
         self._about(step, "PAYMENT.CAPTURE.REVERSED")
@@ -308,7 +318,7 @@ class Actors:
             self.tell("CUSTOMER.DISPUTE.RESOLVED", {"dispute_id": dispute, "outcome": step.detail["outcome"]})
 
     def _capture_again(self, step: Step, actor: str) -> None:
-        self._about(step, "PAYMENT.CAPTURE.COMPLETED")
+        self._about(step, "PAYMENT.CAPTURE.COMPLETED", paid=step.detail["late"])
 
     def _approve_late(self, step: Step, actor: str) -> None:
         order = self._awaited(step)
@@ -316,7 +326,7 @@ class Actors:
             self.tell("CHECKOUT.ORDER.APPROVED", {"id": order["payment"]["paypal_order_id"]})
 
     def _take_back(self, step: Step, actor: str) -> None:
-        self._about(step, "CHECKOUT.PAYMENT-APPROVAL.REVERSED")
+        self._about(step, "CHECKOUT.PAYMENT-APPROVAL.REVERSED", paid=False)
 
     def _foreign(self, step: Step, actor: str) -> None:
         foreign = {"id": uuid4().hex[:17].upper(), "invoice_id": f"EBAY-{uuid4().hex[:8]}", "custom_id": "elsewhere"}

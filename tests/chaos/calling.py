@@ -20,7 +20,7 @@ from tests.system.cloud import ROOT, Answer
 # What a client can wait for; a function gives up 5 s before its platform does, and a start may take its time.
 PATIENCE_S = 150.0
 # How long a client that wants an answer goes on asking. Then it gives up, and asks again when all is calm.
-STUBBORN_S = 12.0
+STUBBORN_S = 6.0
 AT_ONCE = 16
 
 
@@ -140,9 +140,9 @@ class Calls:
                 self.asked.append(asked)
         if manner in ("twin", "rivals"):
             return self._ask_twice(asked, same_key=manner == "twin")
-        if manner == "abandoned":
+        if manner in ("abandoned", "reloads"):
             self._abandon(asked)
-            return None
+            return self.repeat(asked) if manner == "reloads" else None
         return self.repeat(asked) if manner == "patiently" else self.once(asked)
 
     def _ask_twice(self, asked: Asked, *, same_key: bool) -> Answer | None:

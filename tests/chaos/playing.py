@@ -41,7 +41,7 @@ class Outcome:
 
     breaches: list[Breach] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
-    seconds: float = 0.0
+    seconds: dict[str, float] = field(default_factory=dict)
 
 
 class _Playing:
@@ -77,7 +77,7 @@ class _Playing:
         finally:
             for state in self.actors.carts.values() if actor.startswith("buyer") else ():
                 if state.email.endswith(f"-{actor.rpartition(' ')[2]}@example.com"):
-                    state.placed.set()
+                    state.let_go()
 
     def _strike(self, each: Any) -> None:
         try:
@@ -108,23 +108,28 @@ class Stage:
             playing.append(_Playing(story, self._played, self._cloud, traffic, toll, name))
         for each in playing:
             each.actors.stock_up()
-        before = self._orders_before()
+        before = self._order_counts()
         with ThreadPoolExecutor(len(playing)) as pool:
             list(pool.map(lambda each: each.play(), playing))
         outcome = Outcome(counts=toll.counts)
-        self._calm(outcome, stories)
+        told = time.monotonic()
+        self._calm(outcome)
         try:
             self._close(playing)
+            closed = time.monotonic()
             sentences = audit_shop(self._cloud.database_url, self._cloud.url, at_rest=True)
         except AssertionError as error:
+            closed = time.monotonic()
             sentences = [f"the cloud did not come to rest: {str(error)[:600]}"]
         sentences += self._ledger_of_deeds(playing)
         self._judge(outcome, playing, sentences)
         self._count(outcome, before, len(playing))
-        outcome.seconds = time.monotonic() - began
+        outcome.seconds.update(
+            {"telling": told - began, "closing": closed - told, "auditing": time.monotonic() - closed}
+        )
         return outcome
 
-    def _calm(self, outcome: Outcome, stories: Sequence[Story]) -> None:
+    def _calm(self, outcome: Outcome) -> None:
         for fault in self._cloud.patiently("GET", "/_local/faults").json:
             outcome.counts["faults that fired"] += fault["fired"] > 0
             outcome.counts[f"fired: {fault['target']} {fault['fault']}"] += fault["fired"]
@@ -190,9 +195,6 @@ class Stage:
         ):
             found |= {number, order_id, cart_id}
         return found
-
-    def _orders_before(self) -> Counter[str]:
-        return self._order_counts()
 
     def _order_counts(self) -> Counter[str]:
         counts: Counter[str] = Counter()

@@ -21,7 +21,7 @@ _ENOUGH_FAILURES = 5
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    at_once: int = 8
+    at_once: int = 10
     cloud_every: int = 120
     repeat: int = 3
     tries: int = 40
@@ -61,6 +61,7 @@ class Run:
         self._stage: Stage | None = None
         self._told = 0
         self.counts: Counter[str] = Counter()
+        self.seconds: dict[str, float] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -76,6 +77,8 @@ class Run:
             stories = [draw(seed) for seed in every[start : start + self._settings.at_once]]
             outcome = self._on_stage(stories)
             self.counts.update(outcome.counts)
+            for name, seconds in outcome.seconds.items():
+                self.seconds[name] = self.seconds.get(name, 0.0) + seconds
             if outcome.breaches:
                 for breach in outcome.breaches[:5]:
                     self._say(f"story {breach.story}: {breach.sentence}")

@@ -9,6 +9,7 @@ _MANNERS = {
     "patiently": ", again with the same key until there is an answer",
     "twin": ", twice at once with one key",
     "rivals": ", twice at once with two keys",
+    "reloads": ", hangs up before the answer, and asks again with the same key",
     "abandoned": ", and hangs up before the answer",
 }
 _PINNED = {
@@ -57,7 +58,7 @@ def tell_step(step: Step) -> str:
         "reverse": f"reverses the payment of {cart}",
         "open a dispute": f"opens a dispute about {cart}",
         "resolve the dispute": f"resolves the dispute about {cart}: {detail.get('outcome')}",
-        "second capture": f"captures {cart} once more",
+        "second capture": f"captures {cart} {'once more' if detail.get('late') else 'by itself'}",
         "approve late": f"tells of the approval of {cart} once more",
         "take the approval back": f"takes the approval of {cart} back",
         "foreign capture": "tells of a capture that is none of this shop's",
