@@ -41,6 +41,9 @@ prove: $(ENVIRONMENT)  ## the same tests with large numbers (40 minutes), before
 chaos: $(ENVIRONMENT)  ## N random histories from SEED against a cloud of their own, then the auditor: make chaos SEED=1 N=25
 	@exec $(BIN)/python -m tests.chaos --seed $(or $(SEED),1) --histories $(or $(N),25) $(ARGS)
 
+breaking: $(ENVIRONMENT)  ## breaks rules on purpose, one at a time in a copy, and says which test notices (ARGS="lock outbox")
+	@exec $(BIN)/python -m tools.breaking $(ARGS)
+
 check: check-code check-layers check-schema check-openapi check-terraform  ## ruff, mypy, layers, drift, Terraform: no tests
 
 bench: $(ENVIRONMENT)  ## the figures of docs/architecture.md as ratios to their floors
@@ -89,5 +92,5 @@ $(ENVIRONMENT): requirements/dev.txt tools/environment.py
 	@test -n "$(PYTHON)" || { echo "Vitrine needs Python 3.11 or newer, and found none."; exit 1; }
 	@$(PYTHON) tools/environment.py
 
-.PHONY: help run demo import quick test prove chaos check bench bundle schema openapi lock clean \
+.PHONY: help run demo import quick test prove chaos breaking check bench bundle schema openapi lock clean \
 	check-code check-layers check-schema check-openapi check-terraform

@@ -1,5 +1,7 @@
 """Capturing: an approved order's money is taken once, whoever comes first, whatever gets lost."""
 
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -7,9 +9,9 @@ import pytest
 from shared.kernel.errors import Unavailable
 from shared.kernel.money import Money
 from shared.orders import capturing, expiring, refunding
-from shared.orders.capturing import NotApproved, PaymentRefused
+from shared.orders.capturing import NotApproved, PaymentRefused, Settled
 from shared.orders.order import NotCancellable, NotPayable, Order, PaymentInProgress
-from shared.orders.settling import Wish
+from shared.orders.settling import Outcome, Wish
 from shared.payments.processor import DisputeFact
 from tests.orders.shop import Shop, at_once
 
@@ -99,6 +101,48 @@ def test_while_an_attempt_is_open_nothing_else_happens_to_the_order(shop: Shop) 
 
     assert shop.orders.get(order.id).status == "pending_payment"
     assert shop.level(lamp) == (5, 1)
+
+
+def test_an_open_attempt_is_the_only_one_however_often_the_buyer_approves(shop: Shop) -> None:
+    order = shop.approved_order({shop.make_stock("LAMP", 5): 1})
+    shop.paypal.lost_answers = 1
+    with pytest.raises(Unavailable):
+        shop.capture(order)
+    shop.paypal.approve(order.paypal_order_id)
+    again = shop.paypal.find_order(order.paypal_order_id or "")
+    assert again is not None
+
+    settled = shop.orders.settle(order.id, facts=[replace(again, captures=())], source="webhook")
+
+    attempts = "select state from capture_attempts where order_id = :id::uuid"
+    assert settled.attempt is None
+    assert shop.database.call(attempts, id=order.id) == [{"state": "requested"}]
+
+
+def test_facts_wait_for_whoever_is_settling_the_order(shop: Shop) -> None:
+    """The notice of an approval comes while a cancel has decided and not yet written: it must see what is written."""
+    lamp = shop.make_stock("LAMP", 5)
+    order = shop.approved_order({lamp: 1})
+    seen = shop.paypal.find_order(order.paypal_order_id or "")
+    assert seen is not None
+    told: list[Future[Settled]] = []
+    with ThreadPoolExecutor(1) as pool:
+
+        def let_the_notice_come(_outcome: Outcome) -> None:
+            told.append(pool.submit(shop.orders.settle, order.id, facts=[seen], source="webhook"))
+            while not told[0].done() and not _somebody_waits_for_a_lock(shop):
+                continue
+
+        shop.orders.settle(order.id, wish=Wish("cancelled", "buyer"), require=let_the_notice_come)
+        settled = told[0].result(timeout=30)
+
+    assert (settled.order.status, settled.attempt) == ("cancelled", None)
+    assert shop.level(lamp) == (5, 0)
+
+
+def _somebody_waits_for_a_lock(shop: Shop) -> bool:
+    waiting = "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+    return bool(shop.database.call(waiting))
 
 
 def test_the_attempts_task_waits_in_the_outbox_until_the_attempt_is_answered(shop: Shop) -> None:
