@@ -71,7 +71,7 @@ def draw(seed: int) -> Story:
     random = Random(f"vitrine chaos {seed}")
     letters = "ABC"[: random.choice((1, 1, 2, 3))]
     goods = tuple(
-        Goods(letter, random.choice((0, 1, 2, 2, 3, 4, 6)), random.choice((100, 999, 1000, 4995))) for letter in letters
+        Goods(letter, random.choice((0, 1, 2, 3, 3, 4, 6, 8)), random.choice((100, 999, 1000, 4995))) for letter in letters
     )
     if all(each.on_hand == 0 for each in goods):
         goods = (replace(goods[0], on_hand=1), *goods[1:])
@@ -96,7 +96,7 @@ def _step(random: Random, deed: str, cart: int | None = None, **detail: Any) -> 
 
 def _manner(random: Random) -> str:
     """How a buyer's browser, or a network, treats a call that changes something."""
-    return random.choices(("once", "patiently", "twin", "rivals", "reloads", "abandoned"), (28, 35, 14, 8, 10, 5))[0]
+    return random.choices(("once", "patiently", "twin", "rivals", "reloads", "abandoned"), (15, 48, 14, 8, 10, 5))[0]
 
 
 # Buyers -----------------------------------------------------------------------------------------------

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tools.breaking import ROOT, Mutation, fitting, read_mutations
+from tools.breaking import Mutation, fitting, read_mutations
+from tools.scratch_database import ROOT
 
 MUTATIONS = read_mutations()
 
