@@ -70,6 +70,7 @@ create table cart_lines (
 );
 comment on column cart_lines.seen_price_minor is 'the unit price when the buyer last set the line; another one now is price_changed';
 grant delete, insert, select, update on cart_lines to vitrine_checkout;
+grant delete, select on cart_lines to vitrine_desk;
 grant delete, select on cart_lines to vitrine_payment_jobs;
 
 create table carts (
@@ -87,6 +88,7 @@ create table carts (
 );
 CREATE INDEX carts_updated ON public.carts USING btree (updated_at);
 grant insert, select, update on carts to vitrine_checkout;
+grant select, update on carts to vitrine_desk;
 grant select, update on carts to vitrine_payment_jobs;
 
 create table categories (
@@ -125,7 +127,7 @@ comment on column checkout_lockouts.times is 'how often it was locked in a row: 
 CREATE INDEX checkout_lockouts_locked ON public.checkout_lockouts USING btree (locked_until, id) WHERE (locked_until IS NOT NULL);
 CREATE INDEX checkout_lockouts_updated ON public.checkout_lockouts USING btree (updated_at);
 grant delete, insert, select, update on checkout_lockouts to vitrine_checkout;
-grant delete, select on checkout_lockouts to vitrine_desk;
+grant delete, select, update on checkout_lockouts to vitrine_desk;
 grant delete, insert, select, update on checkout_lockouts to vitrine_payment_jobs;
 
 create table dead_letters (
@@ -324,6 +326,19 @@ grant select, update on order_lines to vitrine_inventory;
 grant select, update on order_lines to vitrine_payment_jobs;
 grant select on order_lines to vitrine_support;
 
+create table order_notes (
+    id uuid not null,
+    order_id uuid not null,
+    at timestamp with time zone not null,
+    author text not null,
+    words text not null,
+    constraint order_notes_pkey PRIMARY KEY (id),
+    constraint order_notes_order FOREIGN KEY (order_id) REFERENCES orders(id),
+    constraint order_notes_not_empty CHECK ((words <> ''::text))
+);
+CREATE INDEX order_notes_order ON public.order_notes USING btree (order_id, at, id);
+grant insert, select on order_notes to vitrine_desk;
+
 create table orders (
     id uuid not null,
     number text not null,
@@ -372,12 +387,14 @@ END) = total_minor)),
     constraint orders_status_known CHECK ((status = ANY (ARRAY['pending_payment'::text, 'paid'::text, 'on_hold'::text, 'fulfilling'::text, 'completed'::text, 'cancelled'::text, 'expired'::text])))
 );
 CREATE INDEX orders_cart ON public.orders USING btree (cart_id, cart_version);
+CREATE INDEX orders_disputed ON public.orders USING btree (placed_at DESC, id) WHERE disputed;
 CREATE INDEX orders_due ON public.orders USING btree (hold_expires_at) WHERE (status = 'pending_payment'::text);
 CREATE INDEX orders_email ON public.orders USING btree (email, placed_at DESC);
 CREATE UNIQUE INDEX orders_one_open_per_cart ON public.orders USING btree (cart_id) WHERE ((status = 'pending_payment'::text) OR ((status = 'on_hold'::text) AND (status_reason = 'capture_pending'::text)));
 CREATE INDEX orders_open_of_email ON public.orders USING btree (lower(email)) WHERE ((status = 'pending_payment'::text) OR ((status = 'on_hold'::text) AND (status_reason = 'capture_pending'::text)));
 CREATE INDEX orders_open_of_network ON public.orders USING btree (client_network) WHERE ((status = 'pending_payment'::text) OR ((status = 'on_hold'::text) AND (status_reason = 'capture_pending'::text)));
 CREATE INDEX orders_placed ON public.orders USING btree (placed_at DESC, id);
+CREATE INDEX orders_status_placed ON public.orders USING btree (status, placed_at DESC, id);
 CREATE INDEX orders_waiting_for_capture ON public.orders USING btree (updated_at) WHERE ((status = 'on_hold'::text) AND (status_reason = 'capture_pending'::text));
 grant insert, select, update on orders to vitrine_checkout;
 grant select, update on orders to vitrine_desk;
@@ -437,6 +454,7 @@ comment on column payment_facts.ours is 'of a refund: our refund row, as PayPal 
 CREATE INDEX payment_facts_capture ON public.payment_facts USING btree (capture_id) WHERE (capture_id IS NOT NULL);
 CREATE INDEX payment_facts_order ON public.payment_facts USING btree (order_id, id);
 grant insert, select on payment_facts to vitrine_checkout;
+grant select on payment_facts to vitrine_desk;
 grant insert, select on payment_facts to vitrine_payment_jobs;
 
 create table products (
@@ -496,18 +514,26 @@ create table refunds (
     requested_at timestamp with time zone not null,
     requested_by text not null,
     updated_at timestamp with time zone not null,
+    lines jsonb not null default '[]'::jsonb,
+    shipping_minor bigint not null default 0,
+    retries uuid,
     constraint refunds_pkey PRIMARY KEY (id),
     constraint refunds_order FOREIGN KEY (order_id) REFERENCES orders(id),
+    constraint refunds_retries FOREIGN KEY (retries) REFERENCES refunds(id),
     constraint refunds_amount_positive CHECK ((amount_minor > 0)),
     constraint refunds_kind_known CHECK ((kind = ANY (ARRAY['duplicate'::text, 'late'::text, 'cancelled'::text, 'staff'::text]))),
+    constraint refunds_shipping_within CHECK (((shipping_minor >= 0) AND (shipping_minor <= amount_minor))),
     constraint refunds_state_known CHECK ((state = ANY (ARRAY['requested'::text, 'pending'::text, 'completed'::text, 'failed'::text, 'cancelled'::text])))
 );
 comment on column refunds.id is 'also the PayPal-Request-Id and the custom_id of the refund call';
+comment on column refunds.lines is '[{sku, quantity, amount_minor, tax_minor, restock}]; what of the amount is in no line and not shipping is free';
+CREATE INDEX refunds_failed ON public.refunds USING btree (order_id) WHERE (state = ANY (ARRAY['failed'::text, 'cancelled'::text]));
 CREATE UNIQUE INDEX refunds_one_for_a_whole_capture ON public.refunds USING btree (capture_id) WHERE (kind = ANY (ARRAY['duplicate'::text, 'late'::text]));
 CREATE INDEX refunds_open ON public.refunds USING btree (updated_at) WHERE (state = ANY (ARRAY['requested'::text, 'pending'::text]));
 CREATE INDEX refunds_order ON public.refunds USING btree (order_id);
+CREATE UNIQUE INDEX refunds_retried_once ON public.refunds USING btree (retries) WHERE (retries IS NOT NULL);
 grant insert, select, update on refunds to vitrine_checkout;
-grant select on refunds to vitrine_desk;
+grant insert, select on refunds to vitrine_desk;
 grant select on refunds to vitrine_inventory;
 grant insert, select, update on refunds to vitrine_payment_jobs;
 grant select on refunds to vitrine_support;
@@ -820,6 +846,7 @@ begin
     update order_lines set allocated = allocated + held, held = 0 where order_id = p_order_id and held > 0;
 end $function$;
 grant execute on function allocate_stock_v1(uuid,text,timestamp with time zone) to vitrine_checkout;
+grant execute on function allocate_stock_v1(uuid,text,timestamp with time zone) to vitrine_desk;
 grant execute on function allocate_stock_v1(uuid,text,timestamp with time zone) to vitrine_payment_jobs;
 
 CREATE OR REPLACE FUNCTION public.await_approval_v1(p_scope text, p_route text, p_key text, p_token uuid, p_status integer, p_body text, p_order_id uuid, p_order_status text, p_replaces text, p_paypal_order_id text, p_approve_url text, p_published uuid[], p_now timestamp with time zone)
@@ -959,6 +986,7 @@ begin
     end loop;
 end $function$;
 grant execute on function hold_stock_v1(uuid,text,jsonb,text,text,timestamp with time zone) to vitrine_checkout;
+grant execute on function hold_stock_v1(uuid,text,jsonb,text,text,timestamp with time zone) to vitrine_desk;
 grant execute on function hold_stock_v1(uuid,text,jsonb,text,text,timestamp with time zone) to vitrine_payment_jobs;
 
 CREATE OR REPLACE FUNCTION public.issue_document_v1(p_id uuid, p_before integer, p_content jsonb, p_prefix text, p_now timestamp with time zone)
@@ -998,6 +1026,41 @@ AS $function$
 begin
     raise exception 'document % is issued: it neither changes nor goes', old.number;
 end $function$;
+
+CREATE OR REPLACE FUNCTION public.lock_order_v1(p_order_id uuid)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+AS $function$
+declare
+    locked orders;
+    stock_is_there boolean := false;
+begin
+    perform 1 from carts where id = (select cart_id from orders where id = p_order_id) for update;
+    select * into locked from orders where id = p_order_id for update;
+    if not found then
+        return null;
+    end if;
+    if locked.status = 'on_hold' and exists (
+            select 1 from order_lines where order_id = p_order_id and held + allocated + consumed < quantity) then
+        perform 1 from stock_levels s join order_lines l on l.sku = s.sku and l.location = s.location
+            where l.order_id = p_order_id order by s.sku, s.location for update of s;
+        select coalesce(bool_and(coalesce(s.on_hand - s.held, 0) >= l.quantity - l.held), false) into stock_is_there
+            from order_lines l left join stock_levels s on s.sku = l.sku and s.location = l.location
+            where l.order_id = p_order_id;
+    end if;
+    return jsonb_build_object(
+        'order', order_json_v2(p_order_id),
+        'attempts', (select coalesce(jsonb_agg(to_jsonb(a) order by a.requested_at, a.id), '[]')
+                     from capture_attempts a where a.order_id = p_order_id),
+        'facts', (select coalesce(jsonb_agg(to_jsonb(f) order by f.id), '[]')
+                  from payment_facts f where f.order_id = p_order_id),
+        'cart_is_taken', exists (
+            select 1 from orders o where o.cart_id = locked.cart_id and o.id <> p_order_id
+                and o.status not in ('expired', 'cancelled')),
+        'stock_is_there', stock_is_there,
+        'locked_until', null);
+end $function$;
+grant execute on function lock_order_v1(uuid) to vitrine_desk;
 
 CREATE OR REPLACE FUNCTION public.order_json_v1(p_id uuid)
  RETURNS jsonb
@@ -1441,6 +1504,32 @@ end $function$;
 grant execute on function record_facts_v2(uuid,jsonb,text,timestamp with time zone) to vitrine_checkout;
 grant execute on function record_facts_v2(uuid,jsonb,text,timestamp with time zone) to vitrine_payment_jobs;
 
+CREATE OR REPLACE FUNCTION public.refundable_v1(p_capture_id text)
+ RETURNS bigint
+ LANGUAGE sql
+ STABLE
+AS $function$
+    select coalesce((
+            select max(f.amount_minor) from payment_facts f
+            where f.kind = 'capture' and f.object_id = p_capture_id
+                and f.status in ('COMPLETED', 'PARTIALLY_REFUNDED', 'REFUNDED')), 0)
+        - coalesce((
+            select sum(g.amount) from (
+                select max(f.amount_minor) as amount, bool_or(f.status = 'COMPLETED') as done,
+                    bool_or(f.status in ('FAILED', 'CANCELLED')) as ended,
+                    bool_or(exists (select 1 from refunds r where r.id = f.ours)) as is_ours
+                from payment_facts f where f.kind = 'refund' and f.capture_id = p_capture_id group by f.object_id) g
+            where g.done or not (g.ended or g.is_ours)), 0)
+        - coalesce((
+            select sum(r.amount_minor) from refunds r
+            where r.capture_id = p_capture_id and r.state in ('requested', 'pending') and not exists (
+                select 1 from payment_facts f where f.kind = 'refund' and f.capture_id = p_capture_id and f.ours = r.id
+                    and f.status = 'COMPLETED')), 0)
+$function$;
+grant execute on function refundable_v1(text) to vitrine_checkout;
+grant execute on function refundable_v1(text) to vitrine_desk;
+grant execute on function refundable_v1(text) to vitrine_payment_jobs;
+
 CREATE OR REPLACE FUNCTION public.refuse_v1(name text, data jsonb DEFAULT '{}'::jsonb)
  RETURNS void
  LANGUAGE plpgsql
@@ -1476,7 +1565,61 @@ begin
     where order_id = p_order_id and held + allocated > 0;
 end $function$;
 grant execute on function release_stock_v1(uuid,text,text,text,text,timestamp with time zone) to vitrine_checkout;
+grant execute on function release_stock_v1(uuid,text,text,text,text,timestamp with time zone) to vitrine_desk;
 grant execute on function release_stock_v1(uuid,text,text,text,text,timestamp with time zone) to vitrine_payment_jobs;
+
+CREATE OR REPLACE FUNCTION public.request_refund_v1(p_refund jsonb, p_guarded boolean, p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+declare
+    asked refunds;
+    left_minor bigint;
+begin
+    asked := jsonb_populate_record(null::refunds, p_refund);
+    if p_guarded then
+        left_minor := refundable_v1(asked.capture_id);
+        if asked.amount_minor > left_minor then
+            perform refuse_v1('RefundTooLarge', jsonb_build_object('left_minor', greatest(left_minor, 0)));
+        end if;
+    end if;
+    insert into refunds (id, order_id, capture_id, kind, amount_minor, currency, reason, state, requested_at, requested_by,
+            updated_at, lines, shipping_minor, retries)
+        values (asked.id, asked.order_id, asked.capture_id, asked.kind, asked.amount_minor, asked.currency, asked.reason,
+            'requested', p_now, asked.requested_by, p_now, asked.lines, asked.shipping_minor, asked.retries);
+end $function$;
+grant execute on function request_refund_v1(jsonb,boolean,timestamp with time zone) to vitrine_checkout;
+grant execute on function request_refund_v1(jsonb,boolean,timestamp with time zone) to vitrine_desk;
+grant execute on function request_refund_v1(jsonb,boolean,timestamp with time zone) to vitrine_payment_jobs;
+
+CREATE OR REPLACE FUNCTION public.restock_v1(p_order_id uuid, p_number text, p_lines jsonb, p_actor text, p_reason text, p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+declare
+    line record;
+begin
+    for line in
+        select o.sku, o.location, w.released, w.returned
+        from jsonb_to_recordset(p_lines) as w (sku text collate "C", released integer, returned integer)
+        join order_lines o on o.order_id = p_order_id and o.sku = w.sku
+        order by o.sku, o.location
+    loop
+        update order_lines set
+            held = held - greatest(line.released - allocated, 0),
+            allocated = allocated - least(line.released, allocated),
+            released = released + line.released,
+            returned = returned + line.returned
+        where order_id = p_order_id and sku = line.sku;
+        update stock_levels set held = held - line.released, on_hand = on_hand + line.returned
+            where sku = line.sku and location = line.location;
+        insert into stock_movements (at, sku, location, kind, delta_on_hand, delta_held, order_id, order_number, actor, reason)
+        select p_now, line.sku, line.location, m.kind, m.on_hand, m.held, p_order_id, p_number, p_actor, p_reason
+        from (values ('release', 0, -line.released), ('return', line.returned, 0)) as m (kind, on_hand, held)
+        where m.on_hand <> 0 or m.held <> 0;
+    end loop;
+end $function$;
+grant execute on function restock_v1(uuid,text,jsonb,text,text,timestamp with time zone) to vitrine_desk;
 
 CREATE OR REPLACE FUNCTION public.returns_json_v1(p_order_id uuid)
  RETURNS jsonb
@@ -1564,6 +1707,7 @@ begin
     perform allocate_stock_v1(p_order_id, p_number, p_now);
 end $function$;
 grant execute on function take_stock_again_v1(uuid,text,timestamp with time zone) to vitrine_checkout;
+grant execute on function take_stock_again_v1(uuid,text,timestamp with time zone) to vitrine_desk;
 grant execute on function take_stock_again_v1(uuid,text,timestamp with time zone) to vitrine_payment_jobs;
 
 grant usage on schema public to public;

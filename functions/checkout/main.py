@@ -39,11 +39,13 @@ from shared.inventory.stock import OutOfStock
 from shared.kernel.errors import Declined, Invalid, NotFound, Unavailable
 from shared.kernel.first_use import first_use
 from shared.kernel.idempotency import Answering, Claim
+from shared.kernel.ids import new_id
 from shared.kernel.logs import Log
-from shared.orders import capturing, expiring, placing, refunding
+from shared.orders import cancelling, capturing, expiring, placing, refunding
 from shared.orders.capturing import NotApproved, PaymentRefused
 from shared.orders.lockout import CheckoutLocked
 from shared.orders.order import (
+    Disputed,
     NotCancellable,
     NotPayable,
     Order,
@@ -371,7 +373,7 @@ def get_order(call: Call[None]) -> Reply:
     return Reply(200, order_view(_numbered(call)))
 
 
-def _numbered(call: Call[None]) -> Order:
+def _numbered(call: Call[Any]) -> Order:
     order = orders().find_by_number(call.path["number"].upper())
     if order is None:
         raise OrderNotFound
@@ -420,6 +422,21 @@ def get_timeline(call: Call[None]) -> Reply:
 
     order = _numbered(call)
     return Reply(200, timeline_view(list_happenings(database(), order.id), order.currency))
+
+
+@api.post(
+    "/v1/orders/<number>/cancel",
+    answers={200: OrderView},
+    errors=[OrderNotFound, PaymentInProgress, NotCancellable, Disputed],
+    scope=lambda call: call.path["number"].upper(),
+    order_token=True,
+    admitting=lambda call: _numbered(call),
+)
+def cancel_by_number(call: Call[None]) -> Reply:
+    """The buyer wants the order no longer. What was paid goes back, as long as nothing has left the house."""
+    command = cancelling.cancel_order(refund_id=new_id(), reason="buyer", actor=call.actor, is_staff=False)
+    orders().settle(_numbered(call).id, command=command, answering=_answering(call, 200))
+    return Reply(200)
 
 
 # Jobs: what a payment still needs once its request is gone ------------------------------------------------

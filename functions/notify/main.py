@@ -58,6 +58,7 @@ def announce(call: Call[None]) -> None:
         told.order,
         shipment=told.shipment,
         goods=told.goods,
+        refund_id=told.refund_id,
         writer=writer(),
         mails=mails(),
         mailer=mailer(),

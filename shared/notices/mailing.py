@@ -38,7 +38,13 @@ class Writer(Protocol):
     """Words and looks, as shared.notices.writing provides them."""
 
     def write(
-        self, template: str, order: Order, *, shipment: Shipment | None = None, goods: Goods | None = None
+        self,
+        template: str,
+        order: Order,
+        *,
+        shipment: Shipment | None = None,
+        goods: Goods | None = None,
+        refund_id: UUID | None = None,
     ) -> tuple[str, str, str]:
         """Subject, text and HTML."""
 
@@ -50,6 +56,7 @@ def announce(
     *,
     shipment: Shipment | None = None,
     goods: Goods | None = None,
+    refund_id: UUID | None = None,
     writer: Writer,
     mails: Mails,
     mailer: Mailer,
@@ -63,7 +70,7 @@ def announce(
     template = template_of(event_name, order)
     if template is None:
         return None
-    subject, text, html = writer.write(template, order, shipment=shipment, goods=goods)
+    subject, text, html = writer.write(template, order, shipment=shipment, goods=goods, refund_id=refund_id)
     draft = Draft(new_id(), event_id, template, order.email, order.id, subject, text, html)
     mail_id = mails.write(draft, consumer=CONSUMER, at=clock.now())
     if mail_id is None:

@@ -24,6 +24,7 @@ TEMPLATES = {
     "order.shipped": "order_shipped",
     "order.expired": "order_expired",
     "order.cancelled": "order_cancelled",
+    "order.refunded": "order_refunded",
     "payment.refused": "payment_refused",
     "payment.returned": "payment_returned",
     "return.approved": "return_approved",

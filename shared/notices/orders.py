@@ -34,6 +34,7 @@ class ShippingOption:
 
 @dataclass(frozen=True, slots=True)
 class Refund:
+    id: UUID
     kind: str
     state: str
     amount_minor: int
@@ -70,6 +71,10 @@ class Order:
             counted[entry.sku] = counted.get(entry.sku, 0) + entry.quantity
         of_sku = {line.sku: line.name for line in self.lines}
         return [(quantity, of_sku.get(sku, sku)) for sku, quantity in counted.items()]
+
+    def refunded_minor(self, refund_id: UUID | None) -> int:
+        """What that refund has given back."""
+        return sum(refund.amount_minor for refund in self.refunds if refund.id == refund_id)
 
     def returning_minor(self, *kinds: str) -> int:
         """What is on its way back to the buyer, of refunds of these kinds; one that failed is not."""
@@ -110,8 +115,12 @@ class Goods:
 
 @dataclass(frozen=True, slots=True)
 class OrderEvent:
-    """The payload of every event of the topic `orders`; `shipment` is of order.shipped, `goods` of return.*."""
+    """The payload of every event of the topic `orders`.
+
+    `shipment` is of order.shipped, `goods` of return.*, `refund_id` of order.refunded.
+    """
 
     order: Order
     shipment: Shipment | None = None
     goods: Goods | None = None
+    refund_id: UUID | None = None

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from babel import Locale
 from babel.dates import format_date, format_datetime
@@ -37,7 +38,13 @@ class Writer:
         self._text = self._environment(autoescape=False)
 
     def write(
-        self, template: str, order: Order, *, shipment: Shipment | None = None, goods: Goods | None = None
+        self,
+        template: str,
+        order: Order,
+        *,
+        shipment: Shipment | None = None,
+        goods: Goods | None = None,
+        refund_id: UUID | None = None,
     ) -> tuple[str, str, str]:
         """Subject, text and HTML. The link opens the order for whoever has the mail, once its token is put in."""
         facts: dict[str, Any] = {
@@ -48,6 +55,7 @@ class Writer:
             "totals": list(self._totals(order)),
             "address": list(self._lines_of(order.shipping_address)),
             "returning": order.returning_minor(*_RETURNING.get(template, ())),
+            "refunded": order.refunded_minor(refund_id),
             "order_url": f"{self._public_url}/orders/{order.number}#k={TOKEN_PLACEHOLDER}",
             "shop_name": self._shop_name,
             "shop_url": self._public_url,

@@ -15,7 +15,7 @@ from shared.kernel.errors import Conflict, Unavailable
 from shared.kernel.idempotency import Answering
 from shared.orders.lockout import refuse_while_locked
 from shared.orders.order import Attempt, NotPayable, Order, OrderNotFound, PaymentInProgress
-from shared.orders.settling import AttemptReply, Outcome, Wish
+from shared.orders.settling import AttemptReply, Command, Outcome, Wish
 from shared.payments.processor import Fact, Processor, Refused
 
 Source = Literal["reply", "webhook", "poll"]
@@ -51,11 +51,13 @@ class Store(Protocol):
         reply: AttemptReply | None = None,
         wish: Wish | None = None,
         require: Callable[[Outcome], None] | None = None,
+        command: Command | None = None,
         answering: Answering[Order] | None = None,
     ) -> Settled:
         """Record facts, decide, apply: one transaction under the locks of cart, order and stock, in that order.
 
-        `require` may raise to refuse the outcome; then nothing has changed. Raises OrderNotFound.
+        `command` is done once the order is settled; it and `require` may raise to refuse the outcome, and then nothing
+        has changed. Raises OrderNotFound.
         """
         ...
 

@@ -65,8 +65,23 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class RefundLine:
+    """Units of a line that a refund gives back the money of; `tax_minor` is the tax within `amount_minor`."""
+
+    sku: str
+    quantity: int
+    amount_minor: int
+    tax_minor: int
+    restock: bool
+
+
+@dataclass(frozen=True, slots=True)
 class OrderRefund:
-    """Money that we have asked PayPal to give back; `id` is the PayPal-Request-Id and PayPal's custom_id."""
+    """Money that we have asked PayPal to give back; `id` is the PayPal-Request-Id and PayPal's custom_id.
+
+    `lines` and `shipping_minor` say what it is for; what of the amount is in neither is free. `retries` is the failed
+    refund that it takes up again; `reason` is what the buyer reads.
+    """
 
     id: UUID
     capture_id: str
@@ -77,6 +92,21 @@ class OrderRefund:
     state: Literal["requested", "pending", "completed", "failed", "cancelled"]
     paypal_refund_id: str | None = None
     failure: str | None = None
+    lines: tuple[RefundLine, ...] = ()
+    shipping_minor: int = 0
+    retries: UUID | None = None
+    requested_by: str = "shop"
+    requested_at: datetime | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Asked for, and PayPal has not said how it ended."""
+        return self.state in ("requested", "pending")
+
+    @property
+    def counts(self) -> bool:
+        """Whether the money has gone back, or may still go."""
+        return self.is_open or self.state == "completed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +208,14 @@ class NotCancellable(Conflict):
     sentence = "This order can no longer be cancelled here."
 
 
+class Disputed(Conflict):
+    """The buyer has opened a case with PayPal or a bank; what becomes of the money is decided there."""
+
+    sentence = (
+        "A dispute about this payment is open. Answer it in PayPal's Resolution Center; nothing else moves its money."
+    )
+
+
 class OrderMoved(Conflict):
     """While PayPal was asked, the order was replaced, cancelled or paid; asking again shows what it is now."""
 
@@ -268,4 +306,9 @@ def _refund(value: Mapping[str, Any]) -> OrderRefund:
         state=value["state"],
         paypal_refund_id=value["paypal_refund_id"],
         failure=value["failure"],
+        lines=tuple(RefundLine(**line) for line in value.get("lines", ())),
+        shipping_minor=value.get("shipping_minor", 0),
+        retries=UUID(value["retries"]) if value.get("retries") else None,
+        requested_by=value["requested_by"],
+        requested_at=parse_iso(value["requested_at"]),
     )

@@ -1,12 +1,277 @@
-"""Refunding: what settling has asked for is asked of PayPal, until PayPal has said how it ended."""
+"""Refunding: what goes back is a row first, decided under the order's lock; PayPal is asked until it says how it ended.
 
+    requested -> pending -> completed | failed | cancelled
+
+Staff give money back by units of lines, by shipping and by free amounts, which add up. What units of a line are worth
+is the difference of two rounded sums (so many of its units before, so many after), so that any sequence of partial
+refunds and then the rest leaves exactly zero.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from shared.kernel.errors import Conflict, Field, Invalid, NotFound, Unavailable
+from shared.kernel.logs import Log
 from shared.kernel.money import Money
-from shared.orders.capturing import Store
-from shared.orders.order import Order, OrderRefund
+from shared.orders.capturing import Store, look_at_paypal
+from shared.orders.order import Disputed, Order, OrderLine, OrderRefund, RefundLine
+from shared.orders.refusals import BEHIND_OUR_BACK, advise
+from shared.orders.settling import Command, Done, Outcome, Restock, Situation, find_bound, refundable_minor
+from shared.payments.ledger import Capture
 from shared.payments.processor import Processor, Refused
+from shared.shop.settings import charge_step_minor
+
+log = Log(__name__)
+
+# What an order is cancelled for whose last unit was refunded before anything of it had left.
+ALL_REFUNDED = "refunded"
+
+
+class NothingCaptured(Conflict):
+    sentence = "No payment of this order is there to give back."
+
+
+class RefundTooLarge(Conflict):
+    """`left_minor` is what neither went back nor is on its way."""
+
+    sentence = "Less than that is left to give back."
+
+
+class UnitsRefunded(Conflict):
+    """`lines` names SKU, the units wanted, and those whose money is still here."""
+
+    sentence = "Fewer units than that are left to refund."
+
+    def __init__(self, lines: Sequence[dict[str, object]]) -> None:
+        super().__init__(lines=list(lines))
+
+
+class NotRestockable(Conflict):
+    """`lines` names SKU, the units wanted, and those that could go back into stock."""
+
+    sentence = "Fewer units than that can go back into stock."
+
+    def __init__(self, lines: Sequence[dict[str, object]]) -> None:
+        super().__init__(lines=list(lines))
+
+
+class RefundNotFound(NotFound):
+    sentence = "There is no such refund."
+
+
+class NotRetryable(Conflict):
+    """`state` is the refund's; a failed one is taken up again once, and only where PayPal may answer differently."""
+
+    sentence = "This refund cannot be tried again."
+
+
+@dataclass(frozen=True, slots=True)
+class AskedLine:
+    """`restock`: units that are still here are no longer the order's; units that had left are back on the shelf."""
+
+    sku: str
+    quantity: int
+    restock: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AskRefund:
+    """The parts add up. `reason` is what the buyer reads; amounts are minor units of the order's currency."""
+
+    id: UUID
+    lines: tuple[AskedLine, ...]
+    shipping_minor: int
+    amount_minor: int
+    reason: str
+    actor: str
+
+
+def ask_refund(asked: AskRefund) -> Command:
+    """Ask for a refund, and put back what is to be restocked.
+
+    Raises NothingCaptured, Disputed, Invalid, RefundTooLarge, UnitsRefunded, NotRestockable.
+    """
+
+    def command(situation: Situation, outcome: Outcome, now: datetime) -> None:
+        order = outcome.order
+        capture = _refundable(situation, outcome)
+        if capture.currency != order.currency:
+            raise NothingCaptured("This payment came in another currency than the order's. Cancel the order instead.")
+        lines = _price(order, asked.lines, outcome.refunds_now)
+        amount = sum(line.amount_minor for line in lines) + asked.shipping_minor + asked.amount_minor
+        _check_amounts(order, asked, amount, outcome)
+        left = refundable_minor(outcome, situation.ledger, capture)
+        if amount > left:
+            raise RefundTooLarge(left_minor=max(left, 0))
+        outcome.actor = asked.actor
+        outcome.new_refunds.append(
+            OrderRefund(
+                id=asked.id,
+                capture_id=capture.id,
+                kind="staff",
+                amount_minor=amount,
+                currency=order.currency,
+                reason=asked.reason,
+                state="requested",
+                lines=lines,
+                shipping_minor=asked.shipping_minor,
+                requested_by=asked.actor,
+                requested_at=now,
+            )
+        )
+        _restock(outcome, asked.lines)
+        detail = {"refund_id": str(asked.id), "amount_minor": amount, "reason": asked.reason}
+        outcome.audit.append(Done("refund.requested", detail))
+
+    return command
+
+
+def retry_refund(refund_id: UUID, *, new_id: UUID, actor: str) -> Command:
+    """Ask again for what PayPal refused, as a new refund: the old one's request id would be answered the same.
+
+    Nothing is restocked a second time. Raises RefundNotFound, NotRetryable, NothingCaptured, Disputed, RefundTooLarge.
+    """
+
+    def command(situation: Situation, outcome: Outcome, now: datetime) -> None:
+        refunds = outcome.refunds_now
+        failed = next((refund for refund in refunds if refund.id == refund_id), None)
+        if failed is None:
+            raise RefundNotFound
+        was_retried = any(refund.retries == refund_id for refund in refunds)
+        if failed.state not in ("failed", "cancelled") or was_retried or not advise(failed.failure).retryable:
+            raise NotRetryable(state=failed.state)
+        capture = next((known for known in situation.ledger.captures if known.id == failed.capture_id), None)
+        if capture is None or not capture.is_completed:
+            raise NothingCaptured
+        if outcome.order.disputed:
+            raise Disputed
+        left = refundable_minor(outcome, situation.ledger, capture)
+        if failed.amount_minor > left:
+            raise RefundTooLarge(left_minor=max(left, 0))
+        outcome.actor = actor
+        # Of kind staff, whatever it was: what the shop gives back by itself it asks for once.
+        again = replace(failed, id=new_id, kind="staff", state="requested", retries=failed.id, requested_by=actor)
+        outcome.new_refunds.append(replace(again, paypal_refund_id=None, failure=None, requested_at=now))
+        detail = {"refund_id": str(new_id), "retries": str(refund_id), "amount_minor": failed.amount_minor}
+        outcome.audit.append(Done("refund.retried", detail))
+
+    return command
+
+
+def worth_minor(paid_minor: int, quantity: int, *, before: int, units: int, step_minor: int = 1) -> int:
+    """What `units` of a line of `quantity` units are worth after `before` of them were refunded.
+
+    Each sum is rounded half-up to `step_minor`; the sum of all units is what was paid, to the last minor unit.
+    """
+
+    def up_to(count: int) -> int:
+        if count == quantity:
+            return paid_minor
+        return step_minor * ((2 * paid_minor * count + quantity * step_minor) // (2 * quantity * step_minor))
+
+    return up_to(before + units) - up_to(before)
+
+
+def refunded_units(refunds: Sequence[OrderRefund], sku: str) -> int:
+    """Units of a line whose money has gone back, or may still go."""
+    return sum(line.quantity for refund in refunds if refund.counts for line in refund.lines if line.sku == sku)
+
+
+def refunded_shipping_minor(refunds: Sequence[OrderRefund]) -> int:
+    return sum(refund.shipping_minor for refund in refunds if refund.counts)
+
+
+def _refundable(situation: Situation, outcome: Outcome) -> Capture:
+    capture = find_bound(outcome.order, situation.ledger)
+    if capture is None:
+        raise NothingCaptured
+    if outcome.order.disputed:
+        raise Disputed
+    return capture
+
+
+def _price(order: Order, asked: Sequence[AskedLine], refunds: Sequence[OrderRefund]) -> tuple[RefundLine, ...]:
+    """Raises Invalid, UnitsRefunded."""
+    lines = _lines_of(order, asked)
+    wanting = [
+        {"sku": line.sku, "wanted": want.quantity, "refundable": line.quantity - refunded_units(refunds, line.sku)}
+        for want, line in zip(asked, lines, strict=True)
+        if want.quantity > line.quantity - refunded_units(refunds, line.sku)
+    ]
+    if wanting:
+        raise UnitsRefunded(wanting)
+    step = charge_step_minor(order.currency)
+    priced = []
+    for want, line in zip(asked, lines, strict=True):
+        before = refunded_units(refunds, line.sku)
+        amount = worth_minor(order.paid_minor(line), line.quantity, before=before, units=want.quantity, step_minor=step)
+        tax = worth_minor(line.tax_minor, line.quantity, before=before, units=want.quantity, step_minor=step)
+        priced.append(RefundLine(line.sku, want.quantity, amount, tax, want.restock))
+    return tuple(priced)
+
+
+def _lines_of(order: Order, asked: Sequence[AskedLine]) -> list[OrderLine]:
+    by_sku = {line.sku: line for line in order.lines}
+    bad = [
+        Field(f"/lines/{index}/sku", "is no line of this order, or is named twice")
+        for index, want in enumerate(asked)
+        if want.sku not in by_sku or want.sku in [earlier.sku for earlier in asked[:index]]
+    ]
+    if bad:
+        raise Invalid(bad)
+    return [by_sku[want.sku] for want in asked]
+
+
+def _check_amounts(order: Order, asked: AskRefund, amount: int, outcome: Outcome) -> None:
+    step = charge_step_minor(order.currency)
+    bad = [
+        Field(pointer, f"must be a multiple of {step}: PayPal moves nothing smaller of {order.currency}")
+        for pointer, part in (("/shipping_minor", asked.shipping_minor), ("/amount_minor", asked.amount_minor))
+        if part % step
+    ]
+    if bad:
+        raise Invalid(bad)
+    if amount <= 0:
+        raise Invalid([Field("", "names nothing to give back: lines, shipping_minor or amount_minor")])
+    shipping_left = order.shipping_paid_minor - refunded_shipping_minor(outcome.refunds_now)
+    if asked.shipping_minor > shipping_left:
+        raise RefundTooLarge("Less of the shipping is left to give back.", left_minor=max(shipping_left, 0))
+
+
+def _restock(outcome: Outcome, asked: Sequence[AskedLine]) -> None:
+    """Units that are here go first, then those that had left. Raises NotRestockable."""
+    by_sku = {line.sku: line for line in outcome.order.lines}
+    wanted = [want for want in asked if want.restock]
+    restockable = {want.sku: _restockable(by_sku[want.sku]) for want in wanted}
+    lacking: list[dict[str, object]] = [
+        {"sku": want.sku, "wanted": want.quantity, "restockable": sum(restockable[want.sku])}
+        for want in wanted
+        if want.quantity > sum(restockable[want.sku])
+    ]
+    if lacking:
+        raise NotRestockable(lacking)
+    for want in wanted:
+        released = min(want.quantity, restockable[want.sku][0])
+        outcome.restocks.append(Restock(want.sku, released, want.quantity - released))
+    freed = {restock.sku: restock.released for restock in outcome.restocks}
+    order = outcome.order
+    keeps = any(line.held + line.allocated - freed.get(line.sku, 0) + line.consumed for line in order.lines)
+    if wanted and not keeps and order.status in ("paid", "fulfilling", "on_hold"):
+        outcome.move("cancelled", ALL_REFUNDED)
+        outcome.change(resume_status=None)
+        outcome.events.append("order.cancelled")
+
+
+def _restockable(line: OrderLine) -> tuple[int, int]:
+    """Units that are still here for the order, and units that have left and not come back."""
+    return line.held + line.allocated, line.consumed - line.returned
+
+
+# At PayPal ----------------------------------------------------------------------------------------
 
 
 class RefundStore(Store, Protocol):
@@ -38,7 +303,11 @@ def finish_refund(refund_id: UUID, *, store: RefundStore, processor: Processor) 
             number=order.number,
             note=refund.reason,
         )
-        if isinstance(answer, Refused):
-            store.fail_refund(refund.id, answer.reason)
-        else:
+        if not isinstance(answer, Refused):
             store.settle(order.id, facts=[answer], source="reply")
+            return
+        store.fail_refund(refund.id, answer.reason)
+        log.error("refund_failed", refund_id=refund.id, order_id=order.id, reason=answer.reason)
+        if answer.reason in BEHIND_OUR_BACK:
+            with suppress(Unavailable):
+                look_at_paypal(order, store=store, processor=processor)

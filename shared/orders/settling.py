@@ -4,7 +4,7 @@ It is pure. Persistence calls it under the order's lock with everything it needs
 Because it looks at the ledger and never at "what has just happened", order and repetition of facts make no difference.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal
@@ -57,17 +57,38 @@ class Wish:
     actor: str = "shop"
 
 
+@dataclass(frozen=True, slots=True)
+class Restock:
+    """Units of a line that an order no longer wants: `released` were still here, `returned` had left and are back."""
+
+    sku: str
+    released: int
+    returned: int
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What somebody did to the order, for the audit log."""
+
+    action: str
+    detail: Mapping[str, object]
+
+
 @dataclass(slots=True)
 class Outcome:
     """What the order becomes, what happens to its stock, and what is asked for or told after the commit."""
 
     order: Order
     stock: StockChange | None = None
+    known: Sequence[Attempt] = ()
     attempts: list[Attempt] = field(default_factory=list)
     new_attempt: Attempt | None = None
     refunds: list[OrderRefund] = field(default_factory=list)
     new_refunds: list[OrderRefund] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
+    refunded: list[UUID] = field(default_factory=list)
+    restocks: list[Restock] = field(default_factory=list)
+    audit: list[Done] = field(default_factory=list)
     actor: str = "shop"
 
     @property
@@ -75,11 +96,26 @@ class Outcome:
         """How many attempts have ended in a refusal just now that says something about the buyer's money."""
         return sum(1 for attempt in self.attempts if attempt.state == "refused" and attempt.refusal != NOT_APPROVED)
 
+    @property
+    def refunds_now(self) -> tuple[OrderRefund, ...]:
+        """The order's refunds as they will stand."""
+        followed = {refund.id: refund for refund in self.refunds}
+        return (*(followed.get(refund.id, refund) for refund in self.order.refunds), *self.new_refunds)
+
+    @property
+    def is_being_captured(self) -> bool:
+        """Whether PayPal owes an answer to a capture: nothing else may happen to the order."""
+        return self.new_attempt is not None or any(attempt.state in ("requested", "pending") for attempt in self.known)
+
     def change(self, **values: object) -> None:
         self.order = replace(self.order, **values)  # type: ignore[arg-type]  # names are those of Order
 
     def move(self, status: Status, reason: str | None = None) -> None:
         self.change(status=status, status_reason=reason)
+
+
+Command = Callable[[Situation, Outcome, datetime], None]
+"""What staff or a buyer do to an order once it is settled, in the same step: changes the outcome, or raises."""
 
 
 def settle(
@@ -96,6 +132,7 @@ def settle(
         disputed=bool(ledger.open_disputes),
     )
     attempts = _close_attempts(situation, outcome, now, reply)
+    outcome.known = attempts
     _follow_refunds(situation, outcome)
     _follow_payment(situation, outcome, now)
     _follow_outside(situation, outcome)
@@ -207,7 +244,7 @@ def _binding(order: Order, ledger: Ledger) -> Capture | None:
         return next((capture for capture in ledger.captures if capture.id == order.bound_capture_id), None)
     returned = {refund.capture_id for refund in order.refunds if refund.kind != "staff"}
     own = [capture for capture in ledger.captures if capture.is_completed and capture.id not in returned]
-    return min(own, key=lambda capture: (not _matches(order, capture), *_completed_first(capture)), default=None)
+    return min(own, key=lambda capture: (not matches(order, capture), *_completed_first(capture)), default=None)
 
 
 def _bind(situation: Situation, outcome: Outcome, capture: Capture, now: datetime) -> None:
@@ -219,7 +256,7 @@ def _bind(situation: Situation, outcome: Outcome, capture: Capture, now: datetim
     waits = order.is_open or (order.status, order.status_reason) == ("on_hold", "amount_mismatch")
     if not waits:
         return
-    if not _matches(order, capture):
+    if not matches(order, capture):
         if order.status_reason != "amount_mismatch":
             outcome.move("on_hold", "amount_mismatch")
             outcome.events.append("order.on_hold")
@@ -235,7 +272,7 @@ def _bind(situation: Situation, outcome: Outcome, capture: Capture, now: datetim
 
 def _pay_late(situation: Situation, outcome: Outcome, capture: Capture, now: datetime) -> None:
     """The money of an expired order has come all the same: if the goods are there it counts, else it goes back."""
-    if situation.cart_is_taken or not situation.stock_is_there or not _matches(outcome.order, capture):
+    if situation.cart_is_taken or not situation.stock_is_there or not matches(outcome.order, capture):
         return
     # Where one capture went back, or is on its way, the order stays expired for good.
     if outcome.order.refunds or capture.status != "COMPLETED" or situation.ledger.is_going_back(capture.id):
@@ -246,7 +283,8 @@ def _pay_late(situation: Situation, outcome: Outcome, capture: Capture, now: dat
     outcome.events.append("order.paid")
 
 
-def _matches(order: Order, capture: Capture) -> bool:
+def matches(order: Order, capture: Capture) -> bool:
+    """Whether the capture is of the amount and currency that were frozen."""
     return (capture.amount_minor, capture.currency) == (order.total_minor, order.currency)
 
 
@@ -255,13 +293,7 @@ def _follow_outside(situation: Situation, outcome: Outcome) -> None:
     order, ledger = outcome.order, situation.ledger
     if order.bound_capture_id is None:
         return
-    ours = {refund.id for refund in order.refunds}
-    left = sum(
-        refund.amount_minor
-        for refund in ledger.refunds
-        if refund.capture_id == order.bound_capture_id and refund.status == "COMPLETED" and refund.ours not in ours
-    )
-    troubled = left > 0 or order.disputed or bool(ledger.lost_disputes) or _is_unexplained(order, ledger)
+    troubled = find_trouble(order, ledger) is not None
     if troubled and order.status in ("paid", "fulfilling") and not order.has_handed_over:
         outcome.change(resume_status=order.status)
         outcome.move("on_hold", "outside")
@@ -270,6 +302,37 @@ def _follow_outside(situation: Situation, outcome: Outcome) -> None:
         status: Status = "fulfilling" if order.resume_status == "fulfilling" else "paid"
         outcome.move(status)
         outcome.change(resume_status=None)
+
+
+def find_trouble(order: Order, ledger: Ledger) -> Literal["money", "disputed"] | None:
+    """Why goods must not leave: money of the bound capture left without our asking, or a dispute is open."""
+    if order.disputed:
+        return "disputed"
+    ours = {refund.id for refund in order.refunds}
+    left = sum(
+        refund.amount_minor
+        for refund in ledger.refunds
+        if refund.capture_id == order.bound_capture_id and refund.status == "COMPLETED" and refund.ours not in ours
+    )
+    return "money" if left > 0 or ledger.lost_disputes or _is_unexplained(order, ledger) else None
+
+
+def find_bound(order: Order, ledger: Ledger) -> Capture | None:
+    """The completed capture that the order is bound to."""
+    return next((known for known in ledger.captures if known.id == order.bound_capture_id and known.is_completed), None)
+
+
+def refundable_minor(outcome: Outcome, ledger: Ledger, capture: Capture) -> int:
+    """What of a capture neither went back nor is on its way: captured - refunded - pending."""
+    refunds = outcome.refunds_now
+    ours = {refund.id for refund in refunds}
+    elsewhere = sum(
+        refund.amount_minor
+        for refund in ledger.refunds
+        if refund.capture_id == capture.id and refund.status == "PENDING" and refund.ours not in ours
+    )
+    asked = sum(refund.amount_minor for refund in refunds if refund.capture_id == capture.id and refund.is_open)
+    return (capture.amount_minor or 0) - ledger.given_back_of(capture.id) - elsewhere - asked
 
 
 def _is_unexplained(order: Order, ledger: Ledger) -> bool:
@@ -288,6 +351,7 @@ def _is_unexplained(order: Order, ledger: Ledger) -> bool:
 
 # Refunds ------------------------------------------------------------------------------------------
 
+REFUNDED = "order.refunded"
 _REFUND_STATES: dict[str, Literal["pending", "completed", "failed", "cancelled"]] = {
     "PENDING": "pending",
     "COMPLETED": "completed",
@@ -301,8 +365,13 @@ def _follow_refunds(situation: Situation, outcome: Outcome) -> None:
     for refund in outcome.order.refunds:
         fact = facts.get(refund.id)
         state = _REFUND_STATES.get(fact.status) if fact is not None else None
-        if fact is not None and state is not None and (state, fact.id) != (refund.state, refund.paypal_refund_id):
-            outcome.refunds.append(replace(refund, state=state, paypal_refund_id=fact.id))
+        if fact is None or state is None or (state, fact.id) == (refund.state, refund.paypal_refund_id):
+            continue
+        # PayPal gives no reason where a refund that it had taken ends badly.
+        failure = (refund.failure or f"REFUND_{fact.status}") if state in ("failed", "cancelled") else None
+        outcome.refunds.append(replace(refund, state=state, paypal_refund_id=fact.id, failure=failure))
+        if state == "completed" and refund.state != "completed" and refund.kind in ("staff", "cancelled"):
+            outcome.refunded.append(refund.id)
 
 
 def _give_back_strays(situation: Situation, outcome: Outcome) -> None:

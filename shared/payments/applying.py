@@ -7,7 +7,7 @@ capture stands only in a link; PAYMENT-APPROVAL.REVERSED has an order_id and no 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, Protocol
 from uuid import UUID
 
@@ -27,6 +27,10 @@ no such order, Unavailable where it is to be tried again.
 """
 
 _SWEPT_AT_ONCE = 100
+# PayPal's notice can be faster than its own copies of what it tells: a 404 right behind it is looked at again.
+_FOUND_WITHIN = timedelta(hours=1)
+# PayPal itself repeats a notice for three days. An order that is unknown by then will never be known.
+_KNOWN_WITHIN = timedelta(days=3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,10 @@ class Verdict:
     state: State
     reason: str
     order_ids: Sequence[UUID] = ()
+
+
+_NO_SUCH_OBJECT = Verdict("ignored", "no such object")
+_NO_SUCH_ORDER = Verdict("waiting", "order not known yet")
 
 
 class OpenEvents(Protocol):
@@ -85,6 +93,7 @@ def apply_event(
         verdict = Verdict("applied", "known already", known)
     else:
         verdict = _apply(subject, processor, follow, invoice_prefix)
+        verdict = _patient(verdict, age=clock.now() - event.received_at)
     events.conclude(event_id, verdict.state, verdict.reason, clock.now(), order_ids=verdict.order_ids)
     log.info(
         "webhook_applied",
@@ -147,10 +156,19 @@ def _place(event_type: str) -> tuple[Kind | None, str]:
     return None, ""
 
 
+def _patient(verdict: Verdict, *, age: timedelta) -> Verdict:
+    """What is not there yet waits, and not for ever: then staff see it among the ignored, and can apply it again."""
+    if verdict == _NO_SUCH_OBJECT and age < _FOUND_WITHIN:
+        return Verdict("waiting", "no such object yet")
+    if verdict == _NO_SUCH_ORDER and age >= _KNOWN_WITHIN:
+        return Verdict("ignored", "no such order")
+    return verdict
+
+
 def _apply(subject: Subject, processor: Processor, follow: Follow, prefix: str) -> Verdict:
     found = _read(subject, processor)
     if not found:
-        return Verdict("ignored", "no such object")
+        return _NO_SUCH_OBJECT
     # One dispute may be about captures of several orders.
     of_orders: dict[UUID, list[Fact]] = {}
     for owner, fact in found:
@@ -167,9 +185,7 @@ def _apply(subject: Subject, processor: Processor, follow: Follow, prefix: str) 
         except NotFound:
             waiting = True
     states = ", ".join(f"{_kind(fact)} {fact.status}" for facts in of_orders.values() for fact in facts)
-    if waiting:
-        return Verdict("waiting", "order not known yet")
-    return Verdict("applied", states, tuple(of_orders))
+    return _NO_SUCH_ORDER if waiting else Verdict("applied", states, tuple(of_orders))
 
 
 def _read(subject: Subject, processor: Processor) -> list[tuple[OrderFact | CaptureFact, Fact]]:

@@ -26,7 +26,8 @@ from shared.orders.order import (
     TooManyOpenOrders,
 )
 from shared.orders.placing import Placed, PlaceOrder, Quote
-from shared.orders.settling import AttemptReply, Outcome, Wish, settle
+from shared.orders.refunding import RefundTooLarge
+from shared.orders.settling import AttemptReply, Command, Outcome, Wish, settle
 from shared.payments import ledger
 from shared.payments.processor import CaptureFact, Fact, OrderFact, RefundFact
 from shared.persistence.database import Database, Transaction, as_json, fields_of
@@ -45,6 +46,7 @@ GUARDS: Mapping[str, Callable[[Mapping[str, Any]], ShopError]] = {
     "OrderMoved": lambda data: OrderMoved(**data),
     "TooManyOpenOrders": lambda data: TooManyOpenOrders(**data),
     "CheckoutLocked": lambda data: CheckoutLocked(**data),
+    "RefundTooLarge": lambda data: RefundTooLarge(**data),
 }
 
 _QUOTE = """
@@ -302,6 +304,7 @@ class Orders:
         reply: AttemptReply | None = None,
         wish: Wish | None = None,
         require: Callable[[Outcome], None] | None = None,
+        command: Command | None = None,
         answering: Answering[Order] | None = None,
     ) -> Settled:
         rows = [fields_of(row) for fact in facts for row in ledger.rows_of(fact)]
@@ -318,6 +321,8 @@ class Orders:
                 )["situation"]
             )
             outcome = settle(situation, now=now, reply=reply, wish=wish)
+            if command is not None:
+                command(situation, outcome, now)
             if require is not None:
                 require(outcome)
             order = apply_outcome(tx, situation.order, outcome, now)

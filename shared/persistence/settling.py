@@ -6,9 +6,9 @@ from shared.kernel.clock import parse_iso
 from shared.kernel.messages import Event, Task
 from shared.orders import order as order_values
 from shared.orders.order import Attempt, Order, OrderNotFound, OrderRefund
-from shared.orders.settling import Outcome, Situation
+from shared.orders.settling import REFUNDED, Outcome, Situation
 from shared.payments import ledger
-from shared.persistence.database import Row, Transaction
+from shared.persistence.database import Row, Transaction, as_json, fields_of
 from shared.persistence.lockouts import count_refusals, forget_refusals
 
 
@@ -63,6 +63,7 @@ _STOCK = {
 def apply_outcome(tx: Transaction, before: Order, outcome: Outcome, now: datetime) -> Order:
     """Write what settling has decided. Stock comes late, as its rows are contended; lockouts come last."""
     order = outcome.order
+    is_paid_now = order.paid_at is not None and before.paid_at is None
     for attempt in outcome.attempts:
         _close_attempt(tx, attempt, now)
     if outcome.new_attempt is not None:
@@ -75,19 +76,24 @@ def apply_outcome(tx: Transaction, before: Order, outcome: Outcome, now: datetim
     is_changed = any(getattr(before, name) != value for name, value in changed.items())
     if is_changed or outcome.attempts or outcome.new_attempt or outcome.refunds or outcome.new_refunds:
         tx.rows(_UPDATE_ORDER, id=order.id, now=now, **changed)
-    if order.status == "paid" and before.status != "paid":
+    if is_paid_now:
         _empty_cart(tx, order, now)
     if order.status == "cancelled" and before.status not in ("cancelled", "pending_payment"):
         _cancel_drafts(tx, order, now)
+    if outcome.audit:
+        _log(tx, order, outcome, now)
     if outcome.stock is not None:
         releases = {"actor": outcome.actor} if outcome.stock in ("expire", "cancel") else {}
         tx.rows(_STOCK[outcome.stock], id=order.id, number=order.number, now=now, **releases)
+    if outcome.restocks:
+        _restock(tx, order, outcome, now)
     if outcome.refused_payments:
         count_refusals(tx, order, outcome.refused_payments, now)
-    if order.status == "paid" and before.status != "paid":
+    if is_paid_now:
         forget_refusals(tx, order)
     frozen = tx.one("select order_json_v2(:id::uuid) as frozen", id=order.id)["frozen"]
     tx.emit(*(Event("orders", name, {"order": frozen}) for name in outcome.events))
+    tx.emit(*(Event("orders", REFUNDED, {"order": frozen, "refund_id": str(id_)}) for id_ in outcome.refunded))
     return order_values.from_json(frozen)
 
 
@@ -127,20 +133,14 @@ def _close_attempt(tx: Transaction, attempt: Attempt, now: datetime) -> None:
 
 
 def _request_refund(tx: Transaction, order: Order, refund: OrderRefund, now: datetime) -> None:
+    """The row, and the task that asks PayPal. What somebody asked for is guarded once more where it is written; what
+    settling gives back is not, because no fact may be refused.
+    """
+    columns = {**fields_of(refund), "order_id": order.id, "lines": [fields_of(line) for line in refund.lines]}
     tx.rows(
-        """
-        insert into refunds (id, order_id, capture_id, kind, amount_minor, currency, reason, state, requested_at,
-            requested_by, updated_at)
-        values (:id::uuid, :order_id::uuid, :capture_id::text, :kind::text, :amount_minor::bigint, :currency::text,
-            :reason::text, 'requested', :now::timestamptz, 'shop', :now::timestamptz)
-        """,
-        id=refund.id,
-        order_id=order.id,
-        capture_id=refund.capture_id,
-        kind=refund.kind,
-        amount_minor=refund.amount_minor,
-        currency=refund.currency,
-        reason=refund.reason,
+        "select request_refund_v1(:refund::jsonb, :guarded::boolean, :now::timestamptz)",
+        refund=as_json(columns),
+        guarded=refund.kind in ("staff", "cancelled"),
         now=now,
     )
     tx.emit(Task("payments", "/jobs/payments/refund", {"refund_id": str(refund.id)}))
@@ -149,13 +149,14 @@ def _request_refund(tx: Transaction, order: Order, refund: OrderRefund, now: dat
 def _follow_refund(tx: Transaction, refund: OrderRefund, now: datetime) -> None:
     tx.rows(
         """
-        update refunds set state = :state::text, paypal_refund_id = :paypal_refund_id::text, updated_at =
-            :now::timestamptz
+        update refunds set state = :state::text, paypal_refund_id = :paypal_refund_id::text, failure = :failure::text,
+            updated_at = :now::timestamptz
         where id = :id::uuid
         """,
         id=refund.id,
         state=refund.state,
         paypal_refund_id=refund.paypal_refund_id,
+        failure=refund.failure,
         now=now,
     )
 
@@ -170,6 +171,28 @@ def _cancel_drafts(tx: Transaction, order: Order, now: datetime) -> None:
         id=order.id,
         now=now,
     )
+
+
+def _restock(tx: Transaction, order: Order, outcome: Outcome, now: datetime) -> None:
+    tx.rows(
+        """
+        select restock_v1(:id::uuid, :number::text, :lines::jsonb, :actor::text, 'refunded', :now::timestamptz)
+        """,
+        id=order.id,
+        number=order.number,
+        lines=as_json([fields_of(restock) for restock in outcome.restocks]),
+        actor=outcome.actor,
+        now=now,
+    )
+
+
+def _log(tx: Transaction, order: Order, outcome: Outcome, now: datetime) -> None:
+    # Here: a buyer's functions log nothing, and their cold start should not pay for it.
+    from shared.audit.entries import Entry
+    from shared.persistence import audit
+
+    for done in outcome.audit:
+        audit.append(tx, Entry(now, outcome.actor, done.action, f"order:{order.number}", done.detail))
 
 
 def _empty_cart(tx: Transaction, order: Order, now: datetime) -> None:

@@ -90,8 +90,8 @@ class ShopSettings:
 
     @property
     def charge_step_minor(self) -> int:
-        """What every amount must be a multiple of: PayPal takes no decimals of HUF and TWD, ISO 4217 has two."""
-        return 100 if self.currency in ("HUF", "TWD") else 1
+        """What every amount must be a multiple of."""
+        return charge_step_minor(self.currency)
 
     @property
     def hold(self) -> timedelta:
@@ -107,6 +107,11 @@ class ShopSettings:
         if option_id is None:
             return self.shipping_options[0] if self.shipping_options else None
         return next((option for option in self.shipping_options if option.id == option_id), None)
+
+
+def charge_step_minor(currency: str) -> int:
+    """What every amount must be a multiple of: PayPal takes no decimals of HUF and TWD, ISO 4217 has two."""
+    return 100 if currency in ("HUF", "TWD") else 1
 
 
 # Younger than the settings themselves: a row that the version before has written does not have them.

@@ -80,6 +80,7 @@ class _Database:
             *self._shipments(),
             *self._documents(),
             *self._returns(),
+            *self._refunds(),
         ]
 
     def _stock(self) -> Iterable[str]:
@@ -140,9 +141,10 @@ class _Database:
             held = sum(line["held"] for line in lines)
             allocated = sum(line["allocated"] for line in lines)
             quantity = sum(line["quantity"] for line in lines)
+            given_up = sum(line["released"] for line in lines)  # units whose money staff gave back before they left
             expected = {
                 "pending_payment": (quantity, 0),
-                "paid": (0, quantity),
+                "paid": (0, quantity - given_up),
                 "cancelled": (0, 0),
                 "expired": (0, 0),
             }.get(order["status"])
@@ -191,6 +193,50 @@ class _Database:
         for order_id, number in live.items():
             if number > 1:
                 yield f"order {self.orders[order_id]['number']}: {number} capture attempts that were not refused"
+
+    def _refunds(self) -> Iterable[str]:
+        """What was asked for never exceeds what was captured, and no unit's money was asked for twice."""
+        captured = {
+            row["object_id"]: int(row["amount"])
+            for row in self.rows(
+                "select object_id, max(amount_minor) as amount from payment_facts where kind = 'capture' "
+                "and status in ('COMPLETED', 'PARTIALLY_REFUNDED', 'REFUNDED') group by object_id"
+            )
+        }
+        given_back: Counter[str] = Counter()
+        for row in self.rows(
+            "select capture_id, object_id, max(amount_minor) as amount from payment_facts where kind = 'refund' "
+            "and status = 'COMPLETED' group by capture_id, object_id"
+        ):
+            given_back[row["capture_id"]] += int(row["amount"])
+        asked: Counter[str] = Counter()
+        units: Counter[tuple[str, str]] = Counter()
+        retried: Counter[str] = Counter()
+        for row in self.rows("select * from refunds"):
+            name = f"refund {row['id']} of order {self.orders[str(row['order_id'])]['number']}"
+            parts = sum(line["amount_minor"] for line in row["lines"]) + row["shipping_minor"]
+            if parts > row["amount_minor"]:
+                yield f"{name}: its parts make {parts} of {row['amount_minor']}"
+            if row["retries"] is not None:
+                retried[str(row["retries"])] += 1
+            if row["state"] in ("failed", "cancelled"):
+                continue
+            asked[row["capture_id"]] += row["amount_minor"]
+            for line in row["lines"]:
+                units[str(row["order_id"]), line["sku"]] += line["quantity"]
+        for capture, amount in asked.items():
+            if amount > captured.get(capture, 0):
+                yield f"capture {capture}: {amount} asked back of {captured.get(capture, 0)}"
+        for capture, amount in given_back.items():
+            if capture in captured and amount > captured[capture]:
+                yield f"capture {capture}: {amount} given back of {captured[capture]}"
+        quantities = {(order, line["sku"]): line["quantity"] for order, lines in self.lines.items() for line in lines}
+        for (order_id, sku), count in units.items():
+            if count > quantities.get((order_id, sku), 0):
+                yield f"order {self.orders[order_id]['number']}: {count} units of {sku} refunded"
+        for refund_id, times in retried.items():
+            if times > 1:
+                yield f"refund {refund_id} was taken up again {times} times"
 
     def _facts(self) -> Iterable[str]:
         """What an order says of its money is what its facts amount to."""
@@ -307,9 +353,14 @@ def _money(database: _Database, paypal: Mapping[str, Any]) -> Iterable[str]:
             kept[str(order["id"])] += left
         elif left > 0 and capture["id"] not in asked:
             yield f"order {order['number']} ({order['status']}): PayPal keeps {left} of {capture['id']} for us"
+    by_staff: Counter[str] = Counter()
+    for row in database.rows("select order_id, capture_id, amount_minor from refunds where state = 'completed'"):
+        if row["capture_id"] == database.orders[str(row["order_id"])]["bound_capture_id"]:
+            by_staff[str(row["order_id"])] += row["amount_minor"]
     for order_id, order in database.orders.items():
-        if order["status"] in ("paid", "fulfilling") and kept[order_id] != order["total_minor"]:
-            yield f"order {order['number']}: PayPal keeps {kept[order_id]} of its {order['total_minor']} for us"
+        expected = order["total_minor"] - by_staff[order_id]
+        if order["status"] in ("paid", "fulfilling") and kept[order_id] != expected:
+            yield f"order {order['number']}: PayPal keeps {kept[order_id]} of its {expected} for us"
     for made in paypal["orders"]:
         yield from _frozen(database, made)
 

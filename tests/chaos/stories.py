@@ -71,7 +71,8 @@ def draw(seed: int) -> Story:
     random = Random(f"vitrine chaos {seed}")
     letters = "ABC"[: random.choice((1, 1, 2, 3))]
     goods = tuple(
-        Goods(letter, random.choice((0, 1, 2, 3, 3, 4, 6, 8)), random.choice((100, 999, 1000, 4995))) for letter in letters
+        Goods(letter, random.choice((0, 1, 2, 3, 3, 4, 6, 8)), random.choice((100, 999, 1000, 4995)))
+        for letter in letters
     )
     if all(each.on_hand == 0 for each in goods):
         goods = (replace(goods[0], on_hand=1), *goods[1:])

@@ -228,7 +228,7 @@ def make_order(**changes: Any) -> Order:
 
 
 def make_refund(kind: str, amount_minor: int, state: str = "requested") -> Refund:
-    return Refund(kind, state, amount_minor)
+    return Refund(uuid4(), kind, state, amount_minor)
 
 
 def make_shipment(carrier: str = "DHL", number: str = "JJD0001") -> Shipment:

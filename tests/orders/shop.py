@@ -15,7 +15,7 @@ from shared.kernel.clock import SystemClock
 from shared.kernel.errors import Declined, ShopError, Unavailable
 from shared.kernel.idempotency import Answering, Claim
 from shared.kernel.money import Money
-from shared.orders import capturing, expiring, fulfilling, placing
+from shared.orders import cancelling, capturing, expiring, fulfilling, placing, refunding
 from shared.orders.fulfilling import Fulfilment
 from shared.orders.order import Order
 from shared.payments.processor import (
@@ -34,6 +34,7 @@ from shared.persistence import returns as returns_in_sql
 from shared.persistence.carts import Carts
 from shared.persistence.connecting import connector
 from shared.persistence.database import Database
+from shared.persistence.desk import Desk
 from shared.persistence.fulfilment import Fulfilments
 from shared.persistence.orders import Orders
 from shared.persistence.returns import Returns
@@ -82,6 +83,8 @@ class ScriptedPayPal:
         self.while_away: Callable[[], None] = lambda: None
         self.away = False
         self.refuses = False
+        self.refund_refusals: list[str] = []
+        self.next_refund = "COMPLETED"
         self.refusal = "CURRENCY_NOT_SUPPORTED"
         self._of_request: dict[UUID, CaptureFact | RefundFact | Refused] = {}
         self._numbers = itertools.count(1)
@@ -143,15 +146,31 @@ class ScriptedPayPal:
         return self.captures[capture_id]
 
     def make_refund(
-        self, capture: CaptureFact, minor: int | None = None, *, custom_id: str | None = None
+        self,
+        capture: CaptureFact,
+        minor: int | None = None,
+        *,
+        custom_id: str | None = None,
+        status: str = "COMPLETED",
+        reversal: bool = False,
     ) -> RefundFact:
         assert capture.amount is not None
         amount = capture.amount if minor is None else Money(minor, capture.amount.currency)
         made = RefundFact(
-            f"REFUND{uuid4().hex[:10].upper()}", capture.id, "COMPLETED", amount, custom_id, None, self._moment()
+            f"REFUND{uuid4().hex[:10].upper()}", capture.id, status, amount, custom_id, None, self._moment(), reversal
         )
         self.refunds[made.id] = made
         return made
+
+    def end_refund(self, refund_id: str, status: str) -> RefundFact:
+        self.refunds[refund_id] = replace(self.refunds[refund_id], status=status, update_time=self._moment())
+        return self.refunds[refund_id]
+
+    def _left(self, capture_id: str) -> int:
+        capture = self.captures[capture_id]
+        assert capture.amount is not None
+        gone = [r for r in self.refunds.values() if r.capture_id == capture_id and r.status in ("COMPLETED", "PENDING")]
+        return capture.amount.minor - sum(refund.amount.minor for refund in gone)
 
     def refund(
         self, capture_id: str, *, refund_id: UUID, amount: Money, number: str, note: str
@@ -160,16 +179,27 @@ class ScriptedPayPal:
         with self._lock:
             answer = self._of_request.get(refund_id)
             if answer is None:
-                answer = self.make_refund(self.captures[capture_id], amount.minor, custom_id=str(refund_id))
+                answer = self._refund(capture_id, refund_id, amount)
                 self._of_request[refund_id] = answer
         self._lose_answer()
-        assert isinstance(answer, RefundFact)
+        assert not isinstance(answer, CaptureFact)
         return answer
 
     def track(self, tracking: Tracking) -> Refused | None:
         self._answer_or_not("track", tracking.tracking_number)
         self._lose_answer()
         return None
+
+    def _refund(self, capture_id: str, refund_id: UUID, amount: Money) -> RefundFact | Refused:
+        if self.refund_refusals:
+            return Refused(self.refund_refusals.pop(0))
+        if self._left(capture_id) <= 0:
+            return Refused("CAPTURE_FULLY_REFUNDED")
+        if amount.minor > self._left(capture_id):
+            return Refused("REFUND_AMOUNT_EXCEEDED")
+        return self.make_refund(
+            self.captures[capture_id], amount.minor, custom_id=str(refund_id), status=self.next_refund
+        )
 
     def find_order(self, paypal_order_id: str) -> OrderFact | None:
         self._answer_or_not("find_order", paypal_order_id)
@@ -235,6 +265,7 @@ class Shop:
         self.orders = Orders(self.database, self.clock)
         self.fulfilments = Fulfilments(self.database, self.clock)
         self.returns = Returns(self.database, self.clock)
+        self.desk = Desk(self.database, self.clock)
 
     # Stock and carts -----------------------------------------------------------------------------
 
@@ -382,6 +413,41 @@ class Shop:
         order = self.shipped_order(quantities)
         self.deliver(order.shipments[0])
         return self.orders.get(order.id)
+
+    # At the desk ----------------------------------------------------------------------------------
+
+    def ask_refund(
+        self,
+        order: Order,
+        units: dict[str, int] | None = None,
+        *,
+        restock: bool = False,
+        shipping_minor: int = 0,
+        amount_minor: int = 0,
+    ) -> Order:
+        lines = tuple(refunding.AskedLine(sku, count, restock) for sku, count in (units or {}).items())
+        asked = refunding.AskRefund(uuid4(), lines, shipping_minor, amount_minor, "as agreed", "staff:1")
+        return self.desk.change(order.number, refunding.ask_refund(asked))
+
+    def cancel(self, order: Order, *, is_staff: bool = True) -> Order:
+        actor = "staff:1" if is_staff else "buyer"
+        command = cancelling.cancel_order(refund_id=uuid4(), reason="staff", actor=actor, is_staff=is_staff)
+        return self.desk.change(order.number, command)
+
+    def finish_refunds(self, order: Order) -> Order:
+        """What the tasks of an order's open refunds do."""
+        for refund in self.orders.get(order.id).refunds:
+            if refund.is_open:
+                refunding.finish_refund(refund.id, store=self.orders, processor=self.paypal)
+        return self.orders.get(order.id)
+
+    def audit(self, order: Order) -> list[tuple[str, str]]:
+        """(actor, action) of what was done to an order."""
+        rows = self.database.call(
+            "select actor, action from audit_log where subject = :subject::text order by at, id",
+            subject=f"order:{order.number}",
+        )
+        return [(row["actor"], row["action"]) for row in rows]
 
     def retry(self, order: Order) -> Order:
         claim = self.claim(str(order.id), uuid4().hex)

@@ -245,10 +245,40 @@ def test_a_dispute_goes_to_the_order_of_each_of_its_captures(shop: Shop) -> None
     ],
 )
 def test_what_paypal_does_not_know_moves_nothing(shop: Shop, event_type: str, resource: dict[str, str]) -> None:
+    """A notice may be faster than PayPal's own copies, so a 404 is looked at again for an hour, and no longer."""
     event_id = shop.keep(event_type, resource)
 
-    assert shop.apply(event_id) == ("ignored", "no such object", 1)
+    assert shop.apply(event_id) == ("waiting", "no such object yet", 1)
+    shop.clock.moment += timedelta(minutes=59)
+    assert shop.apply(event_id) == ("waiting", "no such object yet", 2)
+    shop.clock.moment += timedelta(minutes=1)
+    assert shop.apply(event_id) == ("ignored", "no such object", 3)
     assert shop.orders.followed == []
+
+
+def test_an_object_that_paypal_shows_a_little_later_is_followed(shop: Shop) -> None:
+    event_id = shop.keep("PAYMENT.CAPTURE.COMPLETED", {"id": CAPTURE.id, "status": "COMPLETED"})
+    assert shop.apply(event_id) == ("waiting", "no such object yet", 1)
+    woken = sweep_events(events=shop.events, clock=shop.clock)
+
+    shop.clock.moment += timedelta(minutes=2)
+    shop.paypal.knows(CAPTURE)
+
+    assert (woken, sweep_events(events=shop.events, clock=shop.clock)) == (0, 1)
+    assert shop.apply(event_id) == ("applied", "capture COMPLETED", 2)
+    assert shop.orders.followed == [(ORDER_ID, [CAPTURE])]
+
+
+def test_an_order_that_never_becomes_known_is_waited_for_three_days(shop: Shop) -> None:
+    shop.paypal.knows(CAPTURE)
+    shop.orders.known.clear()
+    event_id = shop.keep("PAYMENT.CAPTURE.COMPLETED", {"id": CAPTURE.id, "status": "COMPLETED"})
+
+    shop.clock.moment += timedelta(days=3, seconds=-1)
+    assert shop.apply(event_id) == ("waiting", "order not known yet", 1)
+    shop.clock.moment += timedelta(seconds=1)
+    assert shop.apply(event_id) == ("ignored", "no such order", 2)
+    assert shop.apply(event_id) == ("ignored", "no such order", 2)
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,10 @@ def desk(postgres: ScratchServer, desk_database: Address, monkeypatch: pytest.Mo
         "POOL_SIZE": "2",
         "PUBLIC_URL": "https://shop.example",
         "TOKEN_KEYS": json.dumps({"current": "k1", "keys": {"k1": base64.b64encode(KEYS.keys["k1"]).decode()}}),
+        # Nobody listens there: what is committed stays in the outbox, for the relay.
+        "PUBSUB_EMULATOR_HOST": "127.0.0.1:9",
+        "CLOUD_TASKS_EMULATOR_HOST": "127.0.0.1:9",
+        "QUEUE_URL_PAYMENTS": "http://127.0.0.1:9",
         "TASKS_LOCATION": "local",
         "TASKS_INVOKER": "tasks@vitrine-test.iam.gserviceaccount.com",
     }

@@ -1,0 +1,97 @@
+"""Holding: staff stop a paid order, and let one that is on hold go on where its money and its stock are there."""
+
+from datetime import datetime
+from typing import Literal
+
+from shared.kernel.errors import Conflict
+from shared.orders.order import Order, PaymentInProgress, Status
+from shared.orders.settling import Command, Done, Outcome, Situation, find_bound, find_trouble, matches
+
+BY_STAFF = "staff"
+
+
+class NotHoldable(Conflict):
+    """Only what is paid, and of which nothing has left, can be stopped; `status` is the order's."""
+
+    sentence = "This order cannot be put on hold as it is now."
+
+
+class NotOnHold(Conflict):
+    sentence = "This order is not on hold."
+
+
+class NotReleasable(Conflict):
+    """`why`: money (what we keep is not the total), disputed, or stock (what it needs is not there)."""
+
+    sentence = "What put this order on hold is still so."
+
+    def __init__(self, why: Literal["money", "disputed", "stock"]) -> None:
+        super().__init__(why=why)
+
+
+def hold_order(*, reason: str, actor: str) -> Command:
+    """Stop a paid order of which nothing has left. A second time changes nothing. Raises NotHoldable."""
+
+    def command(situation: Situation, outcome: Outcome, now: datetime) -> None:
+        order = outcome.order
+        if (order.status, order.status_reason) == ("on_hold", BY_STAFF):
+            return
+        if order.status not in ("paid", "fulfilling") or order.has_handed_over:
+            raise NotHoldable(status=order.status)
+        outcome.actor = actor
+        outcome.change(resume_status=order.status)
+        outcome.move("on_hold", BY_STAFF)
+        outcome.events.append("order.on_hold")
+        outcome.audit.append(Done("hold.placed", {"reason": reason}))
+
+    return command
+
+
+def release_order(*, actor: str) -> Command:
+    """Let an order go on to where it was; one that had no stock takes it now.
+
+    What we keep of its payment is the total, but for what staff have given back, and its stock is taken or can be:
+    else NotReleasable. Raises NotOnHold, PaymentInProgress.
+    """
+
+    def command(situation: Situation, outcome: Outcome, now: datetime) -> None:
+        order, was = outcome.order, outcome.order.status_reason
+        if order.status != "on_hold":
+            raise NotOnHold(status=order.status)
+        if outcome.is_being_captured or order.is_open:
+            raise PaymentInProgress
+        capture = find_bound(order, situation.ledger)
+        if capture is None or not matches(order, capture):
+            raise NotReleasable("money")
+        trouble = find_trouble(order, situation.ledger)
+        if trouble is not None:
+            raise NotReleasable(trouble)
+        _take_stock(situation, outcome)
+        status: Status = "fulfilling" if order.resume_status == "fulfilling" else "paid"
+        outcome.actor = actor
+        outcome.move(status)
+        outcome.change(resume_status=None)
+        if order.paid_at is None:
+            outcome.change(paid_at=now)
+            outcome.events.append("order.paid")
+        outcome.audit.append(Done("hold.released", {"was": was}))
+
+    return command
+
+
+def _take_stock(situation: Situation, outcome: Outcome) -> None:
+    """Raises NotReleasable."""
+    order = outcome.order
+    if _has_its_stock(order):
+        return
+    if order.holds_its_stock:
+        outcome.stock = "allocate"
+    elif situation.stock_is_there and not any(line.released for line in order.lines):
+        outcome.stock = "take again"
+    else:
+        raise NotReleasable("stock")
+
+
+def _has_its_stock(order: Order) -> bool:
+    """Every unit is allocated, has left, or was given up by staff."""
+    return all(line.allocated + line.consumed + line.released == line.quantity for line in order.lines)

@@ -1,0 +1,188 @@
+"""On hold and back: by staff, and by what PayPal says from outside."""
+
+from collections.abc import Callable
+
+import pytest
+
+from shared.kernel.money import Money
+from shared.orders import holding
+from shared.orders.holding import NotHoldable, NotOnHold, NotReleasable
+from shared.orders.order import Order, PaymentInProgress
+from shared.payments.processor import DisputeFact, Fact
+from tests.orders.shop import Shop
+
+
+def hold(shop: Shop, order: Order) -> Order:
+    return shop.desk.change(order.number, holding.hold_order(reason="looks odd", actor="staff:1"))
+
+
+def release(shop: Shop, order: Order) -> Order:
+    return shop.desk.change(order.number, holding.release_order(actor="staff:2"))
+
+
+def tell(shop: Shop, order: Order, *facts: Fact) -> Order:
+    return shop.orders.settle(order.id, facts=facts, source="webhook").order
+
+
+def dispute(order: Order, status: str, outcome: str | None, second: int) -> DisputeFact:
+    moment = f"2026-11-22T10:00:0{second}Z"
+    return DisputeFact(f"D-{order.number}", status, outcome, (order.bound_capture_id or "",), None, moment)
+
+
+def test_staff_hold_a_paid_order_and_let_it_go_on(shop: Shop) -> None:
+    lamp = shop.make_stock("LAMP", 5)
+    order = shop.paid_order({lamp: 1})
+
+    held, again = hold(shop, order), hold(shop, order)
+    released = release(shop, order)
+
+    assert (held.status, held.status_reason, held.resume_status) == ("on_hold", "staff", "paid")
+    assert again == held
+    assert (released.status, released.status_reason, released.resume_status) == ("paid", None, None)
+    assert (released.paid_at, shop.level(lamp)) == (order.paid_at, (5, 1))
+    assert shop.audit(order) == [("staff:1", "hold.placed"), ("staff:2", "hold.released")]
+    assert shop.events(order) == ["order.placed", "order.paid", "order.on_hold"]
+
+
+def test_only_what_is_paid_and_here_is_held_and_only_what_is_held_is_released(shop: Shop) -> None:
+    lamp = shop.make_stock("LAMP", 5)
+    waiting, shipped = shop.order({lamp: 1}), shop.paid_order({lamp: 2})
+    shop.ship(shop.draft(shipped, {lamp: 1}))
+
+    for order, status in ((waiting, "pending_payment"), (shipped, "fulfilling")):
+        with pytest.raises(NotHoldable) as refused:
+            hold(shop, order)
+        with pytest.raises(NotOnHold):
+            release(shop, order)
+        assert refused.value.data == {"status": status}
+        assert not {"hold.placed", "hold.released"} & {action for _actor, action in shop.audit(order)}
+
+
+def test_no_stock_is_released_once_it_is_there_and_the_order_is_paid_then(shop: Shop) -> None:
+    """S31: the order is never lost."""
+    lamp = shop.make_stock("LAMP", 1)
+    order = shop.order({lamp: 1})
+    shop.database.call(
+        "select release_stock_v1(:id::uuid, :n::text, 'expire', 'test', '', now())", id=order.id, n=order.number
+    )
+    rival = shop.paid_order({lamp: 1})
+    held = tell(shop, order, shop.paypal.make_capture(order.paypal_order_id))
+    assert (held.status, held.status_reason) == ("on_hold", "no_stock")
+
+    with pytest.raises(NotReleasable) as refused:
+        release(shop, order)
+    before = shop.orders.get(order.id)
+    shop.cancel(rival)
+    released = release(shop, order)
+
+    assert refused.value.data == {"why": "stock"}
+    assert before == held
+    assert (released.status, released.lines[0].allocated) == ("paid", 1)
+    assert released.paid_at is not None
+    assert shop.level(lamp) == (1, 1)
+    assert shop.events(order) == ["order.placed", "order.on_hold", "order.paid"]
+
+
+def test_another_amount_is_never_released_to_paid(shop: Shop) -> None:
+    order = shop.order({shop.make_stock("LAMP", 5): 1})
+    shop.paypal.amount = Money(order.total_minor + 1, "USD")
+    held = tell(shop, order, shop.paypal.make_capture(order.paypal_order_id))
+
+    with pytest.raises(NotReleasable) as refused:
+        release(shop, order)
+
+    assert refused.value.data == {"why": "money"}
+    assert shop.orders.get(order.id) == held
+
+
+def test_a_pending_capture_is_not_released(shop: Shop) -> None:
+    order = shop.approved_order({shop.make_stock("LAMP", 5): 1})
+    shop.paypal.next_capture = "PENDING"
+    shop.capture(order)
+
+    with pytest.raises(PaymentInProgress):
+        release(shop, order)
+
+    assert shop.orders.get(order.id).status_reason == "capture_pending"
+
+
+Troubles = Callable[[Shop, Order], list[Fact]]
+OUTSIDE: dict[str, tuple[Troubles, str]] = {
+    "refunded in the dashboard": (
+        lambda shop, order: [shop.paypal.make_refund(shop.paypal.captures[order.bound_capture_id or ""], 1)],
+        "money",
+    ),
+    "reversed": (
+        lambda shop, order: [
+            shop.paypal.make_refund(shop.paypal.captures[order.bound_capture_id or ""], reversal=True)
+        ],
+        "money",
+    ),
+    "disputed": (lambda shop, order: [dispute(order, "OPEN", None, 1)], "disputed"),
+    "disputed and lost": (
+        lambda shop, order: [dispute(order, "RESOLVED", "RESOLVED_BUYER_FAVOUR", 1)],
+        "money",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_what_left_from_outside_stops_the_goods_and_staff_cannot_wave_it_through(shop: Shop, name: str) -> None:
+    lamp = shop.make_stock("LAMP", 5)
+    order = shop.paid_order({lamp: 1})
+    facts, why = OUTSIDE[name]
+
+    held = tell(shop, order, *facts(shop, order))
+    with pytest.raises(NotReleasable) as refused:
+        release(shop, order)
+
+    assert (held.status, held.status_reason, held.resume_status) == ("on_hold", "outside", "paid")
+    assert refused.value.data == {"why": why}
+    assert shop.orders.get(order.id) == held
+    assert shop.level(lamp) == (5, 1)
+
+
+def test_a_dispute_that_is_won_lets_the_order_go_on_where_it_was(shop: Shop) -> None:
+    order = shop.paid_order({shop.make_stock("LAMP", 5): 1})
+    held = tell(shop, order, dispute(order, "OPEN", None, 1))
+
+    won = tell(shop, order, dispute(order, "RESOLVED", "RESOLVED_SELLER_FAVOUR", 2))
+
+    assert (held.status, held.disputed, won.status, won.disputed) == ("on_hold", True, "paid", False)
+    assert won.resume_status is None
+
+
+def test_what_has_left_the_house_is_not_stopped_by_a_dispute(shop: Shop) -> None:
+    lamp = shop.make_stock("LAMP", 5)
+    order = shop.paid_order({lamp: 2})
+    shop.ship(shop.draft(order, {lamp: 2}))
+
+    told = tell(shop, order, dispute(order, "OPEN", None, 1))
+
+    assert (told.status, told.disputed) == ("fulfilling", True)
+
+
+def test_a_hold_by_staff_stays_when_a_dispute_comes_and_goes(shop: Shop) -> None:
+    order = shop.paid_order({shop.make_stock("LAMP", 5): 1})
+    hold(shop, order)
+    tell(shop, order, dispute(order, "OPEN", None, 1))
+
+    with pytest.raises(NotReleasable) as refused:
+        release(shop, order)
+    tell(shop, order, dispute(order, "RESOLVED", "RESOLVED_SELLER_FAVOUR", 2))
+    held = shop.orders.get(order.id)
+
+    assert refused.value.data == {"why": "disputed"}
+    assert (held.status, held.status_reason) == ("on_hold", "staff")
+    assert release(shop, order).status == "paid"
+
+
+def test_a_refund_of_ours_puts_nothing_on_hold_and_stops_no_release(shop: Shop) -> None:
+    order = shop.paid_order({shop.make_stock("LAMP", 5): 1})
+    shop.ask_refund(order, amount_minor=100)
+    told = shop.finish_refunds(order)
+    seen = tell(shop, order, shop.paypal.become(order.bound_capture_id or "", "PARTIALLY_REFUNDED"))
+    hold(shop, order)
+
+    assert (told.status, seen.status) == ("paid", "paid")
+    assert release(shop, order).status == "paid"
