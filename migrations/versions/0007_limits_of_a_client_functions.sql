@@ -135,6 +135,10 @@ begin
     if found then
         return jsonb_build_object('order', order_json_v2(open_order.id), 'placed', false);
     end if;
+    -- The quote has looked as well, and much may have happened since: a bot check, another's turn.
+    if not (select (value ->> 'orders_open')::boolean from shop_settings where id = 'shop') then
+        perform refuse_v1('OrdersClosed');
+    end if;
 
     -- Unlocked and cheap: a sold-out flash sale is refused before anything is written. What is no longer sold is not there.
     select jsonb_agg(jsonb_build_object('sku', l.sku, 'wanted', l.quantity, 'available', l.available) order by l.sku)
