@@ -118,8 +118,28 @@ class Servers:
                     **subscription.limits,
                 }
                 for subscription in self.table.subscriptions
-            ],
+            ]
+            + self._dead_letters(),
         }
+
+    def _dead_letters(self) -> list[dict[str, Any]]:
+        """A subscription of every dead-letter topic, all of them to one consumer; none has dead letters of its own."""
+        consumer = self.table.dead_letters
+        if consumer is None:
+            return []
+        front = self.addresses.fronts[consumer.deployment]
+        return [
+            {
+                "name": f"{source.name}-dead-letters",
+                "topic": f"{source.name}-dead-letters",
+                "push_endpoint": f"{front}{consumer.path}?subscription={source.name}&topic={source.topic}",
+                "ack_deadline_s": consumer.ack_deadline_s,
+                "min_backoff_s": SUBSCRIPTION_DEFAULTS["min_backoff_s"],
+                "max_backoff_s": SUBSCRIPTION_DEFAULTS["max_backoff_s"],
+                "oidc": {"email": account("pubsub"), "audience": front},
+            }
+            for source in self.table.subscriptions
+        ]
 
     def _queues(self) -> dict[str, Any]:
         # base_url: a task made before a restart goes where its deployment listens now.

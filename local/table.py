@@ -30,6 +30,15 @@ class Subscription:
 
 
 @dataclass(frozen=True, slots=True)
+class DeadLetters:
+    """Where every subscription's dead letters are brought."""
+
+    deployment: str
+    path: str
+    ack_deadline_s: int
+
+
+@dataclass(frozen=True, slots=True)
 class Schedule:
     """A Cloud Scheduler job. `local_every_s` replaces the cron line where a minute is too coarse for a laptop."""
 
@@ -67,6 +76,7 @@ class Table:
     topics: Sequence[str]
     queues: Sequence[Queue]
     subscriptions: Sequence[Subscription]
+    dead_letters: DeadLetters | None
     schedules: Sequence[Schedule]
     deployments: Sequence[Deployment]
 
@@ -99,6 +109,13 @@ def read_table(file: Path) -> Table:
             )
             for row, trigger in _triggers(rows, "push")
         ],
+        dead_letters=next(
+            (
+                DeadLetters(row["name"], trigger["path"], trigger["ack_deadline_s"])
+                for row, trigger in _triggers(rows, "dead_letters")
+            ),
+            None,
+        ),
         schedules=[
             Schedule(trigger["name"], row["name"], trigger["cron"], trigger["path"], trigger.get("local_every_s"))
             for row, trigger in _triggers(rows, "schedules")

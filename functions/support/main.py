@@ -2,6 +2,7 @@
 and look after what has not gone by itself (`desk`).
 """
 
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +12,20 @@ from shared.edge.api import Api
 from shared.edge.callers import require_order_token
 from shared.edge.calls import Call, Reply
 from shared.edge.desk_views import AuditPage, AuditQuery, LockoutsPage, audit_entry_view, lockout_view
+from shared.edge.leftover_views import (
+    DeadLetterDetailView,
+    DeadLettersPage,
+    DeadLettersQuery,
+    DiscardBody,
+    OpenRowsPage,
+    OpenRowsQuery,
+    OpenRowView,
+    dead_letter_detail_view,
+    dead_letter_view,
+    open_row_view,
+    read_kind,
+    read_open_rows_cursor,
+)
 from shared.edge.paging import PageQuery, make_cursor, read_moment_cursor
 from shared.edge.return_views import (
     AdminReturnsPage,
@@ -76,12 +91,16 @@ from shared.orders.returning import (
     ReturnNotFound,
     ReturnWindowOver,
 )
+from shared.outbox.dead_letters import DeadLetterDiscarded, DeadLetterNotFound, NotSendable
+from shared.outbox.open_rows import OpenRowNotFound, RowAtWork, RowFinal
 from shared.payments.inbox import NotReplayable, WebhookEventNotFound
 from shared.persistence import orders as orders_in_sql
 from shared.persistence import returns as returns_in_sql
 from shared.persistence.audit import AuditLog
+from shared.persistence.dead_letters import DeadLetters
 from shared.persistence.desk import Desk
 from shared.persistence.lockouts import Lockouts
+from shared.persistence.open_rows import OpenRows
 from shared.persistence.returns import Returns
 from shared.persistence.webhook_inbox import WebhookInbox
 from shared.wiring.parts import Parts
@@ -99,6 +118,16 @@ def orders() -> Desk:
 @first_use
 def returns() -> Returns:
     return Returns(parts.database(), parts.clock)
+
+
+@first_use
+def dead_letters() -> DeadLetters:
+    return DeadLetters(parts.database(), parts.clock)
+
+
+@first_use
+def open_rows() -> OpenRows:
+    return OpenRows(parts.database(), parts.clock)
 
 
 @first_use
@@ -467,3 +496,88 @@ def lift_lockout(call: Call[None]) -> Reply:
     """Let it go on at once: its refusals are forgotten."""
     Lockouts(parts.database(), parts.clock).lift(call.uuid("lockout_id"), actor=call.actor)
     return Reply(204)
+
+
+# What no consumer took ------------------------------------------------------------------------------------
+
+
+@api.get(
+    "/v1/admin/dead-letters", query=DeadLettersQuery, answers={200: DeadLettersPage}, permission="dead-letters:read"
+)
+def list_dead_letters(call: Call[None]) -> Reply:
+    """Messages that no consumer took, the newest first."""
+    query = call.query
+    letters = dead_letters().list_letters(
+        state=query.state,
+        subscription=query.subscription,
+        limit=query.limit,
+        before=read_moment_cursor(query.cursor),
+    )
+    last = letters[-1] if len(letters) == query.limit else None
+    cursor = make_cursor(last.received_at.isoformat(), last.id) if last else None
+    return Reply(200, DeadLettersPage(items=[dead_letter_view(letter) for letter in letters], next_cursor=cursor))
+
+
+@api.get(
+    "/v1/admin/dead-letters/<letter_id>",
+    answers={200: DeadLetterDetailView},
+    errors=[DeadLetterNotFound],
+    permission="dead-letters:read",
+)
+def get_dead_letter(call: Call[None]) -> Reply:
+    """One of them with its payload."""
+    return Reply(200, dead_letter_detail_view(dead_letters().get(call.uuid("letter_id"))))
+
+
+@api.post(
+    "/v1/admin/dead-letters/<letter_id>/replay",
+    answers={200: DeadLetterDetailView},
+    errors=[DeadLetterNotFound, DeadLetterDiscarded, NotSendable],
+    permission="dead-letters:write",
+)
+def replay_dead_letter(call: Call[None]) -> Reply:
+    """Send the same event again, under its id: whoever took it before knows it."""
+    answering = call.answering(200, dead_letter_detail_view)
+    dead_letters().replay(call.uuid("letter_id"), actor=call.actor, answering=answering)
+    return Reply(200)
+
+
+@api.post(
+    "/v1/admin/dead-letters/<letter_id>/discard",
+    body=DiscardBody,
+    answers={200: DeadLetterDetailView},
+    errors=[DeadLetterNotFound, DeadLetterDiscarded],
+    permission="dead-letters:write",
+)
+def discard_dead_letter(call: Call[DiscardBody]) -> Reply:
+    """Put it away for good, for a reason."""
+    answering = call.answering(200, dead_letter_detail_view)
+    dead_letters().discard(call.uuid("letter_id"), reason=call.body.reason, actor=call.actor, answering=answering)
+    return Reply(200)
+
+
+# What was begun and nobody has finished -------------------------------------------------------------------
+
+
+@api.get("/v1/admin/open-rows", query=OpenRowsQuery, answers={200: OpenRowsPage}, permission="open-rows:read")
+def list_open_rows(call: Call[None]) -> Reply:
+    """What was begun and is not finished: messages, captures, refunds, webhooks, mails; the oldest first."""
+    query = call.query
+    rows = open_rows().list_rows(kind=query.kind, limit=query.limit, after=read_open_rows_cursor(query.cursor))
+    last = rows[-1] if len(rows) == query.limit else None
+    cursor = make_cursor(last.since.isoformat(), last.kind, last.id) if last else None
+    return Reply(200, OpenRowsPage(items=[open_row_view(row, at=call.at) for row in rows], next_cursor=cursor))
+
+
+@api.post(
+    "/v1/admin/open-rows/<kind>/<row_id>/replay",
+    answers={200: OpenRowView},
+    errors=[OpenRowNotFound, RowAtWork, RowFinal],
+    permission="open-rows:write",
+)
+def wake_open_row(call: Call[None]) -> Reply:
+    """Have that one row worked on now, as the sweeps would do it later."""
+    kind, row_id = read_kind(call.path["kind"]), call.uuid("row_id")
+    answering = call.answering(200, partial(open_row_view, at=call.at))
+    open_rows().wake(kind, row_id, actor=call.actor, answering=answering)
+    return Reply(200)

@@ -49,9 +49,9 @@ locals {
     length(local.push) == 0 ? {} : {
       "dead-letters" = {
         means     = "Messages were given up after all attempts and wait to be read and replayed."
-        filter    = "resource.type = \"pubsub_subscription\" AND resource.labels.subscription_id = monitoring.regex.full_match(\"${join("|", [for name in sort(keys(local.push)) : "${name}-dead-letters"])}\") AND metric.type = \"pubsub.googleapis.com/subscription/num_undelivered_messages\""
+        filter    = "resource.type = \"pubsub_subscription\" AND resource.labels.subscription_id = monitoring.regex.full_match(\"${join("|", sort(keys(local.push)))}\") AND metric.type = \"pubsub.googleapis.com/subscription/dead_letter_message_count\""
         of        = null
-        aligner   = "ALIGN_MAX"
+        aligner   = "ALIGN_SUM"
         group_by  = ["resource.label.subscription_id"]
         threshold = 0
       }

@@ -51,14 +51,29 @@ resource "google_pubsub_topic" "dead_letters" {
   depends_on = [google_project_service.apis]
 }
 
-# Without a subscription a dead letter would be gone at once; staff read and replay it from here.
+# Without a subscription a dead letter would be gone at once. It is brought to a table, where staff read and replay it; until
+# the consumer has it, for a month, it stays here.
 resource "google_pubsub_subscription" "dead_letters" {
   for_each = local.push
 
   name                       = "${each.key}-dead-letters"
   topic                      = google_pubsub_topic.dead_letters[each.key].id
   message_retention_duration = "2678400s"
-  ack_deadline_seconds       = 60
+  ack_deadline_seconds       = local.dead_letters.ack_deadline_s
+
+  push_config {
+    push_endpoint = "${local.urls[local.dead_letters.deployment]}${local.dead_letters.path}?subscription=${each.key}&topic=${each.value.topic}"
+
+    oidc_token {
+      service_account_email = google_service_account.invokers["pubsub"].email
+      audience              = local.urls[local.dead_letters.deployment]
+    }
+  }
+
+  retry_policy {
+    minimum_backoff = "10s"
+    maximum_backoff = "600s"
+  }
 
   expiration_policy {
     ttl = ""

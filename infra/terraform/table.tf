@@ -15,6 +15,13 @@ locals {
     }
   ]...)
 
+  # One consumer for the dead letters of every subscription, deployed or not: it finds them when it comes.
+  dead_letters = one(flatten([
+    for row in local.table.deployments : [
+      for trigger in try(row.triggers.dead_letters, []) : merge(trigger, { deployment = row.name })
+    ]
+  ]))
+
   schedules = merge([
     for name, row in local.deployments : {
       for trigger in try(row.triggers.schedules, []) : trigger.name => merge(trigger, { deployment = name })

@@ -99,6 +99,10 @@ class Api:
         """A job that a Pub/Sub subscription calls with an event; the topic is the path's last part, or named."""
         return self._job("push", path, topic=topic or path.rpartition("/")[2])
 
+    def dead_letters(self, path: str, *, query: type[msgspec.Struct]) -> Callable[[F], F]:
+        """A job that every dead-letter subscription calls, with any message at all (pushes.read_dead_letter)."""
+        return self._job("dead_letter", path, query=query)
+
     def _http(self, method: str, path: str, **options: Any) -> Callable[[F], F]:
         def add(handler: F) -> F:
             self._add(Route(kind="http", method=method, path=path, handler=handler, **options))
@@ -163,7 +167,7 @@ class Api:
                 return respond(status, complete(route, call, status, text), headers)
             reply = route.handler(call) or Reply(204)
         except ShopError as error:
-            if route.kind in ("task", "push", "schedule") and not isinstance(error, Unavailable | Unreadable):
+            if route.is_job and not isinstance(error, Unavailable | Unreadable):
                 # Told again it would end the same way: what we foresaw is recorded, and the job is done (STYLE.md 18).
                 log.warning("job_refused", route=route.name, error=type(error).__name__, **_ids(error))
                 return respond(204, "", {})

@@ -47,7 +47,7 @@ def read_body(request: flask.Request, limit: int) -> bytes:
 
 def read_shape(route: Route, request: flask.Request, raw: bytes) -> object:
     """The body as the route wants it. Raises Unreadable, UnsupportedMediaType, Invalid."""
-    if route.kind == "push" or not route.changes_something:
+    if route.kind in ("push", "dead_letter") or not route.changes_something:
         return None
     shape = route.body
     if shape is bytes:

@@ -16,7 +16,8 @@ from shared.kernel.errors import NotFound
 from shared.kernel.logs import Log
 from shared.kernel.messages import Task
 from shared.payments.processor import CaptureFact, DisputeFact, Fact, OrderFact, Processor, RefundFact
-from shared.payments.webhooks import State, WebhookEvent, apply_task, parse, plain_word
+from shared.payments.tasks import webhook_task
+from shared.payments.webhooks import State, WebhookEvent, parse, plain_word
 
 log = Log(__name__)
 
@@ -115,7 +116,7 @@ def sweep_events(*, events: OpenEvents, clock: Clock) -> int:
     """Wake what stayed open: its task was lost, its order was not known yet, or PayPal was away for longer than a queue
     is patient. Returns how many.
     """
-    return events.wake_due(clock.now(), _SWEPT_AT_ONCE, apply_task)
+    return events.wake_due(clock.now(), _SWEPT_AT_ONCE, webhook_task)
 
 
 def find_subject(event: WebhookEvent) -> Subject | None:

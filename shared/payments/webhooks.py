@@ -16,12 +16,11 @@ from shared.kernel.errors import Unauthenticated, Unavailable
 from shared.kernel.ids import new_id
 from shared.kernel.logs import Log
 from shared.kernel.messages import Task
+from shared.payments.tasks import webhook_task
 
 log = Log(__name__)
 
 PROVIDER = "paypal"
-QUEUE = "payments"
-APPLY_PATH = "/jobs/payments/apply-webhook"
 _LONGEST_ID = 128
 
 State = Literal["received", "applied", "ignored", "waiting"]
@@ -86,16 +85,12 @@ def receive(
     with counting_refusals(PROVIDER, events=events, clock=clock):
         transmission = verifier.verify(headers, body)
     event = _event_of(transmission, body, clock.now())
-    tasks = [apply_task(event.id)] if event.state == "received" else []
+    tasks = [webhook_task(event.id)] if event.state == "received" else []
     if not events.keep(event, *tasks):
         log.info("webhook_repeated", provider=PROVIDER, transmission_id=event.transmission_id)
         return None
     log.info("webhook_received", webhook_event_id=event.id, event_type=event.event_type, state=event.state)
     return event
-
-
-def apply_task(event_id: UUID) -> Task:
-    return Task(QUEUE, APPLY_PATH, {"webhook_event_id": str(event_id)})
 
 
 @contextmanager

@@ -49,7 +49,7 @@ class Outbox:
         rows = self._database.call(
             _LEASE, limit=limit, now=now, until=until, created_before=created_before, due_before=due_before
         )
-        return [_message(row) for row in rows]
+        return [message_of(row) for row in rows]
 
     def mark_published(self, ids: Sequence[UUID], at: datetime) -> None:
         self._database.call(_MARK, ids=list(ids), at=at)
@@ -61,7 +61,7 @@ class Outbox:
         return len(self._database.call(_PURGE, before=published_before, limit=limit))
 
 
-def _message(row: Row) -> Message:
+def message_of(row: Row) -> Message:
     kind, _, place = row["destination"].partition(":")
     if kind == "topic":
         return Event(place, row["name"], row["payload"], id=row["id"])

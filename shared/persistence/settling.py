@@ -1,13 +1,15 @@
 """Writing down what settling has decided. Everything here runs under the order's lock, in the step of Orders.settle."""
 
+from dataclasses import replace
 from datetime import datetime
 
 from shared.kernel.clock import parse_iso
-from shared.kernel.messages import Event, Task
+from shared.kernel.messages import Event
 from shared.orders import order as order_values
 from shared.orders.order import Attempt, Order, OrderNotFound, OrderRefund
 from shared.orders.settling import REFUNDED, Outcome, Situation
 from shared.payments import ledger
+from shared.payments.tasks import capture_task, refund_task
 from shared.persistence.database import Row, Transaction, as_json, fields_of
 from shared.persistence.lockouts import count_refusals, forget_refusals
 
@@ -108,7 +110,7 @@ def _open_attempt(tx: Transaction, order: Order, attempt: Attempt) -> None:
         order_id=order.id,
         at=attempt.requested_at,
     )
-    tx.leave(Task("payments", "/jobs/payments/capture", {"attempt_id": str(attempt.id)}, id=attempt.id))
+    tx.leave(replace(capture_task(attempt.id), id=attempt.id))
 
 
 def _close_attempt(tx: Transaction, attempt: Attempt, now: datetime) -> None:
@@ -143,7 +145,7 @@ def _request_refund(tx: Transaction, order: Order, refund: OrderRefund, now: dat
         guarded=refund.kind in ("staff", "cancelled"),
         now=now,
     )
-    tx.emit(Task("payments", "/jobs/payments/refund", {"refund_id": str(refund.id)}))
+    tx.emit(refund_task(refund.id))
 
 
 def _follow_refund(tx: Transaction, refund: OrderRefund, now: datetime) -> None:

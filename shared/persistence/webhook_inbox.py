@@ -8,7 +8,7 @@ from shared.audit.entries import Entry
 from shared.kernel.clock import Clock
 from shared.kernel.idempotency import Answering
 from shared.payments.inbox import InboxEvent, NotReplayable, RefusalCount, Wanted, WebhookEventNotFound
-from shared.payments.webhooks import apply_task
+from shared.payments.tasks import webhook_task
 from shared.persistence import audit
 from shared.persistence.database import Database, Row, Transaction
 
@@ -99,7 +99,7 @@ def wake_event(tx: Transaction, event_id: UUID, *, actor: str) -> InboxEvent:
     if row["verdict"] == "unreadable":
         raise NotReplayable
     tx.rows(_REPLAY, id=event_id, at=now)
-    tx.emit(apply_task(event_id))
+    tx.emit(webhook_task(event_id))
     detail = {"event_type": row["event_type"], "was": row["state"], "verdict": row["verdict"]}
     audit.append(tx, Entry(now, actor, "webhook.replayed", f"webhook-event:{event_id}", detail))
     return _event(tx.one(_GET, id=event_id))

@@ -35,11 +35,12 @@ ROW = {
 ROW_MAY_HAVE = {"grants": dict}
 TRIGGERS = {
     "push": {"subscription", "topic", "path", "ack_deadline_s"},
+    "dead_letters": {"path", "ack_deadline_s"},
     "queues": {"queue", "path"},
     "schedules": {"name", "cron", "path"},
 }
-TRIGGERS_MAY_HAVE = {"push": set[str](), "queues": set[str](), "schedules": {"local_every_s"}}
-INVOKER_OF = {"push": "pubsub", "queues": "tasks", "schedules": "scheduler"}
+TRIGGERS_MAY_HAVE = {kind: set[str]() for kind in TRIGGERS} | {"schedules": {"local_every_s"}}
+INVOKER_OF = {"push": "pubsub", "dead_letters": "pubsub", "queues": "tasks", "schedules": "scheduler"}
 QUEUE = {
     "name",
     "max_dispatches_per_second",
@@ -123,7 +124,7 @@ def test_access_decides_how_a_deployment_is_reached(row: dict[str, Any]) -> None
     else:
         assert f"/v1/health/{row['name']}" in routes
         assert kinds == []
-    assert sorted(row["invokers"]) == sorted(INVOKER_OF[kind] for kind in kinds)
+    assert sorted(row["invokers"]) == sorted({INVOKER_OF[kind] for kind in kinds})
 
 
 def test_job_paths_are_under_jobs_and_belong_to_one_trigger() -> None:
@@ -146,8 +147,12 @@ def test_every_queue_and_topic_is_declared_and_every_queue_has_one_worker() -> N
     assert repeated([trigger["name"] for _, trigger in triggers("schedules")]) == set()
 
 
+def test_dead_letters_have_one_consumer() -> None:
+    assert len(triggers("dead_letters")) == 1
+
+
 def test_an_ack_deadline_is_above_its_functions_timeout() -> None:
-    for row, trigger in triggers("push"):
+    for row, trigger in triggers("push") + triggers("dead_letters"):
         assert row["timeout_s"] < trigger["ack_deadline_s"] <= PUBSUB_LONGEST_ACK_DEADLINE_S
 
 

@@ -1,12 +1,16 @@
-"""What staff look after over HTTP: the webhook inbox, and that the shop takes no orders while it says so."""
+"""What staff look after over HTTP: webhooks, dead letters, open rows; and a shop that takes no orders for a while."""
 
 import json
 import threading
 import time
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import grpc
 import pytest
+from google.pubsub_v1 import PublisherClient, types
+from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 
 from tests.system.cloud import Answer, Cloud
 
@@ -137,3 +141,112 @@ def _until(holds: Any) -> None:
     while not holds():
         assert time.monotonic() < deadline, "it never came true"
         time.sleep(0.01)
+
+
+# Dead letters and open rows ------------------------------------------------------------------------------
+
+
+def _publish(cloud: Cloud, data: bytes, attributes: dict[str, str]) -> None:
+    """Past every check of ours, straight into the topic."""
+    channel = grpc.insecure_channel(cloud.about["pubsub_host"])
+    publisher = PublisherClient(transport=PublisherGrpcTransport(channel=channel))
+    message = types.PubsubMessage(data=data, attributes=attributes)
+    publisher.publish(topic="projects/vitrine-local/topics/orders", messages=[message])
+    channel.close()
+
+
+def _open_letters(cloud: Cloud, staff: dict[str, str], *, besides: Collection[str] = ()) -> list[Any]:
+    """What other tests have left is not looked at."""
+    path = "/v1/admin/dead-letters?state=open&subscription=notify-orders&limit=100"
+    return [each for each in cloud.call("GET", path, headers=staff).json["items"] if each["id"] not in besides]
+
+
+def _confirmations(cloud: Cloud, order: Any) -> int:
+    return sum(order["number"] in mail["subject"] for mail in cloud.inbox())
+
+
+def test_an_event_that_no_consumer_took_waits_for_staff_and_is_mailed_once_when_it_is_replayed(cloud: Cloud) -> None:
+    staff = cloud.staff()
+    old = {letter["id"] for letter in _open_letters(cloud, staff)}
+    cloud.fault("pubsub-push", "error", path="/jobs/notify/orders", count=20)
+    order = cloud.paid_order({cloud.make_stock("LAMP", 5): 1})
+    cloud.settle()
+    fired = [fault["fired"] for fault in cloud.clear_faults()]
+    letters = {letter["name"]: letter for letter in _open_letters(cloud, staff, besides=old)}
+    paid = letters["order.paid"]
+    before = _confirmations(cloud, order)
+
+    path = f"/v1/admin/dead-letters/{paid['id']}"
+    first, again = (cloud.call("POST", f"{path}/replay", headers=staff, key="bury") for _ in range(2))
+    cloud.settle()
+    once = _confirmations(cloud, order)
+    third = cloud.call("POST", f"{path}/replay", headers=staff)
+    cloud.settle()
+
+    assert (fired, before) == ([20], 0)
+    assert (paid["subscription"], paid["topic"], paid["attempts"], paid["state"]) == (
+        "notify-orders",
+        "orders",
+        10,
+        "open",
+    )
+    assert json.loads(cloud.call("GET", path, headers=staff).json["payload"])["order"]["number"] == order["number"]
+    assert [answer.json["replays"] for answer in (first, again, third)] == [1, 1, 2]
+    assert (once, _confirmations(cloud, order)) == (1, 1)
+    assert _open_letters(cloud, staff, besides=old) == [letters["order.placed"]]
+    assert (
+        cloud.call("POST", f"/v1/admin/dead-letters/{letters['order.placed']['id']}/replay", headers=staff).status
+        == 200
+    )
+
+
+def test_a_message_that_is_none_of_ours_ends_as_a_dead_letter_and_stops_nobody(cloud: Cloud) -> None:
+    """S67: what does not fit is neither worked on nor asked for for ever."""
+    staff = cloud.staff()
+    old = {letter["id"] for letter in _open_letters(cloud, staff)}
+    _publish(cloud, b"no JSON", {"event_id": "no id", "name": "order.paid", "schema_version": "1"})
+    _publish(cloud, b'{"order": {"number": 7}}', {
+        "event_id": "3f6c1f6e-6d0e-4a53-9b57-2f1a6f0a3c11", "name": "order.paid", "schema_version": "1"})  # fmt: skip
+    order = cloud.paid_order({cloud.make_stock("LAMP", 5): 1})
+    cloud.settle()
+
+    letters = sorted(_open_letters(cloud, staff, besides=old), key=lambda letter: letter["event_id"] or "")
+    replayed = cloud.call("POST", f"/v1/admin/dead-letters/{letters[0]['id']}/replay", headers=staff)
+    discarded = [
+        cloud.call("POST", f"/v1/admin/dead-letters/{each['id']}/discard", {"reason": "not ours"}, headers=staff)
+        for each in letters
+    ]
+
+    assert [(letter["event_id"], letter["attempts"]) for letter in letters] == [
+        (None, 10),
+        ("3f6c1f6e-6d0e-4a53-9b57-2f1a6f0a3c11", 10),
+    ]
+    assert (replayed.status, replayed.json["type"].rpartition("/")[2]) == (409, "not-sendable")
+    assert [(answer.status, answer.json["state"]) for answer in discarded] == [(200, "discarded")] * 2
+    assert _open_letters(cloud, staff, besides=old) == []
+    assert _confirmations(cloud, order) == 1
+
+
+def test_staff_see_what_waits_and_wake_one_row_of_it(cloud: Cloud) -> None:
+    """PayPal did the capture and nobody heard: the attempt stays open until somebody asks again."""
+    staff = cloud.staff()
+    order = cloud.order({cloud.make_stock("LAMP", 5): 1})
+    cloud.approve(order)
+    capture = f"/v2/checkout/orders/{order['payment']['paypal_order_id']}/capture"
+    cloud.fault("paypal", "timeout_after_effect", path=capture, count=1)
+    lost = cloud.call("POST", f"/v1/checkouts/{order['id']}/capture", headers=cloud.token(order))
+    assert lost.status == 503
+    page = cloud.call("GET", "/v1/admin/open-rows?kind=capture-attempts", headers=staff).json
+    (row,) = [each for each in page["items"] if each["order_number"] == order["number"]]
+
+    path = f"/v1/admin/open-rows/capture-attempts/{row['id']}/replay"
+    woken = cloud.call("POST", path, headers=staff)
+    cloud.settle()
+
+    assert (row["state"], row["what"], 0 <= row["age_s"] < 60) == ("requested", "capture", True)
+    assert woken.status == 200
+    assert cloud.look(order)["status"] == "paid"
+    assert cloud.call("POST", path, headers=staff).status == 404
+    assert cloud.call("POST", f"/v1/admin/open-rows/carts/{row['id']}/replay", headers=staff).status == 404
+    left = cloud.call("GET", "/v1/admin/open-rows?limit=100", headers=staff).json["items"]
+    assert [each for each in left if each["order_number"] == order["number"]] == []

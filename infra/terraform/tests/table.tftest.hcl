@@ -202,6 +202,11 @@ run "the_whole_table" {
   }
 
   assert {
+    condition     = google_pubsub_subscription.dead_letters["notify-orders"].push_config[0].push_endpoint == "https://notify-123456789012.europe-west3.run.app/jobs/notify/dead-letters?subscription=notify-orders&topic=orders"
+    error_message = "Dead letters are brought to the consumer that the table names, which is told whose they were."
+  }
+
+  assert {
     condition     = google_cloud_tasks_queue.queues["payments"].rate_limits[0].max_dispatches_per_second == 50
     error_message = "Queues have bounded rates, the table's."
   }
