@@ -390,6 +390,7 @@ CREATE INDEX orders_cart ON public.orders USING btree (cart_id, cart_version);
 CREATE INDEX orders_disputed ON public.orders USING btree (placed_at DESC, id) WHERE disputed;
 CREATE INDEX orders_due ON public.orders USING btree (hold_expires_at) WHERE (status = 'pending_payment'::text);
 CREATE INDEX orders_email ON public.orders USING btree (email, placed_at DESC);
+CREATE INDEX orders_not_final ON public.orders USING btree (placed_at, id) WHERE ((status = 'pending_payment'::text) OR (status = 'on_hold'::text) OR disputed OR (pending_minor > 0));
 CREATE UNIQUE INDEX orders_one_open_per_cart ON public.orders USING btree (cart_id) WHERE ((status = 'pending_payment'::text) OR ((status = 'on_hold'::text) AND (status_reason = 'capture_pending'::text)));
 CREATE INDEX orders_open_of_email ON public.orders USING btree (lower(email)) WHERE ((status = 'pending_payment'::text) OR ((status = 'on_hold'::text) AND (status_reason = 'capture_pending'::text)));
 CREATE INDEX orders_open_of_network ON public.orders USING btree (client_network) WHERE ((status = 'pending_payment'::text) OR ((status = 'on_hold'::text) AND (status_reason = 'capture_pending'::text)));
@@ -499,6 +500,56 @@ CREATE INDEX products_words ON public.products USING gin (words) WITH (fastupdat
 grant select on products to vitrine_checkout;
 grant delete, insert, select, update on products to vitrine_inventory;
 grant select on products to vitrine_search;
+
+create table reconciliation_findings (
+    id uuid not null,
+    kind text not null,
+    subject text not null,
+    detail jsonb not null default '{}'::jsonb,
+    state text not null,
+    order_id uuid,
+    run_id uuid not null,
+    found_at timestamp with time zone not null,
+    seen_at timestamp with time zone not null,
+    closed_at timestamp with time zone,
+    closed_by text,
+    reason text,
+    constraint reconciliation_findings_pkey PRIMARY KEY (id),
+    constraint reconciliation_findings_run FOREIGN KEY (run_id) REFERENCES reconciliation_runs(id),
+    constraint reconciliation_findings_closed_says_why CHECK ((((state = 'open'::text) = (closed_at IS NULL)) AND ((state = 'open'::text) = (closed_by IS NULL)) AND ((state = 'open'::text) = (reason IS NULL)))),
+    constraint reconciliation_findings_state_known CHECK ((state = ANY (ARRAY['open'::text, 'repaired'::text, 'explained'::text])))
+);
+comment on column reconciliation_findings.id is 'of a payment without an order also the PayPal-Request-Id of its refund';
+CREATE INDEX reconciliation_findings_listed ON public.reconciliation_findings USING btree (state, found_at DESC, id DESC);
+CREATE UNIQUE INDEX reconciliation_findings_one_open ON public.reconciliation_findings USING btree (kind, subject) WHERE (state = 'open'::text);
+CREATE INDEX reconciliation_findings_subject ON public.reconciliation_findings USING btree (kind, subject);
+grant select, update on reconciliation_findings to vitrine_desk;
+grant insert, select, update on reconciliation_findings to vitrine_payment_jobs;
+
+create table reconciliation_runs (
+    id uuid not null,
+    kind text not null,
+    asked_by text not null,
+    started_at timestamp with time zone not null,
+    since timestamp with time zone not null,
+    step text not null,
+    cursor text not null default ''::text,
+    counts jsonb not null default '{}'::jsonb,
+    lease_token uuid,
+    leased_until timestamp with time zone,
+    not_before timestamp with time zone,
+    finished_at timestamp with time zone,
+    constraint reconciliation_runs_pkey PRIMARY KEY (id),
+    constraint reconciliation_runs_kind_known CHECK ((kind = ANY (ARRAY['fresh'::text, 'full'::text]))),
+    constraint reconciliation_runs_leased CHECK (((lease_token IS NULL) = (leased_until IS NULL)))
+);
+comment on column reconciliation_runs.not_before is 'PayPal did not answer: the run waits until then';
+comment on column reconciliation_runs.since is 'from when on PayPal''s list of events is read';
+CREATE INDEX reconciliation_runs_finished ON public.reconciliation_runs USING btree (kind, finished_at DESC) WHERE (finished_at IS NOT NULL);
+CREATE UNIQUE INDEX reconciliation_runs_one_open ON public.reconciliation_runs USING btree (kind) WHERE (finished_at IS NULL);
+CREATE INDEX reconciliation_runs_started ON public.reconciliation_runs USING btree (started_at);
+grant insert, select on reconciliation_runs to vitrine_desk;
+grant insert, select, update on reconciliation_runs to vitrine_payment_jobs;
 
 create table refunds (
     id uuid not null,
@@ -704,7 +755,7 @@ create table stock_levels (
 grant select, update on stock_levels to vitrine_checkout;
 grant select, update on stock_levels to vitrine_desk;
 grant insert, select, update on stock_levels to vitrine_inventory;
-grant select, update on stock_levels to vitrine_payment_jobs;
+grant insert, select, update on stock_levels to vitrine_payment_jobs;
 grant select on stock_levels to vitrine_search;
 
 create table stock_movements (
@@ -728,16 +779,17 @@ CASE kind
     WHEN 'expire'::text THEN ((delta_on_hand = 0) AND (delta_held < 0))
     WHEN 'cancel'::text THEN ((delta_on_hand = 0) AND (delta_held < 0))
     WHEN 'ship'::text THEN ((delta_on_hand < 0) AND (delta_held = delta_on_hand))
+    WHEN 'repair'::text THEN ((delta_on_hand <> 0) OR (delta_held <> 0))
     ELSE (delta_held = 0)
 END),
-    constraint stock_movements_kind_known CHECK ((kind = ANY (ARRAY['receive'::text, 'adjust'::text, 'count'::text, 'hold'::text, 'allocate'::text, 'release'::text, 'expire'::text, 'cancel'::text, 'ship'::text, 'return'::text])))
+    constraint stock_movements_kind_known CHECK ((kind = ANY (ARRAY['receive'::text, 'adjust'::text, 'count'::text, 'hold'::text, 'allocate'::text, 'release'::text, 'expire'::text, 'cancel'::text, 'ship'::text, 'return'::text, 'repair'::text])))
 );
 CREATE INDEX stock_movements_order ON public.stock_movements USING btree (order_id) WHERE (order_id IS NOT NULL);
 CREATE INDEX stock_movements_sku ON public.stock_movements USING btree (sku, id DESC);
 grant insert, select on stock_movements to vitrine_checkout;
 grant insert, select on stock_movements to vitrine_desk;
 grant insert, select on stock_movements to vitrine_inventory;
-grant insert on stock_movements to vitrine_payment_jobs;
+grant insert, select on stock_movements to vitrine_payment_jobs;
 
 create table variants (
     sku text collate "C" not null,
@@ -786,7 +838,8 @@ comment on column webhook_events.replays is 'how often staff had it applied agai
 CREATE INDEX webhook_events_open ON public.webhook_events USING btree (next_attempt_at) WHERE (state = ANY (ARRAY['received'::text, 'waiting'::text]));
 CREATE INDEX webhook_events_orders ON public.webhook_events USING gin (order_ids);
 CREATE INDEX webhook_events_received ON public.webhook_events USING btree (received_at DESC, id);
-grant select, update on webhook_events to vitrine_payment_jobs;
+CREATE INDEX webhook_events_stray ON public.webhook_events USING btree (received_at, id) WHERE ((state = 'waiting'::text) OR ((state = 'ignored'::text) AND (verdict = 'foreign'::text)));
+grant insert, select, update on webhook_events to vitrine_payment_jobs;
 grant insert, select on webhook_events to vitrine_webhooks;
 grant select (applied_at, attempts, body, event_id, event_type, id, next_attempt_at, order_ids, provider, received_at, replays, state, transmission_id, verdict) on webhook_events to vitrine_desk;
 grant update (applied_at, next_attempt_at, replays, state) on webhook_events to vitrine_desk;

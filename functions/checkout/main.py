@@ -43,6 +43,7 @@ from shared.kernel.ids import new_id
 from shared.kernel.logs import Log
 from shared.orders import cancelling, capturing, expiring, placing, refunding
 from shared.orders.capturing import NotApproved, PaymentRefused
+from shared.orders.findings import RunKind
 from shared.orders.lockout import CheckoutLocked
 from shared.orders.order import (
     Disputed,
@@ -458,6 +459,10 @@ class WebhookEventBody(Body, frozen=True, kw_only=True):
     webhook_event_id: UUID
 
 
+class ReconcileBody(Body, frozen=True, kw_only=True):
+    kind: RunKind
+
+
 @jobs.task("/jobs/payments/capture", body=AttemptBody)
 def finish_capture(call: Call[AttemptBody]) -> Reply:
     """Bring a capture that was asked for to its answer."""
@@ -557,6 +562,52 @@ def issue_documents(call: Call[None]) -> Reply:
     while clock.now() < call.give_up_at - _LONGEST_CALL and (owing := documents.list_owing(after, _BATCH)):
         _finish_each(call, issue, list(dict.fromkeys(order_id for _position, order_id in owing)))
         after = owing[-1][0]
+    return Reply(204)
+
+
+@jobs.schedule("/jobs/payments/reconcile-fresh")
+def reconcile_fresh(call: Call[None]) -> Reply:
+    """What is young or open is compared with PayPal, and a full run that is not through goes on."""
+    return _reconcile(call, "fresh", "full", beginning="fresh")
+
+
+@jobs.schedule("/jobs/payments/reconcile-full")
+def reconcile_full(call: Call[None]) -> Reply:
+    """Everything is compared, once a night however often this is called."""
+    return _reconcile(call, "full", beginning="full")
+
+
+@jobs.task("/jobs/payments/reconcile", body=ReconcileBody)
+def go_on_reconciling(call: Call[ReconcileBody]) -> Reply:
+    """A run that staff have asked for, or whose turn was over before it was."""
+    return _reconcile(call, call.body.kind)
+
+
+def _reconcile(call: Call[Any], *kinds: RunKind, beginning: RunKind | None = None) -> Reply:
+    # Imported here: nothing else of this function needs them.
+    from shared.orders import reconciling
+    from shared.persistence.reconciliation import Findings, Runs
+    from shared.persistence.registry import Registry
+    from shared.persistence.stock_drift import StockDrift
+    from shared.persistence.webhooks import WebhookEvents
+
+    events = WebhookEvents(database())
+    tools = reconciling.Tools(
+        runs=Runs(database(), clock),
+        findings=Findings(database(), clock),
+        shelves=StockDrift(database(), clock),
+        registry=Registry(database()),
+        events=events,
+        keep=events.keep,
+        orders=orders(),
+        paypal=paypal(),
+        invoice_prefix=paypal_settings().invoice_prefix,
+        clock=clock,
+    )
+    if beginning is not None:
+        reconciling.begin(beginning, tools)
+    for kind in kinds:
+        reconciling.reconcile(kind, tools, give_up_at=call.give_up_at - _LONGEST_CALL)
     return Reply(204)
 
 

@@ -27,6 +27,15 @@ from shared.edge.leftover_views import (
     read_open_rows_cursor,
 )
 from shared.edge.paging import PageQuery, make_cursor, read_moment_cursor
+from shared.edge.reconciliation_views import (
+    FindingsQuery,
+    FindingView,
+    ReconciliationView,
+    ResolveBody,
+    RunView,
+    finding_view,
+    run_view,
+)
 from shared.edge.return_views import (
     AdminReturnsPage,
     AdminReturnsQuery,
@@ -72,6 +81,7 @@ from shared.kernel.errors import Invalid, NotFound
 from shared.kernel.first_use import first_use
 from shared.kernel.ids import new_id
 from shared.orders import cancelling, holding, refunding, returning
+from shared.orders.findings import FindingClosed, FindingNotFound
 from shared.orders.holding import NotHoldable, NotOnHold, NotReleasable
 from shared.orders.lockout import LockoutNotFound
 from shared.orders.order import Disputed, NotCancellable, Order, OrderNotFound, PaymentInProgress
@@ -101,6 +111,7 @@ from shared.persistence.dead_letters import DeadLetters
 from shared.persistence.desk import Desk
 from shared.persistence.lockouts import Lockouts
 from shared.persistence.open_rows import OpenRows
+from shared.persistence.reconciliation import Findings, Runs
 from shared.persistence.returns import Returns
 from shared.persistence.webhook_inbox import WebhookInbox
 from shared.wiring.parts import Parts
@@ -108,6 +119,16 @@ from shared.wiring.parts import Parts
 parts = Parts(guards={**orders_in_sql.GUARDS, **returns_in_sql.GUARDS})
 api = Api("desk", services=parts.services(signed_in=True))
 public = Api("support", services=parts.services(signed_in=True))
+
+
+@first_use
+def runs() -> Runs:
+    return Runs(parts.database(), parts.clock)
+
+
+@first_use
+def findings() -> Findings:
+    return Findings(parts.database(), parts.clock)
 
 
 @first_use
@@ -580,4 +601,47 @@ def wake_open_row(call: Call[None]) -> Reply:
     kind, row_id = read_kind(call.path["kind"]), call.uuid("row_id")
     answering = call.answering(200, partial(open_row_view, at=call.at))
     open_rows().wake(kind, row_id, actor=call.actor, answering=answering)
+    return Reply(200)
+
+
+# Reconciliation ------------------------------------------------------------------------------------------
+
+
+@api.get(
+    "/v1/admin/reconciliation",
+    query=FindingsQuery,
+    answers={200: ReconciliationView},
+    permission="reconciliation:read",
+)
+def show_reconciliation(call: Call[None]) -> Reply:
+    """What does not add up between PayPal, orders and stock, the newest first: empty when all is well."""
+    before = read_moment_cursor(call.query.cursor)
+    found = findings().list_findings(call.query.state, before=before, limit=call.query.limit)
+    last = found[-1] if len(found) == call.query.limit else None
+    view = ReconciliationView(
+        runs=[run_view(run) for run in runs().list_latest()],
+        items=[finding_view(finding) for finding in found],
+        next_cursor=make_cursor(last.found_at.isoformat(), last.id) if last else None,
+    )
+    return Reply(200, view)
+
+
+@api.post("/v1/admin/reconciliation", answers={202: RunView}, permission="reconciliation:write")
+def ask_for_reconciliation(call: Call[None]) -> Reply:
+    """Compare everything now; where that is under way already, the run that is."""
+    runs().ask(actor=call.actor, answering=call.answering(202, run_view))
+    return Reply(202)
+
+
+@api.post(
+    "/v1/admin/reconciliation/findings/<finding_id>/resolve",
+    body=ResolveBody,
+    answers={200: FindingView},
+    errors=[FindingNotFound, FindingClosed],
+    permission="reconciliation:write",
+)
+def resolve_finding(call: Call[ResolveBody]) -> Reply:
+    """Say why something is as it is; nothing else changes by it."""
+    finding_id, answering = call.uuid("finding_id"), call.answering(200, finding_view)
+    findings().resolve(finding_id, actor=call.actor, reason=call.body.reason, answering=answering)
     return Reply(200)

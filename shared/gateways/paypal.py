@@ -11,8 +11,9 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 from uuid import UUID
 
 from shared.gateways.https_calls import Answer, Origin
@@ -24,11 +25,14 @@ from shared.gateways.paypal_objects import (
     read_capture,
     read_dispute,
     read_order,
+    read_past_events,
     read_refund,
 )
+from shared.kernel.clock import iso
 from shared.kernel.errors import Declined, Unavailable
 from shared.kernel.logs import Log
 from shared.kernel.money import Money
+from shared.payments.past_events import PageOfEvents
 from shared.payments.processor import (
     Approval,
     CaptureFact,
@@ -57,6 +61,8 @@ _BUYER_MAY_RETRY = {
 # Orders v2, shipment_carrier: 1,276 names; these are the ones a merchant types as they are, others go as OTHER by name.
 _CARRIERS = {"CHRONOPOST_FR", "DHL", "DPD", "FEDEX", "GLS", "HERMES", "PUROLATOR", "ROYAL_MAIL", "UPS", "USPS"}
 _TAKEN = ("COMPLETED", "PARTIALLY_REFUNDED", "REFUNDED")
+_EVENTS = "/v1/notifications/webhooks-events"
+_EVENTS_AT_ONCE = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +158,18 @@ class PayPal:
 
     def find_dispute(self, dispute_id: str) -> DisputeFact | None:
         return self._find("/v1/customer/disputes", dispute_id, read_dispute)
+
+    def list_events(self, *, since: datetime, until: datetime, cursor: str | None) -> PageOfEvents:
+        """Webhooks v1, list event notifications; the cursor is the query of its link `next`, and nothing else of it."""
+        asked = {"page_size": _EVENTS_AT_ONCE, "start_time": iso(since), "end_time": iso(until)}
+        reply = self._send("GET", f"{_EVENTS}?{cursor or urlencode(asked)}")
+        if not reply.done:
+            log.error("paypal_events_refused", issue=reply.issue)
+            raise Unavailable
+        following = find_link(reply.body, "next")
+        return PageOfEvents(
+            events=tuple(read_past_events(reply.body)), next=urlsplit(following).query or None if following else None
+        )
 
     def _find(self, folder: str, object_id: str, read: Callable[[Object], _F]) -> _F | None:
         if not _ID.fullmatch(object_id):

@@ -4,12 +4,14 @@ Sources: orders v2, payments v2, customer disputes v1. A capture inside an order
 ones, the ids we gave: its purchase unit has those.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from shared.gateways.paypal_money import from_paypal
 from shared.kernel.clock import parse_iso
+from shared.payments.past_events import PastEvent
 from shared.payments.processor import CaptureFact, DisputeFact, OrderFact, RefundFact
 
 Object = Mapping[str, Any]
@@ -95,6 +97,16 @@ def read_dispute(dispute: Object) -> DisputeFact:
         amount=from_paypal(dispute.get("dispute_amount")),
         update_time=_text(dispute, "update_time") or _text(dispute, "create_time") or "",
     )
+
+
+def read_past_events(found: Object) -> list[PastEvent]:
+    """The events of a list; one without id or type could not be told from another, and is left out."""
+    events = []
+    for event in _list(found, "events"):
+        event_id, event_type = _text(event, "id"), _text(event, "event_type")
+        if event_id is not None and event_type is not None:
+            events.append(PastEvent(event_id, event_type, json.dumps(event)))
+    return events
 
 
 def find_link(holder: Object, *names: str) -> str | None:

@@ -167,19 +167,22 @@ def _patient(verdict: Verdict, *, age: timedelta) -> Verdict:
 
 
 def _apply(subject: Subject, processor: Processor, follow: Follow, prefix: str) -> Verdict:
-    found = _read(subject, processor)
+    found = read_back(subject, processor)
     if not found:
         return _NO_SUCH_OBJECT
     # One dispute may be about captures of several orders.
-    of_orders: dict[UUID, list[Fact]] = {}
-    for owner, fact in found:
-        order_id = _our_order(owner, prefix)
-        if order_id is not None:
-            of_orders.setdefault(order_id, []).append(fact)
-    if not of_orders:
+    ours = [(_order_named(owner), fact) for owner, fact in found if (owner.invoice_id or "").startswith(prefix)]
+    if not ours:
         log.warning("webhook_foreign", kind=subject.kind, object_id=subject.id)
         return Verdict("ignored", "foreign")
+    of_orders: dict[UUID, list[Fact]] = {}
+    # Our prefix without the id of an order: reconciling pairs it by its number, or gives it back.
     waiting = False
+    for order_id, fact in ours:
+        if order_id is None:
+            waiting = True
+        else:
+            of_orders.setdefault(order_id, []).append(fact)
     for order_id, facts in of_orders.items():
         try:
             follow(order_id, facts)
@@ -189,7 +192,7 @@ def _apply(subject: Subject, processor: Processor, follow: Follow, prefix: str) 
     return _NO_SUCH_ORDER if waiting else Verdict("applied", states, tuple(of_orders))
 
 
-def _read(subject: Subject, processor: Processor) -> list[tuple[OrderFact | CaptureFact, Fact]]:
+def read_back(subject: Subject, processor: Processor) -> list[tuple[OrderFact | CaptureFact, Fact]]:
     """What is there, each with the object that says whose it is."""
     if subject.kind == "order":
         order = processor.find_order(subject.id)
@@ -218,10 +221,8 @@ def _about(dispute: DisputeFact, capture: CaptureFact) -> DisputeFact:
     )
 
 
-def _our_order(owner: OrderFact | CaptureFact, prefix: str) -> UUID | None:
-    """The order that this shop gave it as custom_id; None for what somebody else has made with the account."""
-    if not (owner.invoice_id or "").startswith(prefix):
-        return None
+def _order_named(owner: OrderFact | CaptureFact) -> UUID | None:
+    """The order that this shop gave it as custom_id."""
     try:
         return UUID(owner.custom_id or "")
     except ValueError:

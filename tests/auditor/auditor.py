@@ -72,6 +72,7 @@ class _Database:
     def findings(self) -> list[str]:
         return [
             *self._stock(),
+            *self._repairs(),
             *self._order_lines(),
             *self._orders(),
             *self._clients(),
@@ -115,7 +116,7 @@ class _Database:
             (str(row["order_id"]), row["sku"]): (int(row["held"]), int(row["shipped"]))
             for row in self.rows(
                 "select order_id, sku, sum(delta_held) as held,"
-                " -coalesce(sum(delta_on_hand) filter (where kind = 'ship'), 0) as shipped"
+                " -coalesce(sum(delta_on_hand) filter (where kind in ('ship', 'repair')), 0) as shipped"
                 " from stock_movements where order_id is not null group by order_id, sku"
             )
         }
@@ -128,7 +129,23 @@ class _Database:
                 if shipped != line["consumed"]:
                     yield f"{name} has {line['consumed']} handed over, and movements that make {shipped}"
         for (order_id, sku), (held, shipped) in moved.items():
-            yield f"stock {sku}: moved by {held} held and {shipped} shipped for {order_id}, which has no such line"
+            if (held, shipped) != (0, 0):  # else reconciliation has taken it back
+                yield f"stock {sku}: moved by {held} held and {shipped} shipped for {order_id}, which has no such line"
+
+    def _repairs(self) -> Iterable[str]:
+        """Reconciliation put right what it says, and says what it put right."""
+        moved = {
+            f"{row['sku']}/{row['location']}"
+            for row in self.rows("select sku, location from stock_movements where kind = 'repair'")
+        }
+        said = {
+            (row["subject"], row["kind"])
+            for row in self.rows("select subject, kind from reconciliation_findings where kind like 'stock%'")
+        }
+        for subject in moved - {subject for subject, _kind in said}:
+            yield f"stock {subject}: repaired, and no finding says why"
+        for subject in {subject for subject, kind in said if kind == "stock_drift"} - moved:
+            yield f"stock {subject}: a finding says repaired, and no movement does"
 
     def _order_lines(self) -> Iterable[str]:
         for order_id, lines in self.lines.items():
@@ -340,15 +357,17 @@ def _money(database: _Database, paypal: Mapping[str, Any]) -> Iterable[str]:
         if refund["status"] == "COMPLETED":
             given_back[_captured_by(refund)] += _minor(refund["amount"])
     asked = {row["capture_id"] for row in database.rows("select capture_id from refunds where state <> 'failed'")}
+    numbered = {f"{_PREFIX}{order['number']}": order for order in database.orders.values()}
     kept: Counter[str] = Counter()
     for capture in paypal["captures"]:
         if not str(capture.get("invoice_id", "")).startswith(_PREFIX) or capture["status"] not in _CAPTURED:
             continue
-        order = database.orders.get(str(capture.get("custom_id")))
-        if order is None:
-            yield f"PayPal capture {capture['id']} carries our prefix and belongs to no order"
-            continue
+        order = database.orders.get(str(capture.get("custom_id"))) or numbered.get(str(capture["invoice_id"]))
         left = _minor(capture["amount"]) - given_back[capture["id"]]
+        if order is None:
+            if left > 0:
+                yield f"PayPal capture {capture['id']} carries our prefix, belongs to no order and was not given back"
+            continue
         if capture["id"] == order["bound_capture_id"]:
             kept[str(order["id"])] += left
         elif left > 0 and capture["id"] not in asked:
@@ -442,6 +461,11 @@ def _requests(database: _Database, requests: Sequence[Mapping[str, Any]]) -> Ite
     # After a denial PayPal's order is used up, and a new one is opened under an id that order and attempt give.
     openings = {*database.orders, *(str(uuid5(row["order_id"], str(row["id"]))) for row in tried)}
     refunds = {str(row["id"]) for row in database.rows("select id from refunds")}
+    # A payment without an order has no refund of an order: reconciliation gives it back under its finding's id.
+    refunds |= {
+        str(row["id"])
+        for row in database.rows("select id from reconciliation_findings where kind = 'capture_without_order'")
+    }
     for request in requests:
         request_id = {name.lower(): value for name, value in request["headers"].items()}.get("paypal-request-id")
         if request["method"] != "POST":

@@ -1,0 +1,193 @@
+"""Stock that was tampered with is found, named and put right by movements; a second run finds nothing."""
+
+import threading
+from uuid import uuid4
+
+import pytest
+
+from shared.inventory.drift import Units
+from tests.reconciliation.kit import ReconciledShop
+
+STOCK_DRIFT = "stock_drift"
+
+
+def _again(shop: ReconciledShop) -> list[tuple[str, str, str]]:
+    return shop.reconcile()
+
+
+def test_a_shop_in_order_has_an_empty_report(shop: ReconciledShop) -> None:
+    """S16, S7: two orders at once, held is two, and reconciliation has nothing to say."""
+    lamp, cup = shop.make_stock("LAMP", 5), shop.make_stock("CUP", 0)
+    shop.order({lamp: 1})
+    shop.paid_order({lamp: 1})
+    shop.clock.advance(minutes=6)
+
+    assert shop.reconcile("fresh") == []
+    assert shop.reconcile("full") == []
+    assert shop.books(lamp) == (Units(5, 2), Units(5, 2), 2)
+    assert shop.books(cup) == (Units(0, 0), Units(0, 0), 0)
+    assert shop.repairs(lamp) == []
+
+
+@pytest.mark.parametrize(("on_hand", "held"), [(7, 2), (3, 2), (5, 4), (5, 0), (9, 1)])
+def test_a_level_that_was_tampered_with_goes_back_to_what_movements_and_orders_say(
+    shop: ReconciledShop, on_hand: int, held: int
+) -> None:
+    """S16."""
+    lamp = shop.make_stock("LAMP", 5)
+    shop.paid_order({lamp: 2})
+    shop.database.call(
+        "update stock_levels set on_hand = :on_hand::int, held = :held::int where sku = :sku::text",
+        on_hand=on_hand,
+        held=held,
+        sku=lamp,
+    )
+
+    assert shop.reconcile() == [(STOCK_DRIFT, f"{lamp}/main", "repaired")]
+    assert shop.books(lamp) == (Units(5, 2), Units(5, 2), 2)
+    assert shop.repairs(lamp) == [
+        (on_hand - 5, held - 2, None, "changed without a movement"),
+        (5 - on_hand, 2 - held, None, "put back to what movements and orders say"),
+    ]
+    assert shop.detail(STOCK_DRIFT)["level"] == {"on_hand": on_hand, "held": held}
+    assert _again(shop) == []
+
+
+@pytest.mark.parametrize("kind", ["hold", "receive"])
+def test_a_movement_that_is_missing_is_written_again_and_the_level_stays(shop: ReconciledShop, kind: str) -> None:
+    lamp = shop.make_stock("LAMP", 5)
+    order = shop.paid_order({lamp: 2})
+    shop.database.call("delete from stock_movements where sku = :sku::text and kind = :kind::text", sku=lamp, kind=kind)
+
+    assert shop.reconcile() == [(STOCK_DRIFT, f"{lamp}/main", "repaired")]
+    assert shop.books(lamp) == (Units(5, 2), Units(5, 2), 2)
+    if kind == "hold":
+        assert shop.repairs(lamp) == [(0, 2, order.number, "its movement is missing")]
+        assert shop.detail(STOCK_DRIFT)["orders"] == [order.number]
+    else:
+        assert shop.repairs(lamp) == [(5, 0, None, "changed without a movement")]
+    assert _again(shop) == []
+
+
+def test_units_held_for_an_order_that_is_not_there_are_free_again(shop: ReconciledShop) -> None:
+    """S16: a hold without its order."""
+    lamp = shop.make_stock("LAMP", 5)
+    shop.order({lamp: 1})
+    shop.database.call("update stock_levels set held = held + 3 where sku = :sku::text", sku=lamp)
+    shop.database.call(
+        """
+        insert into stock_movements (at, sku, location, kind, delta_on_hand, delta_held, order_id, order_number, actor)
+        values (:at::timestamptz, :sku::text, 'main', 'hold', 0, 3, :id::uuid, 'NOSUCHORDR', 'test')
+        """,
+        at=shop.clock.now(),
+        sku=lamp,
+        id=uuid4(),
+    )
+
+    assert shop.reconcile() == [(STOCK_DRIFT, f"{lamp}/main", "repaired")]
+    assert shop.books(lamp) == (Units(5, 1), Units(5, 1), 1)
+    assert shop.repairs(lamp) == [(0, -3, "NOSUCHORDR", "held for an order that does not keep it")]
+    assert _again(shop) == []
+
+
+def test_a_level_that_was_deleted_comes_back(shop: ReconciledShop) -> None:
+    lamp = shop.make_stock("LAMP", 5)
+    shop.paid_order({lamp: 2})
+    shop.database.call("delete from stock_levels where sku = :sku::text", sku=lamp)
+
+    assert shop.reconcile() == [(STOCK_DRIFT, f"{lamp}/main", "repaired")]
+    assert shop.books(lamp) == (Units(5, 2), Units(5, 2), 2)
+    assert _again(shop) == []
+
+
+def test_more_kept_than_there_is_stays_open_until_somebody_has_counted(shop: ReconciledShop) -> None:
+    """Nothing is made up: orders that keep more than lies there are for a person."""
+    lamp = shop.make_stock("LAMP", 2)
+    order = shop.paid_order({lamp: 2})
+    shop.database.call("delete from stock_movements where sku = :sku::text", sku=lamp)
+    shop.database.call("update stock_levels set on_hand = 1, held = 1 where sku = :sku::text", sku=lamp)
+
+    first = shop.reconcile()
+    second = shop.reconcile()
+
+    assert first == [("stock_short", f"{lamp}/main", "open")]
+    assert second == first
+    assert shop.books(lamp) == (Units(1, 1), Units(1, 1), 2)
+    # Somebody finds the other one.
+    shop.database.call("update stock_levels set on_hand = 2 where sku = :sku::text", sku=lamp)
+    shop.database.call(
+        """
+        insert into stock_movements (at, sku, location, kind, delta_on_hand, delta_held, actor)
+        values (:at::timestamptz, :sku::text, 'main', 'count', 1, 0, 'test')
+        """,
+        at=shop.clock.now(),
+        sku=lamp,
+    )
+    assert shop.reconcile() == [(STOCK_DRIFT, f"{lamp}/main", "repaired")]
+    assert shop.found() == [(STOCK_DRIFT, f"{lamp}/main", "repaired"), ("stock_short", f"{lamp}/main", "repaired")]
+    assert shop.books(lamp) == (Units(2, 2), Units(2, 2), 2)
+    assert shop.orders.get(order.id).status == "paid"
+
+
+def test_what_a_running_transaction_explains_is_not_repaired(shop: ReconciledShop) -> None:
+    """The list has seen drift; by the time the level is ours, somebody has put it right: nothing is written."""
+    lamp = shop.make_stock("LAMP", 5)
+    holding, go = threading.Event(), threading.Event()
+
+    def put_right_by_hand() -> None:
+        def step(tx: object) -> None:
+            tx.rows("update stock_levels set on_hand = 5 where sku = :sku::text", sku=lamp)  # type: ignore[attr-defined]
+            holding.set()
+            assert go.wait(10)
+
+        shop.database.step(step)
+
+    shop.database.call("update stock_levels set on_hand = 6 where sku = :sku::text", sku=lamp)
+    hand = threading.Thread(target=put_right_by_hand)
+    hand.start()
+    assert holding.wait(10)
+    drifted, _last = shop.tools.shelves.list_drifted(after="", limit=100)
+    threading.Timer(0.3, go.set).start()
+    shop.begin()
+    run = shop.tools.runs.take_turn("full", at=shop.clock.now())
+    assert run is not None
+
+    finding = shop.tools.shelves.put_right(lamp, "main", run=run)
+    hand.join()
+
+    assert drifted == [(lamp, "main")]
+    assert finding is None
+    assert shop.repairs(lamp) == []
+    assert shop.found() == []
+
+
+def test_a_thousand_skus_are_looked_at_in_batches_and_every_fault_is_found(shop: ReconciledShop) -> None:
+    shop.database.call(
+        """
+        insert into stock_levels (sku, location, on_hand)
+        select 'S' || lpad(n::text, 5, '0'), 'main', 1 from generate_series(1, 1000) n
+        """
+    )
+    shop.database.call(
+        """
+        insert into stock_movements (at, sku, location, kind, delta_on_hand, delta_held, actor)
+        select :at::timestamptz, sku, location, 'receive', 1, 0, 'test' from stock_levels
+        """,
+        at=shop.clock.now(),
+    )
+    faulty = ["S00001", "S00200", "S00201", "S01000"]
+    shop.database.call("update stock_levels set on_hand = 2 where sku = any (:skus::text[])", skus=faulty)
+    # Movements of a SKU that has no level, behind the last one that has.
+    shop.database.call(
+        """
+        insert into stock_movements (at, sku, location, kind, delta_on_hand, delta_held, actor)
+        values (:at::timestamptz, 'T1', 'main', 'receive', 4, 0, 'test')
+        """,
+        at=shop.clock.now(),
+    )
+
+    found = shop.reconcile()
+
+    assert found == [(STOCK_DRIFT, f"{sku}/main", "repaired") for sku in [*faulty, "T1"]]
+    assert shop.level("T1") == (4, 0)
+    assert shop.reconcile() == []
