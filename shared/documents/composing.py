@@ -60,12 +60,13 @@ def compose_credit_note(
     before: Sequence[Content],
     shop: ShopSettings,
     named: Mapping[str, int] | None = None,
+    units: Mapping[str, int] | None = None,
     reason: str,
 ) -> Content:
     """The credit note of a refund; `before` are the order's earlier ones.
 
-    `named` is what the refund was asked for, gross minor units by SKU ("" is shipping): those lines are credited first,
-    and what is left of the amount is spread over all.
+    `named` is what the refund was asked for, gross minor units by SKU ("" is shipping), `units` how many of them: those
+    lines are credited first, and what is left of the amount is spread over all.
     """
     gone = {_key(line): 0 for line in invoice.lines}
     for note in before:
@@ -75,7 +76,7 @@ def compose_credit_note(
     asked = [(named or {}).get(_key(line), 0) for line in invoice.lines]
     shares = _shares(owed.amount_minor, left, asked, step_minor=_step(invoice))
     every = tuple(
-        _credit(line, gone[_key(line)], share, step_minor=_step(invoice))
+        _credit(line, gone[_key(line)], share, quantity=(units or {}).get(_key(line)), step_minor=_step(invoice))
         for line, share in zip(invoice.lines, shares, strict=True)
         if share > 0
     )
@@ -182,7 +183,7 @@ def _shares(amount_minor: int, left: Sequence[int], asked: Sequence[int], *, ste
     return shares
 
 
-def _credit(line: Line, gone_minor: int, share_minor: int, *, step_minor: int) -> Line:
+def _credit(line: Line, gone_minor: int, share_minor: int, *, quantity: int | None, step_minor: int) -> Line:
     def tax_of(gross_minor: int) -> int:
         exact = Decimal(line.tax_minor * gross_minor) / (line.gross_minor * step_minor)
         return int(exact.quantize(Decimal(1), ROUND_HALF_UP)) * step_minor
@@ -193,7 +194,7 @@ def _credit(line: Line, gone_minor: int, share_minor: int, *, step_minor: int) -
         net_minor=share_minor - tax,
         tax_minor=tax,
         gross_minor=share_minor,
-        quantity=None,
+        quantity=quantity,
         unit_price_minor=None,
         discount_minor=0,
     )

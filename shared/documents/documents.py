@@ -32,7 +32,8 @@ class Party:
 class Line:
     """`net_minor` + `tax_minor` = `gross_minor`; `rate` is a decimal, 0.0725 for 7.25 %. Shipping has no SKU.
 
-    An invoice's line has quantity and unit price, a credit note's says what of the invoice's line is credited.
+    An invoice's line has quantity and unit price. A credit note's says what of the invoice's line is credited, and
+    has a quantity where units were.
     """
 
     sku: str | None

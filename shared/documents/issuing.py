@@ -61,6 +61,7 @@ def issue_documents(order_id: UUID, *, store: Store) -> list[str]:
 def compose(case: Case) -> Content:
     if case.owed.kind == "invoice":
         return compose_invoice(case.order, shop=case.shop)
+    asked = _asked(case.owed, case.order.refunds)
     # Rows are taken up in the order in which they were owed, and an invoice is owed first.
     invoice = case.issued[0]
     return compose_credit_note(
@@ -69,7 +70,9 @@ def compose(case: Case) -> Content:
         invoice_number=invoice.number,
         before=[document.content for document in case.issued[1:]],
         shop=case.shop,
-        reason=_reason(_asked(case.owed, case.order.refunds)),
+        named=_named(asked),
+        units={line.sku: line.quantity for line in asked.lines} if asked is not None else {},
+        reason=asked.reason if asked is not None else "Refunded at PayPal",
     )
 
 
@@ -77,8 +80,11 @@ def _asked(owed: Owed, refunds: Sequence[OrderRefund]) -> OrderRefund | None:
     return next((refund for refund in refunds if refund.paypal_refund_id == owed.refund_id), None)
 
 
-def _reason(refund: OrderRefund | None) -> str:
-    return refund.reason if refund is not None else "Refunded at PayPal"
+def _named(refund: OrderRefund | None) -> dict[str, int]:
+    """What it was asked for, gross, by SKU; "" is shipping. A refund from outside names nothing."""
+    if refund is None:
+        return {}
+    return {**{line.sku: line.amount_minor for line in refund.lines}, "": refund.shipping_minor}
 
 
 def _prefix(case: Case) -> str:

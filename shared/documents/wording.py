@@ -103,12 +103,13 @@ class _Words:
         rows = [
             (
                 clean(line.name if line.sku is not None else f"Shipping: {line.name}"),
+                str(line.quantity) if line.quantity is not None else "",
                 self._rate(line.rate),
                 *map(self._money, (line.net_minor, line.tax_minor, line.gross_minor)),
             )
             for line in self._content.lines
         ]
-        return ("Credited", "Tax rate", "Net", "Tax", "Amount"), tuple(rows)
+        return ("Credited", "Quantity", "Tax rate", "Net", "Tax", "Amount"), tuple(rows)
 
     def _totals(self) -> Iterator[tuple[str, str]]:
         """The last one is the total."""

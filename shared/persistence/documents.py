@@ -159,6 +159,73 @@ class Documents:
             raise DocumentNotFound
         return _document(found)
 
+    def get_by_number(self, number: str) -> Document:
+        """Raises DocumentNotFound."""
+        found = self._database.find(
+            """
+            select id, kind, number, issued_at, content from documents
+            where kind in ('invoice', 'credit_note') and number = :number::text order by kind desc limit 1
+            """,
+            number=number,
+        )
+        if found is None:
+            raise DocumentNotFound
+        return _document(found)
+
+    def list_issued(
+        self, *, kind: Kind | None, order_number: str | None, before: tuple[datetime, UUID] | None, limit: int
+    ) -> list[Document]:
+        """The newest first."""
+        rows = self._database.call(
+            """
+            select id, kind, number, issued_at, content from documents
+            where number is not null
+                and (issued_at, id) < (coalesce(:at::timestamptz, 'infinity'), coalesce(:id::uuid, :most::uuid))
+                and (kind = :kind::text or :kind::text is null)
+                and (order_id = (select o.id from orders o where o.number = :order_number::text)
+                    or :order_number::text is null)
+            order by issued_at desc, id desc limit :limit::int
+            """,
+            kind=kind,
+            order_number=order_number,
+            at=before[0] if before else None,
+            id=before[1] if before else None,
+            most=UUID(int=2**128 - 1),
+            limit=limit,
+        )
+        return [_document(row) for row in rows]
+
+    def list_period(self, first: datetime, until: datetime, *, limit: int) -> list[Document]:
+        """What was issued from one moment to before another, oldest first."""
+        rows = self._database.call(
+            """
+            select id, kind, number, issued_at, content from documents
+            where number is not null and issued_at >= :first::timestamptz and issued_at < :until::timestamptz
+            order by issued_at, id limit :limit::int
+            """,
+            first=first,
+            until=until,
+            limit=limit,
+        )
+        return [_document(row) for row in rows]
+
+    def sum_taxes(self, first: datetime, until: datetime) -> list[Row]:
+        """What documents of a period amount to by kind, currency and rate, minor units."""
+        return self._database.call(
+            """
+            select kind, currency, t ->> 'rate' as rate, count(*) as documents,
+                sum((t ->> 'net_minor')::bigint)::bigint as net_minor,
+                sum((t ->> 'tax_minor')::bigint)::bigint as tax_minor,
+                sum((t ->> 'gross_minor')::bigint)::bigint as gross_minor
+            from documents, jsonb_array_elements(content -> 'taxes') t
+            where number is not null and issued_at >= :first::timestamptz and issued_at < :until::timestamptz
+            group by kind, currency, t ->> 'rate'
+            order by kind desc, currency, (t ->> 'rate')::numeric
+            """,
+            first=first,
+            until=until,
+        )
+
 
 def _document(row: Row) -> Document:
     at = row["issued_at"]

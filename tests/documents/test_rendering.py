@@ -127,7 +127,7 @@ def test_a_credit_note_says_what_it_credits() -> None:
     ]
     at = page.cells.index("Credited")
     assert page.cells[at:] == [
-        *("Credited", "Tax rate", "Net", "Tax", "Amount"),
+        *("Credited", "Quantity", "Tax rate", "Net", "Tax", "Amount"),
         *("Brass lamp", "7.25%", "$10.00", "$0.73", "$10.73"),
         *("Shipping: Standard", "7.25%", "$2.95", "$0.21", "$3.16"),
         *("Subtotal", "$10.00", "Shipping", "$2.95", "Tax", "$0.94", "Total credited", "$13.89"),
