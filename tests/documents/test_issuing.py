@@ -13,6 +13,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from shared.documents.issuing import issue_documents
 from shared.kernel.money import Money
@@ -20,6 +22,7 @@ from shared.orders.order import Order
 from shared.payments.processor import DisputeFact, RefundFact
 from shared.persistence.database import SqlError
 from shared.persistence.documents import Documents
+from tests.numbers import PROPERTY_EXAMPLES
 from tests.orders.shop import Shop, at_once
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -366,3 +369,52 @@ def test_the_settings_of_the_moment_are_frozen(shop: Shop, documents: Documents)
 
 def test_nothing_is_found_of_an_order_that_is_not_there(documents: Documents) -> None:
     assert issue_documents(UUID(int=7), store=documents) == []
+
+
+def test_what_staff_refund_by_line_is_credited_by_line(shop: Shop, documents: Documents) -> None:
+    lamp, book = shop.make_stock("LAMP", 3), shop.make_stock("BOOK", 1, price_minor=500)
+    order = shop.paid_order({lamp: 3, book: 1})
+    shop.ask_refund(order, {lamp: 2}, shipping_minor=90)
+    shop.finish_refunds(order)
+
+    _invoice, number = issue_documents(order.id, store=documents)
+
+    note = documents.get_of_order(order.id, "credit_note", number).content
+    assert [(line.sku, line.quantity, line.gross_minor) for line in note.lines] == [(lamp, 2, 2000), (None, None, 90)]
+    assert (note.total_minor, note.reason) == (2090, "as agreed")
+
+
+@settings(
+    max_examples=max(PROPERTY_EXAMPLES // 5, 5),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(st.data())
+def test_any_refunds_until_nothing_is_left_sum_to_the_invoice_line_by_line(
+    shop: Shop, documents: Documents, data: st.DataObject
+) -> None:
+    """Staff and the dashboard take turns, documents are issued or not in between, and the auditor sums in the end."""
+    lamp, book = shop.make_stock("LAMP", 3, price_minor=333), shop.make_stock("BOOK", 1, price_minor=1)
+    order = shop.paid_order({lamp: 3, book: 1})
+    left, turn = order.total_minor, 0
+    while left:
+        turn += 1
+        minor = data.draw(st.integers(1, left)) if turn < 5 else left
+        if data.draw(st.booleans()):
+            shop.ask_refund(order, amount_minor=minor)
+            shop.finish_refunds(order)
+        else:
+            tell(shop, order, refund_of(order, f"R{turn}", minor))
+        left -= minor
+        if data.draw(st.booleans()):
+            issue_documents(order.id, store=documents)
+    issue_documents(order.id, store=documents)
+
+    invoice = documents.get_of_order(order.id, "invoice").content
+    credited = Counter[str | None]()
+    for row in shop.database.call(
+        "select number from documents where order_id = :id::uuid and kind = 'credit_note'", id=order.id
+    ):
+        note = documents.get_of_order(order.id, "credit_note", row["number"]).content
+        credited.update({line.sku: line.gross_minor for line in note.lines})
+    assert credited == {line.sku: line.gross_minor for line in invoice.lines}
