@@ -36,6 +36,7 @@ _NAMED_FIELD = re.compile(r"^Object (?:missing required|contains unknown) field 
 _MOST_PARAMETERS = 64
 _MOST_NAMED = 50
 _NUL = "\x00"
+_ONE_LINE = repr(r"[^\x00-\x1f")[1:-1]  # how msgspec writes a pattern that wants no control characters
 _NO_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -51,8 +52,11 @@ def _parse_body(raw: bytes, shape: type[S]) -> S:
     try:
         body = msgspec.json.decode(raw, type=shape)
     except msgspec.ValidationError:
-        # It stops at the first bad field, so the rest may still be no JSON at all.
-        document = _whole_numbers(_decoded(raw))
+        # It stops at the first bad field, so the rest may still be no JSON at all, or carry a NUL.
+        document = _decoded(raw)
+        if b"\\u0000" in raw:
+            refuse_nul(document)
+        document = _whole_numbers(document)
         try:
             body = msgspec.convert(document, shape)
         except msgspec.ValidationError as error:
@@ -98,18 +102,18 @@ def parse_query(query_string: str, shape: type[S] | None) -> S | None:
     return msgspec.convert(values, shape, strict=False)
 
 
-def refuse_nul(value: object) -> None:
-    """Raises Unreadable where any text of a decoded document carries a NUL."""
+def refuse_nul(value: object, pointer: str = "") -> None:
+    """Raises Unreadable, naming the field, where any text of a decoded document carries a NUL."""
     if isinstance(value, str):
         if _NUL in value:
-            raise Unreadable("Text must not contain a NUL.")
+            raise Unreadable("Text must not contain a NUL.", fields=[Field(pointer, "must not contain a NUL")])
     elif isinstance(value, Mapping):
         for name, item in value.items():
-            refuse_nul(name)
-            refuse_nul(item)
+            refuse_nul(name, pointer)  # the name itself cannot be said: the object it is in is
+            refuse_nul(item, pointer + _escaped(name))
     elif isinstance(value, Sequence) and not isinstance(value, bytes):
-        for item in value:
-            refuse_nul(item)
+        for place, item in enumerate(value):
+            refuse_nul(item, f"{pointer}/{place}")
 
 
 def readable_text(raw: bytes) -> str:
@@ -205,4 +209,6 @@ def _readable(message: str) -> str:
         return "is required"
     if text.startswith("Object contains unknown field"):
         return "is not known here"
+    if _ONE_LINE in text:
+        return "must be a line of text without control characters"
     return text.replace("`", "")

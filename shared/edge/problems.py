@@ -5,13 +5,14 @@ an error carries as data are members of its problem.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from shared.kernel.errors import (
     Conflict,
     Declined,
+    Field,
     Forbidden,
     Invalid,
     NotFound,
@@ -27,12 +28,18 @@ CONTENT_TYPE = "application/problem+json"
 
 
 class Unreadable(Invalid):
-    """The request cannot be read: no JSON, a NUL, an unknown or bad parameter; `parameters` name those."""
+    """The request cannot be read: no JSON, a NUL, an unknown or bad parameter; `parameters` or `fields` name those."""
 
     sentence = "This request cannot be read."
 
-    def __init__(self, sentence: str | None = None, *, parameters: Mapping[str, str] | None = None) -> None:
-        super().__init__((), sentence)
+    def __init__(
+        self,
+        sentence: str | None = None,
+        *,
+        parameters: Mapping[str, str] | None = None,
+        fields: Sequence[Field] = (),
+    ) -> None:
+        super().__init__(fields, sentence)
         self.parameters = dict(parameters or {})
 
 
@@ -104,9 +111,8 @@ def problem(error: ShopError) -> Problem:
         "detail": error.sentence,
     }
     document.update({name: value for name, value in error.data.items() if name not in _RESERVED})
-    if isinstance(error, Unreadable):
-        if error.parameters:
-            document["errors"] = [{"parameter": name, "detail": text} for name, text in error.parameters.items()]
+    if isinstance(error, Unreadable) and error.parameters:
+        document["errors"] = [{"parameter": name, "detail": text} for name, text in error.parameters.items()]
     elif isinstance(error, Invalid) and error.fields:
         document["errors"] = [{"pointer": bad.pointer, "detail": bad.detail} for bad in error.fields]
     headers: dict[str, str] = {}

@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from shared.edge.buying_views import CartBody
 from shared.edge.parsing import Body, Query, parse_body, parse_query, readable_text
-from shared.edge.problems import Unreadable
+from shared.edge.problems import Unreadable, problem
 from shared.kernel.errors import Field, Invalid
 
 
@@ -208,3 +208,52 @@ def test_no_depth_of_nesting_is_too_much_for_a_clear_refusal(depth: int) -> None
 
     with pytest.raises((Unreadable, Invalid)):
         parse_body(raw, CartBody)
+
+
+@pytest.mark.parametrize(
+    ("raw", "pointer"),
+    [
+        (rb'{"email": "a\u0000b"}', "/email"),
+        (rb'{"email": "a", "lines": [{"sku": "A"}, {"sku": "\u0000"}]}', "/lines/1/sku"),
+        (rb'{"email": "a", "notes": {"\u0000": 1}}', "/notes"),
+        (rb'{"email": "\u0000", "lines": 7}', "/email"),  # wrong besides: it cannot be read all the same
+    ],
+)
+def test_a_nul_is_told_by_its_field(raw: bytes, pointer: str) -> None:
+    with pytest.raises(Unreadable) as refused:
+        parse_body(raw, Order)
+
+    assert refused.value.fields == (Field(pointer, "must not contain a NUL"),)
+    assert problem(refused.value).document["errors"] == [{"pointer": pointer, "detail": "must not contain a NUL"}]
+
+
+@pytest.mark.parametrize("text", ["Ada\nBuyer", "Ada\r", "\tAda", "Ada\x1b[31m", "Ada\x7f", "Ada\x85", " ", "\u2003"])
+def test_a_name_is_one_line_of_text(text: str) -> None:
+    address = {"name": text, "line1": "1 Main St", "city": "Springfield", "country": "US"}
+
+    with pytest.raises(Invalid) as refused:
+        parse_body(json.dumps({"shipping_address": address}).encode(), CartBody)
+
+    assert refused.value.fields == (
+        Field("/shipping_address/name", "must be a line of text without control characters"),
+    )
+
+
+@pytest.mark.parametrize("name", ["Ada", "Zoë Ångström", "李小龍", "O'Neil & Sons, 2nd floor", "\u200fعلي", "👩‍🚀"])
+def test_a_name_of_any_script_is_taken(name: str) -> None:
+    address = {"name": name, "line1": "1 Main St", "line2": "", "city": "Springfield", "phone": "", "country": "US"}
+
+    cart = parse_body(json.dumps({"shipping_address": address}).encode(), CartBody)
+
+    assert cart.shipping_address is not None
+    assert cart.shipping_address.name == name
+
+
+@pytest.mark.parametrize("field", ["line1", "line2", "city", "region", "postal_code", "phone"])
+def test_no_part_of_an_address_breaks_its_line(field: str) -> None:
+    address = {"name": "Ada", "line1": "1 Main St", "city": "Springfield", "country": "US", field: "a\nb"}
+
+    with pytest.raises(Invalid) as refused:
+        parse_body(json.dumps({"shipping_address": address}).encode(), CartBody)
+
+    assert [bad.pointer for bad in refused.value.fields] == [f"/shipping_address/{field}"]
