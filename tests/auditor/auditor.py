@@ -79,6 +79,7 @@ class _Database:
             *self._attempts(),
             *self._facts(),
             *self._shipments(),
+            *self._leftovers(),
             *self._documents(),
             *self._returns(),
             *self._refunds(),
@@ -201,6 +202,23 @@ class _Database:
             for client, number in since_then[setting].items():
                 if number > limit:
                     yield f"{client}: {number} orders open at once, the setting {setting} is {limit}"
+
+    def _leftovers(self) -> Iterable[str]:
+        """What staff had done again stands in the audit log as often; an applied webhook names orders there are."""
+        done = Counter((row["action"], row["subject"]) for row in self.rows("select action, subject from audit_log"))
+        for row in self.rows("select id, event_type, replays, order_ids from webhook_events"):
+            logged = done["webhook.replayed", f"webhook-event:{row['id']}"]
+            if logged != row["replays"]:
+                yield f"webhook {row['id']}: {row['replays']} replays, {logged} in the audit log"
+            if not {str(order_id) for order_id in row["order_ids"]} <= self.orders.keys():
+                yield f"webhook {row['id']} ({row['event_type']}): it names an order that is not there"
+        for row in self.rows("select id, state, replays from dead_letters"):
+            subject = f"dead-letter:{row['id']}"
+            logged = done["dead-letter.replayed", subject]
+            if logged != row["replays"]:
+                yield f"dead letter {row['id']}: {row['replays']} replays, {logged} in the audit log"
+            if done["dead-letter.discarded", subject] != (row["state"] == "discarded"):
+                yield f"dead letter {row['id']}: {row['state']}, and the audit log says otherwise"
 
     def _attempts(self) -> Iterable[str]:
         live = Counter(

@@ -25,6 +25,8 @@ def test_what_a_step_committed_is_published_and_marked_in_one_go(shop: Shop) -> 
 
 
 def test_a_step_that_rolls_back_publishes_nothing_and_leaves_no_row(shop: Shop) -> None:
+    """S59: nothing is told that is not true."""
+
     def pay_and_fail(tx: Transaction) -> None:
         tx.emit(make_event())
         raise RuntimeError("the handler failed")

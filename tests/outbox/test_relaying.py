@@ -22,6 +22,7 @@ def run_relay(shop: Shop, *, batch: int = 200, within_s: float = 40) -> Relayed:
 
 
 def test_the_relay_publishes_what_no_request_did_in_order_and_marks_it(shop: Shop) -> None:
+    """S59: a process that died between commit and publish owes nothing."""
     paid, capture, expired = make_event(1), make_task(), make_event(2, name="order.expired")
     shop.emit(paid, capture, expired)
     shop.clock.advance(seconds=6)

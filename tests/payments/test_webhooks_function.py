@@ -129,6 +129,33 @@ def test_three_deliveries_at_once_are_three_200_one_row_one_task(function: Funct
     assert function.tasks() == [row["id"] for row in function.rows("select id from webhook_events")]
 
 
+@pytest.mark.parametrize("state", ["40001", "40P01"])
+def test_what_postgresql_wants_repeated_is_repeated_inside_and_answered_200(
+    function: Function, simulator: Simulator, state: str
+) -> None:
+    """S37: a serialization failure or a deadlock is ours to repeat, PayPal hears nothing of it."""
+    headers, body = simulator.transmit("PAYMENT.CAPTURE.COMPLETED", {"id": "3C679366HH908993F", "status": "COMPLETED"})
+    # A sequence keeps its place when a transaction is rolled back: the third insert is let through.
+    function.rows("create sequence tries")
+    function.rows(
+        "create function fail_twice() returns trigger language plpgsql security definer as $$ begin "
+        f"if nextval('tries') < 3 then raise exception using errcode = '{state}'; end if; return new; end $$"
+    )
+    function.rows(
+        "create trigger fail_twice before insert on webhook_events for each row execute function fail_twice()"
+    )
+    try:
+        answer = function.post(headers, body)
+        ((tries,),) = [row.values() for row in function.rows("select last_value from tries")]
+    finally:
+        function.rows("drop trigger fail_twice on webhook_events")
+        function.rows("drop function fail_twice")
+        function.rows("drop sequence tries")
+
+    assert (answer.status_code, answer.json, tries) == (200, {"status": "received"}, 3)
+    assert len(function.events()) == len(function.tasks()) == 1
+
+
 def test_an_event_that_is_sent_again_under_another_transmission_is_a_repeat(
     function: Function, simulator: Simulator
 ) -> None:

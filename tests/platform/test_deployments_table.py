@@ -64,7 +64,7 @@ def repeated(values: list[str]) -> set[str]:
 
 def test_the_table_has_topics_queues_and_deployments_and_nothing_else() -> None:
     assert set(TABLE) == {"topics", "queues", "deployments"}
-    assert all(set(topic) == {"name"} for topic in TABLE["topics"])
+    assert all({"name"} <= set(topic) <= {"name", "unused"} for topic in TABLE["topics"])
     assert all(set(queue) == QUEUE for queue in TABLE["queues"])
 
 
@@ -149,6 +149,17 @@ def test_every_queue_and_topic_is_declared_and_every_queue_has_one_worker() -> N
 
 def test_dead_letters_have_one_consumer() -> None:
     assert len(triggers("dead_letters")) == 1
+
+
+def test_every_topic_is_written_by_code_and_read_by_a_subscription_or_says_why_not() -> None:
+    """S61: an event that nobody produces, or that nobody hears, is silent in production."""
+    code = [file.read_text() for file in (ROOT / "shared").rglob("*.py")]
+    sql = [file.read_text() for file in (ROOT / "migrations").rglob("*.sql")]
+    written = {topic for text in code for topic in re.findall(r'\bEvent\(\s*"([a-z-]+)"', text)}
+    written |= {topic for text in sql for topic in re.findall(r"'topic:([a-z-]+)'", text)}
+    read = {trigger["topic"] for _, trigger in triggers("push")}
+
+    assert written == read == {topic["name"] for topic in TABLE["topics"] if "unused" not in topic}
 
 
 def test_an_ack_deadline_is_above_its_functions_timeout() -> None:

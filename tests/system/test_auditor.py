@@ -191,3 +191,21 @@ def test_what_still_waits_when_every_deadline_has_passed_is_found(running_cloud:
     assert _findings(running_cloud) == []
     at_rest = audit_shop(running_cloud.database_url, running_cloud.url, at_rest=True)
     assert f"order {order['number']} still waits for its money (pending_payment)" in at_rest
+
+
+def test_a_webhook_that_was_replayed_behind_the_audit_logs_back_is_found(
+    shop_with_a_paid_order: tuple[Cloud, str, str],
+) -> None:
+    cloud, _lamp, _number = shop_with_a_paid_order
+    ((event_id, event_type),) = cloud.sql(
+        "update webhook_events set replays = 1, order_ids = array[gen_random_uuid()] where id = "
+        "(select id from webhook_events where replays = 0 order by id limit 1) returning id, event_type"
+    )
+
+    found = _findings(cloud)
+    cloud.sql("update webhook_events set replays = 0, order_ids = '{}' where id = :id", id=event_id)
+
+    assert found == [
+        f"webhook {event_id}: 1 replays, 0 in the audit log",
+        f"webhook {event_id} ({event_type}): it names an order that is not there",
+    ]
