@@ -61,6 +61,7 @@ from shared.edge.return_views import (
     ReceptionBody,
     RejectionBody,
     ReturnBody,
+    ReturnRefundBody,
     ReturnView,
     admin_return_view,
     own_returns_view,
@@ -96,8 +97,9 @@ from shared.edge.webhook_inbox_views import (
 from shared.kernel.errors import Invalid, NotFound
 from shared.kernel.first_use import first_use
 from shared.kernel.ids import new_id
-from shared.orders import cancelling, holding, refunding, returning
+from shared.orders import cancelling, fulfilling, holding, refunding, returning
 from shared.orders.findings import FindingClosed, FindingNotFound
+from shared.orders.fulfilling import NotShippable, UnitsStillHere
 from shared.orders.holding import NotHoldable, NotOnHold, NotReleasable
 from shared.orders.lockout import LockoutNotFound
 from shared.orders.order import Disputed, NotCancellable, Order, OrderNotFound, PaymentInProgress
@@ -111,10 +113,13 @@ from shared.orders.refunding import (
 )
 from shared.orders.returning import (
     AskReturn,
+    AskReturnRefund,
+    NotReceived,
     NotReturnable,
     Returning,
     ReturnMoved,
     ReturnNotFound,
+    ReturnRefunded,
     ReturnWindowOver,
 )
 from shared.outbox.dead_letters import DeadLetterDiscarded, DeadLetterNotFound, NotSendable
@@ -126,6 +131,7 @@ from shared.persistence.audit import AuditLog
 from shared.persistence.dead_letters import DeadLetters
 from shared.persistence.desk import Desk
 from shared.persistence.documents import Documents
+from shared.persistence.fulfilment import Fulfilments
 from shared.persistence.lockouts import Lockouts
 from shared.persistence.open_rows import OpenRows
 from shared.persistence.reconciliation import Findings, Runs
@@ -151,6 +157,11 @@ def findings() -> Findings:
 @first_use
 def orders() -> Desk:
     return Desk(parts.database(), parts.clock)
+
+
+@first_use
+def fulfilments() -> Fulfilments:
+    return Fulfilments(parts.database(), parts.clock)
 
 
 @first_use
@@ -316,6 +327,30 @@ def close_return(call: Call[None]) -> Reply:
     return Reply(200)
 
 
+@api.post(
+    "/v1/admin/returns/<return_id>/refunds",
+    body=ReturnRefundBody,
+    answers={201: AdminReturnView},
+    errors=[
+        ReturnNotFound,
+        NotReceived,
+        ReturnRefunded,
+        NothingCaptured,
+        Disputed,
+        RefundTooLarge,
+        UnitsRefunded,
+        Invalid,
+    ],
+    permission="refunds:write",
+)
+def refund_return(call: Call[ReturnRefundBody]) -> Reply:
+    """Give back the money of what was received; PayPal is asked at once, by a task."""
+    body = call.body
+    asked = AskReturnRefund(new_id(), body.shipping_minor, body.amount_minor, body.reason, call.actor)
+    returns().refund(call.uuid("return_id"), asked, answering=call.answering(201, admin_return_view))
+    return Reply(201)
+
+
 # Orders --------------------------------------------------------------------------------------------------
 
 
@@ -401,6 +436,19 @@ def cancel_order(call: Call[CancelBody]) -> Reply:
         refund_id=new_id(), reason="staff", actor=call.actor, is_staff=True, note=call.body.reason or ""
     )
     orders().change(_number(call), command, answering=call.answering(200, staff_order_view))
+    return Reply(200)
+
+
+@api.post(
+    "/v1/admin/orders/<number>/close",
+    answers={200: StaffOrderView},
+    errors=[OrderNotFound, NotShippable, UnitsStillHere],
+    permission="orders:write",
+)
+def close_order(call: Call[None]) -> Reply:
+    """Call an order completed of which everything has left, though not every parcel was seen to arrive."""
+    answering = call.answering(200, staff_order_view)
+    fulfilling.close_order(_number(call), store=fulfilments(), actor=call.actor, answering=answering)
     return Reply(200)
 
 

@@ -70,6 +70,14 @@ class ReceptionBody(Body, frozen=True, kw_only=True):
         return [Receipt(line.sku, line.quantity, line.condition, line.restock) for line in self.lines]
 
 
+class ReturnRefundBody(Body, frozen=True, kw_only=True):
+    """Beside the units that came, so much of the shipping and so much freely. The buyer reads `reason`."""
+
+    shipping_minor: Annotated[int, Meta(ge=0, le=100_000_000_000)] = 0
+    amount_minor: Annotated[int, Meta(ge=0, le=100_000_000_000)] = 0
+    reason: Annotated[str, Meta(min_length=1, max_length=255, pattern=r"\S")] = "Your return"
+
+
 class ReturnLineView(View, frozen=True, kw_only=True):
     sku: str
     quantity: int

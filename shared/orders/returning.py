@@ -19,7 +19,9 @@ from shared.kernel.errors import Conflict, Field, Invalid, NotFound
 from shared.kernel.idempotency import Answering
 from shared.kernel.ids import new_id
 from shared.orders.fulfilling import completed_if_done
-from shared.orders.order import Order
+from shared.orders.order import Order, OrderRefund
+from shared.orders.refunding import AskedLine, AskRefund, ask_refund
+from shared.orders.settling import Command, Outcome, Situation
 from shared.shop.settings import ShopSettings
 
 State = Literal["requested", "approved", "rejected", "received", "closed"]
@@ -67,6 +69,12 @@ class NotReceived(Conflict):
     """Nothing of this return came back, so there is nothing to refund for it."""
 
     sentence = "Nothing of this return was received."
+
+
+class ReturnRefunded(Conflict):
+    """`refund_id` has given back the money of what was received, or is about to."""
+
+    sentence = "The money for this return is back already, or on its way."
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +155,17 @@ class AskReturn:
     order_number: str
     lines: tuple[ReturnLine, ...]
     note: str
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class AskReturnRefund:
+    """Beside the units that came, so much of the shipping and so much freely, in minor units; the parts add up."""
+
+    refund_id: UUID
+    shipping_minor: int
+    amount_minor: int
+    reason: str
     actor: str
 
 
@@ -275,6 +294,34 @@ def close(return_id: UUID, *, store: Store, actor: str, answering: Answering[Ret
         return order, goods if goods.state == "closed" else replace(goods.move("closed"), closed_at=now)
 
     return store.move(return_id, decide, "return.closed", actor=actor, answering=answering)
+
+
+def refund_return(goods: Return, asked: AskReturnRefund) -> Command:
+    """Give back the money of the units that came, in whatever condition; what of them is for sale was said before.
+
+    Once for a return, unless PayPal has refused it. Raises NotReceived, ReturnRefunded, and what `ask_refund` does.
+    """
+
+    def command(situation: Situation, outcome: Outcome, now: datetime) -> None:
+        if not goods.receipts:
+            raise NotReceived
+        if _is_refunded(goods, outcome.refunds_now):
+            raise ReturnRefunded(refund_id=goods.refund_id)
+        units = sorted(goods.received_units().items())
+        lines = tuple(AskedLine(sku, quantity, restock=False) for sku, quantity in units)
+        refund = AskRefund(asked.refund_id, lines, asked.shipping_minor, asked.amount_minor, asked.reason, asked.actor)
+        ask_refund(refund)(situation, outcome, now)
+
+    return command
+
+
+def _is_refunded(goods: Return, refunds: Sequence[OrderRefund]) -> bool:
+    """By its refund, or by one that has taken that up again."""
+    of_return = {goods.refund_id} if goods.refund_id is not None else set()
+    for refund in refunds:  # in the order in which they were asked for
+        if refund.retries is not None and refund.retries in of_return:
+            of_return.add(refund.id)
+    return any(refund.counts for refund in refunds if refund.id in of_return)
 
 
 def _units_left(order: Order, returns: Sequence[Return], sku: str) -> int:

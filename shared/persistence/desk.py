@@ -120,12 +120,19 @@ class Desk:
         def in_one_step(tx: Transaction) -> Order:
             now = self._clock.now()
             locked = tx.find("select lock_order_v1(id) as situation from orders where number = :n::text", n=number)
-            situation = situation_from_json(locked["situation"] if locked else None)
-            outcome = settle(situation, now=now)
-            command(situation, outcome, now)
-            order = apply_outcome(tx, situation.order, outcome, now)
-            if order.paid_at is not None:
-                owe_documents(tx, order, situation.ledger, now)
-            return tx.answer(answering, order)
+            return tx.answer(answering, do_command(tx, locked, command, now))
 
         return self._database.step(in_one_step)
+
+
+def do_command(tx: Transaction, locked: Row | None, command: Command, now: datetime) -> Order:
+    """Settle an order that lock_order_v1 has locked, as `situation`, and do the command. Raises OrderNotFound, and
+    whatever the command refuses with.
+    """
+    situation = situation_from_json(locked["situation"] if locked else None)
+    outcome = settle(situation, now=now)
+    command(situation, outcome, now)
+    order = apply_outcome(tx, situation.order, outcome, now)
+    if order.paid_at is not None:
+        owe_documents(tx, order, situation.ledger, now)
+    return order

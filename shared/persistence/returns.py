@@ -1,6 +1,7 @@
 """Returns in SQL: asked for, decided and received under the order's lock; stock comes last."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -13,9 +14,18 @@ from shared.kernel.messages import Event
 from shared.orders import order as order_values
 from shared.orders import returning as return_values
 from shared.orders.order import Order, OrderNotFound
-from shared.orders.returning import Action, NotReturnable, Return, Returning, ReturnNotFound
+from shared.orders.returning import (
+    Action,
+    AskReturnRefund,
+    NotReturnable,
+    Return,
+    Returning,
+    ReturnNotFound,
+    refund_return,
+)
 from shared.persistence import audit
 from shared.persistence.database import Database, Row, Transaction, as_json, fields_of
+from shared.persistence.desk import do_command
 from shared.persistence.fulfilment import lock_order, set_status
 from shared.shop import settings as shop_values
 from shared.shop.settings import ShopSettings
@@ -80,6 +90,38 @@ class Returns:
                     _receive(tx, goods, actor, now)
                 _tell(tx, order, goods, action, actor, now)
             return tx.answer(answering, Returning(order, goods))
+
+        return self._database.step(in_one_step)
+
+    def refund(
+        self,
+        return_id: UUID,
+        asked: AskReturnRefund,
+        *,
+        answering: Answering[Returning] | None = None,
+    ) -> Returning:
+        """Ask for the refund of what was received, as every refund is asked for: under the locks of cart and order.
+
+        Raises ReturnNotFound, and what `refund_return` does.
+        """
+
+        def in_one_step(tx: Transaction) -> Returning:
+            now = self._clock.now()
+            of = tx.find("select order_id from returns where id = :id::uuid", id=return_id)
+            if of is None:
+                raise ReturnNotFound
+            locked = tx.one("select lock_order_v1(:id::uuid) as situation", id=of["order_id"])
+            goods = next(known for known in returns_of(tx, of["order_id"]) if known.id == return_id)
+            order = do_command(tx, locked, refund_return(goods, asked), now)
+            tx.rows(
+                """
+                update returns set refund_id = :refund_id::uuid, updated_at = :now::timestamptz where id = :id::uuid
+                """,
+                id=return_id,
+                refund_id=asked.refund_id,
+                now=now,
+            )
+            return tx.answer(answering, Returning(order, replace(goods, refund_id=asked.refund_id)))
 
         return self._database.step(in_one_step)
 

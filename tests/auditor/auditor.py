@@ -348,6 +348,11 @@ class _Database:
                 yield f"return {return_id}: {quantity} of {sku} came, {asked.get((return_id, sku), 0)} were asked for"
             if returns[return_id]["state"] not in ("received", "closed"):
                 yield f"return {return_id}: {returns[return_id]['state']}, and {quantity} of {sku} came"
+        lines_of = {row["id"]: row["lines"] for row in self.rows("select id, lines from refunds")}
+        for return_id, row in returns.items():
+            of_sku = {sku: quantity for (of, sku), quantity in came.items() if of == return_id}
+            if row["refund_id"] and {line["sku"]: line["quantity"] for line in lines_of[row["refund_id"]]} != of_sku:
+                yield f"return {return_id}: refunded for other units than came"
         moved: Counter[str] = Counter()
         for row in self.rows("select reason, delta_on_hand from stock_movements where kind = 'return'"):
             moved[row["reason"]] += row["delta_on_hand"]
@@ -539,6 +544,7 @@ def _mail(database: _Database, inbox: Sequence[Mapping[str, Any]]) -> Iterable[s
 _TOLD_BY_MAIL = (
     "order.paid",
     "order.shipped",
+    "order.refunded",
     "order.expired",
     "order.cancelled",
     "payment.refused",

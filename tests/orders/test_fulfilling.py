@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from local.database import Address
 from shared.kernel.errors import Invalid, ShopError, Unavailable
-from shared.orders import expiring, fulfilling
+from shared.orders import cancelling, expiring, fulfilling, refunding
 from shared.orders.fulfilling import NotAllocated, NotShippable, UnitsStillHere
 from shared.orders.order import NotCancellable, Order, OrderNotFound
 from shared.orders.settling import Wish
@@ -331,6 +331,83 @@ def test_a_parcel_leaves_or_its_order_is_held_back_never_both(shop: Shop) -> Non
         has_left = after.shipments[0].is_handed_over
         assert (len(done), [type(error) for error in refused]) == ((2, []) if has_left else (1, [NotShippable]))
         assert after.status == ("fulfilling" if has_left else "on_hold")
+
+
+# Cancelled meanwhile ------------------------------------------------------------------------------------
+
+
+def test_a_cancelled_order_is_restocked_and_its_shipment_goes_nowhere(shop: Shop) -> None:
+    """S48."""
+    lamp = shop.make_stock("LAMP", 5)
+    order = shop.paid_order({lamp: 2})
+    draft = shop.draft(order, {lamp: 2})
+
+    command = cancelling.cancel_order(refund_id=uuid4(), reason="staff", actor="staff:1", is_staff=True)
+    shop.orders.settle(order.id, command=command)
+    with pytest.raises(ShipmentMoved) as refused:
+        shop.ship(draft)
+    with pytest.raises(NotShippable):
+        shop.draft(order, {lamp: 1})
+
+    after = shop.orders.get(order.id)
+    assert refused.value.data == {"status": "cancelled"}
+    assert (after.status, [shipment.state for shipment in after.shipments]) == ("cancelled", ["cancelled"])
+    assert shop.movements(order) == [("hold", 0, 2), ("allocate", 0, 0), ("cancel", 0, -2)]
+    assert shop.level(lamp) == (5, 0)
+    assert "order.shipped" not in shop.events(order)
+
+
+def test_an_order_is_cancelled_or_its_parcel_leaves_never_both(shop: Shop) -> None:
+    lamp = shop.make_stock("LAMP", 40)
+    for _ in range(8):
+        order = shop.paid_order({lamp: 1})
+        draft = shop.draft(order, {lamp: 1})
+
+        done, refused = at_once([_shipping(shop, draft), _cancelling(shop, order)])
+
+        after = shop.orders.get(order.id)
+        has_left = after.shipments[0].is_handed_over
+        assert (len(done), len(refused)) == (1, 1)
+        assert (after.status, after.has_handed_over) == (("fulfilling", True) if has_left else ("cancelled", False))
+        assert isinstance(refused[0], NotCancellable if has_left else (ShipmentMoved, NotShippable))
+
+
+def _cancelling(shop: Shop, order: Order) -> Callable[[], object]:
+    command = cancelling.cancel_order(refund_id=uuid4(), reason="staff", actor="staff:1", is_staff=True)
+    return lambda: shop.orders.settle(order.id, command=command)
+
+
+def test_an_order_of_which_the_rest_is_cancelled_is_completed(shop: Shop) -> None:
+    """Units that are given up are no longer waited for; a plan that still counts on them does not leave."""
+    lamp = shop.make_stock("LAMP", 5)
+    order = shop.paid_order({lamp: 3})
+    shop.deliver(shop.ship(shop.draft(order, {lamp: 1})).shipment)
+    planned = shop.draft(order, {lamp: 2})
+    lines = (refunding.AskedLine(lamp, 2, restock=True),)
+
+    given_up = refunding.ask_refund(refunding.AskRefund(uuid4(), lines, 0, 0, "broken here", "staff:1"))
+    shop.orders.settle(order.id, command=given_up)
+    with pytest.raises(NotShippable):
+        shop.ship(planned)
+
+    assert shop.orders.get(order.id).status == "completed"
+    assert counts(shop, order) == [("LAMP", 0, 1)]
+    assert shop.level(lamp) == (4, 0)
+
+
+def test_a_plan_for_units_that_were_given_up_does_not_leave(shop: Shop) -> None:
+    lamp = shop.make_stock("LAMP", 5)
+    order = shop.paid_order({lamp: 3})
+    planned = shop.draft(order, {lamp: 3})
+    lines = (refunding.AskedLine(lamp, 1, restock=True),)
+
+    given_up = refunding.ask_refund(refunding.AskRefund(uuid4(), lines, 0, 0, "broken here", "staff:1"))
+    shop.orders.settle(order.id, command=given_up)
+    with pytest.raises(NotAllocated) as refused:
+        shop.ship(planned)
+
+    assert refused.value.data == {"lines": [{"sku": lamp, "wanted": 3, "available": 2}]}
+    assert shop.level(lamp) == (5, 2)
 
 
 # Closing ----------------------------------------------------------------------------------------------

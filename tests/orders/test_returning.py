@@ -12,10 +12,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from local.database import Address
 from shared.kernel.errors import Invalid
-from shared.orders import returning
+from shared.orders import refunding, returning
 from shared.orders.order import Order, OrderNotFound
+from shared.orders.refunding import UnitsRefunded
 from shared.orders.returning import (
     AskReturn,
+    AskReturnRefund,
+    NotReceived,
     NotReturnable,
     Receipt,
     Return,
@@ -23,6 +26,7 @@ from shared.orders.returning import (
     ReturnLine,
     ReturnMoved,
     ReturnNotFound,
+    ReturnRefunded,
     ReturnWindowOver,
 )
 from shared.persistence.shop_settings import SettingsOfShop
@@ -330,6 +334,122 @@ def test_an_order_of_which_the_rest_came_back_is_completed(shop: Shop) -> None:
     received = receive(shop, goods, good(desk, 1))
 
     assert (received.order.status, shop.orders.get(order.id).status) == ("completed", "completed")
+
+
+# The money --------------------------------------------------------------------------------------------
+
+
+def received(shop: Shop, quantities: dict[str, int], back: dict[str, int]) -> tuple[Order, Return]:
+    """An order that arrived, and a return of which so much came, all of it whole."""
+    order = shop.delivered_order(quantities)
+    goods = ask(shop, order, back)
+    approve(shop, goods)
+    return order, receive(shop, goods, *(good(sku, quantity) for sku, quantity in back.items())).goods
+
+
+def refund(shop: Shop, goods: Return, *, shipping_minor: int = 0, amount_minor: int = 0) -> Returning:
+    asked = AskReturnRefund(uuid4(), shipping_minor, amount_minor, "Your return", STAFF)
+    return shop.returns.refund(goods.id, asked)
+
+
+def finish(shop: Shop, order: Order) -> Order:
+    """PayPal is asked for every refund of it."""
+    for asked in shop.orders.get(order.id).refunds:
+        refunding.finish_refund(asked.id, store=shop.orders, processor=shop.paypal)
+    return shop.orders.get(order.id)
+
+
+def test_what_was_received_is_refunded_by_its_units(shop: Shop) -> None:
+    lamp, desk = shop.make_stock("LAMP", 5, price_minor=1999), shop.make_stock("DESK", 5, price_minor=10000)
+    order, goods = received(shop, {lamp: 3, desk: 1}, {lamp: 2})
+
+    refunded = refund(shop, goods, shipping_minor=590)
+    after = finish(shop, order)
+
+    [asked] = after.refunds
+    assert refunded.goods.refund_id == asked.id
+    assert [(line.sku, line.quantity, line.amount_minor, line.restock) for line in asked.lines] == [
+        (lamp, 2, 3998, False)
+    ]
+    assert (asked.state, asked.amount_minor, asked.shipping_minor) == ("completed", 4588, 590)
+    assert (after.refunded_minor, after.status) == (4588, "completed")
+    assert shop.level(lamp) == (4, 0)  # on the shelf since the reception, and not once more
+    assert shop.paypal.called("refund") == 1
+
+
+def test_the_units_of_a_return_are_refunded_once(shop: Shop) -> None:
+    lamp = shop.make_stock("LAMP", 5)
+    order, goods = received(shop, {lamp: 3}, {lamp: 1})
+    first = refund(shop, goods)
+
+    with pytest.raises(ReturnRefunded) as again:
+        refund(shop, goods)
+    finish(shop, order)
+    with pytest.raises(ReturnRefunded):
+        refund(shop, goods)
+
+    assert again.value.data == {"refund_id": first.goods.refund_id}
+    assert [(asked.amount_minor, asked.state) for asked in shop.orders.get(order.id).refunds] == [(1000, "completed")]
+
+
+def test_units_that_staff_have_refunded_before_are_not_refunded_for_a_return(shop: Shop) -> None:
+    lamp = shop.make_stock("LAMP", 5)
+    order, goods = received(shop, {lamp: 2}, {lamp: 2})
+    lines = (refunding.AskedLine(lamp, 1, restock=False),)
+    before = refunding.ask_refund(refunding.AskRefund(uuid4(), lines, 0, 0, "goodwill", STAFF))
+    shop.orders.settle(order.id, command=before)
+
+    with pytest.raises(UnitsRefunded) as refused:
+        refund(shop, goods)
+
+    assert refused.value.data == {"lines": [{"sku": lamp, "wanted": 2, "refundable": 1}]}
+    assert shop.returns.get(goods.id).goods.refund_id is None
+    assert len(shop.orders.get(order.id).refunds) == 1
+
+
+def test_a_refund_that_paypal_refused_can_be_asked_for_again_and_one_taken_up_again_cannot(shop: Shop) -> None:
+    lamp = shop.make_stock("LAMP", 5)
+    order, goods = received(shop, {lamp: 1}, {lamp: 1})
+    first = refund(shop, goods).goods.refund_id
+    assert first is not None
+    shop.orders.fail_refund(first, "REFUND_FAILED_INSUFFICIENT_FUNDS")
+
+    second = refund(shop, goods).goods.refund_id
+    assert second is not None
+    shop.orders.fail_refund(second, "REFUND_FAILED_INSUFFICIENT_FUNDS")
+    taken_up = refunding.retry_refund(second, new_id=uuid4(), actor=STAFF)
+    shop.orders.settle(order.id, command=taken_up)
+    with pytest.raises(ReturnRefunded):
+        refund(shop, goods)
+
+    assert [asked.state for asked in finish(shop, order).refunds] == ["failed", "failed", "completed"]
+    assert shop.orders.get(order.id).refunded_minor == 1000
+
+
+def test_nothing_is_refunded_for_what_never_came(shop: Shop) -> None:
+    lamp = shop.make_stock("LAMP", 5)
+    order = shop.delivered_order({lamp: 1})
+    waiting = ask(shop, order, {lamp: 1})
+
+    with pytest.raises(NotReceived):
+        refund(shop, waiting)
+    approve(shop, waiting)
+    receive(shop, waiting)
+    with pytest.raises(NotReceived):
+        refund(shop, waiting, amount_minor=100)
+
+    assert shop.orders.get(order.id).refunds == ()
+
+
+def test_one_return_refunded_by_six_at_once_is_refunded_once(shop: Shop) -> None:
+    lamp = shop.make_stock("LAMP", 5)
+    order, goods = received(shop, {lamp: 3}, {lamp: 1})
+
+    done, refused = at_once([lambda: refund(shop, goods)] * 6)
+
+    assert (len(done), [type(error) for error in refused]) == (1, [ReturnRefunded] * 5)
+    assert finish(shop, order).refunded_minor == 1000
+    assert shop.paypal.called("refund") == 1
 
 
 # At once ----------------------------------------------------------------------------------------------

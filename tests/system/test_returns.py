@@ -1,4 +1,4 @@
-"""The whole life of an order over HTTP: bought, shipped, delivered, completed, sent back, received, restocked."""
+"""The life of an order over HTTP: bought, shipped, delivered, completed, returned, received, restocked, refunded."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -54,6 +54,8 @@ def test_what_was_bought_is_sent_back_and_on_the_shelf_again(cloud: Cloud) -> No
         {"sku": lamp, "quantity": 1, "condition": "in two pieces", "restock": False},
     ]
     received = decide(cloud, asked.json, "receive", {"lines": lines})
+    refunded = decide(cloud, asked.json, "refunds", {"shipping_minor": 590})
+    again = decide(cloud, asked.json, "refunds", {"shipping_minor": 590})
     closed = decide(cloud, asked.json, "close")
     cloud.settle()
     after = own(cloud, order)
@@ -70,12 +72,48 @@ def test_what_was_bought_is_sent_back_and_on_the_shelf_again(cloud: Cloud) -> No
     assert [line["quantity"] for line in after["returnable"]] == [1]
     assert after["items"][0]["lines"] == [{"sku": lamp, "quantity": 2, "reason": "damaged", "received": 2}]
     assert cloud.level(lamp) == (3, 0)
+    assert (refunded.status, again.status) == (201, 409)
+    assert (again.json["type"].rpartition("/")[2], again.json["refund_id"]) == (
+        "return-refunded",
+        refunded.json["refund_id"],
+    )
+    # Two of three lamps with their share of the tax of 7.25 %, and the shipping without its own.
+    [seen] = cloud.look(order)["refunds"]
+    assert (seen["id"], seen["status"], seen["amount"]["amount_minor"]) == (
+        refunded.json["refund_id"],
+        "completed",
+        2735,
+    )
+    [at_paypal] = [each for each in cloud.ledger()["refunds"] if each["custom_id"] == seen["id"]]
+    assert (at_paypal["amount"]["value"], at_paypal["status"]) == ("27.35", "COMPLETED")
+    assert cloud.look(order)["status"] == "completed"
     assert sorted(mails(cloud, order)) == [
+        "$27.35 refunded",
         "on its way to you",
         "please send it back",
         "thank you, your payment has arrived",
         "your return has arrived",
     ]
+
+
+def test_an_order_is_closed_by_staff_when_all_of_it_has_left(cloud: Cloud) -> None:
+    lamp = cloud.make_stock("LAMP", 5)
+    order = cloud.paid_order({lamp: 2})
+    path = f"/v1/admin/orders/{order['number']}/close"
+    too_early = cloud.patiently("POST", path, headers=cloud.staff())
+    for number in ("N1", "N2"):
+        body = {"order_number": order["number"], "lines": [{"sku": lamp, "quantity": 1}]}
+        shipment = cloud.patiently("POST", "/v1/admin/shipments", body, headers=cloud.staff()).json
+        handed_over = {"carrier": "DHL", "tracking_number": number}
+        cloud.patiently("POST", f"/v1/admin/shipments/{shipment['id']}/ship", handed_over, headers=cloud.staff())
+        answer = cloud.patiently("POST", path, headers=cloud.staff())
+        if number == "N1":
+            half = answer
+
+    assert (too_early.status, too_early.json["type"].rpartition("/")[2]) == (409, "not-shippable")
+    assert (half.status, half.json["type"].rpartition("/")[2]) == (409, "units-still-here")
+    assert half.json["lines"] == [{"sku": lamp, "quantity": 1}]
+    assert (answer.status, answer.json["status"], cloud.look(order)["status"]) == (200, "completed", "completed")
 
 
 def test_a_rejected_return_says_why_and_its_units_stay_with_the_buyer(cloud: Cloud) -> None:
