@@ -8,6 +8,7 @@ from local.paypal import happenings, resources, telling
 from local.paypal.approval import way_back
 from local.paypal.books import Document, Entries
 from local.paypal.deeds import Unclear, make_true
+from local.paypal.issues import REFUND_REFUSALS
 from local.paypal.resources import APPROVABLE
 from local.paypal.simulator import SIMULATOR, Simulator, read_json
 
@@ -42,6 +43,25 @@ async def cancel(request: web.Request) -> web.Response:
     return web.json_response(
         {"id": order["id"], "status": order["status"], "redirect_url": way_back(order, approved=False)}
     )
+
+
+async def ordain_refunds(request: web.Request) -> web.Response:
+    """POST /_local/paypal/captures/{id}/refunds {next: <an issue>|pending|completed, count?}: how the next ones end."""
+    simulator = request.app[SIMULATOR]
+    body = await read_json(request)
+    asked = body.get("next") if isinstance(body, dict) else None
+    count = body.get("count", 1) if isinstance(body, dict) else None
+    if asked not in (*REFUND_REFUSALS, "pending", "completed"):
+        return _refuse(422, f"next must be pending, completed or one of {', '.join(sorted(REFUND_REFUSALS))}")
+    if not isinstance(count, int) or not 1 <= count <= 1000:
+        return _refuse(422, "count must be between 1 and 1000")
+    with simulator.books.open() as entries:
+        made = entries.find("capture", request.match_info["id"])
+        if made is None:
+            return _refuse(404, "no such capture")
+        end = "PENDING" if asked == "pending" else asked
+        happenings.ordain_refunds(entries, made, end, 0 if asked == "completed" else count)
+    return web.json_response({"id": made["id"], "next": asked, "count": count})
 
 
 async def happen(request: web.Request) -> web.Response:

@@ -205,6 +205,23 @@ def end_refund(entries: Entries, document: Document, links: Links, *, status: st
     return document
 
 
+def ordain_refunds(entries: Entries, made: Document, end: str, count: int) -> None:
+    """The next refunds that a shop asks for of this capture end so: an issue that refuses them, or PENDING."""
+    made["_next_refunds"] = [end] * count
+    entries.keep("capture", made)
+
+
+def take_next_refund(entries: Entries, capture_id: str) -> str | None:
+    """How the refund that is asked for now has to end, if the control surface has said so."""
+    made = entries.find("capture", capture_id)
+    ordained = made.get("_next_refunds") if made is not None else None
+    if made is None or not ordained:
+        return None
+    made["_next_refunds"] = ordained[1:]
+    entries.keep("capture", made)
+    return str(ordained[0])
+
+
 def refundable(entries: Entries, made: Document) -> Decimal:
     """What of a capture has not gone back yet."""
     gone = sum((amount_of(refund["amount"]) for refund in _standing(entries, made)), Decimal(0))

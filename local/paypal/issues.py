@@ -54,4 +54,33 @@ DESCRIPTIONS = {
     "REFUND_NOT_PERMITTED_DUE_TO_CHARGEBACK": "Refunds are not allowed on this capture due to a chargeback on the card or bank. Please contact the payee to resolve the chargeback.",
     "REFUND_TIME_LIMIT_EXCEEDED": "You are over the time limit to perform a refund on this capture",
     "TRANSACTION_DISPUTED": "Partial refunds cannot be offered at this time because there is an open case on this transaction. Visit the PayPal Resolution Center to review this case.",
+    "REFUND_AMOUNT_TOO_LOW": "The amount after applying currency conversion is zero and hence the capture cannot be refunded. The currency conversion is required because the currency of the capture is different than the currency in which the amount was settled into the payee account.",
+    "REFUND_FAILED_INSUFFICIENT_FUNDS": "Capture could not be refunded due to insufficient funds. Please check to see if you have sufficient funds in your PayPal account or if the bank account linked to your PayPal account is verified and has sufficient funds.",
+    "REFUND_IS_RESTRICTED": "This refund can only be processed by the API caller that had 'captured' the transaction. If you facilitate your transactions via a platform/partner, please initiate a refund through them.",
+    "PARTIAL_REFUND_NOT_ALLOWED": "You cannot do a refund less than the original capture amount.",
+    "MAX_NUMBER_OF_REFUNDS_EXCEEDED": "You have exceeded the maximum number of refund attempts for this capture.",
+    "PAYEE_ACCOUNT_LOCKED_OR_CLOSED": "Transaction could not complete because payee account is locked or closed.",
+    "PAYEE_ACCOUNT_RESTRICTED": "Payee account is restricted.",
+    "PAYER_ACCOUNT_LOCKED_OR_CLOSED": "The payer account cannot be used for this transaction.",
 }
+
+# What a refund of a sound capture can be refused for all the same: what the control surface may ask for.
+REFUND_REFUSALS = frozenset(
+    {
+        "CAPTURE_FULLY_REFUNDED",
+        "MAX_NUMBER_OF_REFUNDS_EXCEEDED",
+        "PARTIAL_REFUND_NOT_ALLOWED",
+        "PAYEE_ACCOUNT_LOCKED_OR_CLOSED",
+        "PAYEE_ACCOUNT_RESTRICTED",
+        "PAYER_ACCOUNT_LOCKED_OR_CLOSED",
+        "PENDING_CAPTURE",
+        "REFUND_AMOUNT_EXCEEDED",
+        "REFUND_AMOUNT_TOO_LOW",
+        "REFUND_FAILED_INSUFFICIENT_FUNDS",
+        "REFUND_IS_RESTRICTED",
+        "REFUND_NOT_ALLOWED",
+        "REFUND_NOT_PERMITTED_DUE_TO_CHARGEBACK",
+        "REFUND_TIME_LIMIT_EXCEEDED",
+        "TRANSACTION_DISPUTED",
+    }
+)

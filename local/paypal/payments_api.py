@@ -50,6 +50,10 @@ async def refund(request: web.Request) -> web.Response:
     check_refund(body)
     with simulator.books.open() as entries:
         known = request_ids.recall(entries, REFUND, request_id)
+        ordained = None if known is not None else happenings.take_next_refund(entries, request.match_info["id"])
+    if ordained is not None and ordained != "PENDING":
+        raise unprocessable(ordained)
+    with simulator.books.open() as entries:
         if known is not None:
             made_before = _get(entries, "refund", known)
         else:
@@ -57,7 +61,8 @@ async def refund(request: web.Request) -> web.Response:
             amount = refundable_amount(entries, made, body.get("amount"))
             _check_invoice(entries, body.get("invoice_id"))
             given = {name: body[name] for name in ("custom_id", "invoice_id", "note_to_payer") if name in body}
-            made_before = happenings.add_refund(entries, made, amount, simulator.links, given=given)
+            status = ordained or "COMPLETED"
+            made_before = happenings.add_refund(entries, made, amount, simulator.links, given=given, status=status)
             request_ids.keep(entries, REFUND, request_id, made_before["id"])
     simulator.courier.wake()
     render = resources.refund_of if wants_representation(request) else resources.minimal_refund

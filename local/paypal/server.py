@@ -77,6 +77,7 @@ def make_app(simulator: Simulator) -> web.Application:
             web.get(CERTS_PATH + "{name}", webhooks_api.certificate),
             web.post("/_local/paypal/orders/{id}/approve", control.approve),
             web.post("/_local/paypal/orders/{id}/cancel", control.cancel),
+            web.post("/_local/paypal/captures/{id}/refunds", control.ordain_refunds),
             web.post("/_local/paypal/events", control.happen),
             web.get("/_local/paypal/ledger", control.ledger),
             web.get("/_local/health", control.health),

@@ -336,14 +336,15 @@ def refundable_minor(outcome: Outcome, ledger: Ledger, capture: Capture) -> int:
 
 
 def _is_unexplained(order: Order, ledger: Ledger) -> bool:
-    """PayPal calls the order's capture refunded, and no refund that we know of, or have asked for, says why."""
+    """PayPal calls the order's capture refunded, and no refund that we know of, or have asked for, says why.
+
+    One that was pending and then failed says why as well: a capture's furthest status stays the ledger's.
+    """
     capture = next(known for known in ledger.captures if known.id == order.bound_capture_id)
-    asked = sum(
-        refund.amount_minor
-        for refund in order.refunds
-        if refund.capture_id == capture.id and refund.state in ("requested", "pending")
-    )
-    explained = ledger.given_back_of(capture.id) + asked
+    known = [refund for refund in ledger.refunds if refund.capture_id == capture.id]
+    told = {refund.ours for refund in known}
+    asked = [r for r in order.refunds if r.capture_id == capture.id and r.is_open and r.id not in told]
+    explained = sum(refund.amount_minor for refund in known) + sum(refund.amount_minor for refund in asked)
     if capture.status == "REFUNDED":
         return explained < (capture.amount_minor or 0)
     return capture.status == "PARTIALLY_REFUNDED" and explained == 0

@@ -547,6 +547,7 @@ _TOLD_BY_MAIL = (
     "order.refunded",
     "order.expired",
     "order.cancelled",
+    "order.refunded",
     "payment.refused",
     "payment.returned",
     "return.approved",

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from local.paypal.issues import REFUND_REFUSALS
 from tests.local.vendor_processes import (
     ORDERS_V2,
     PAYMENTS_V2,
@@ -476,6 +477,39 @@ def test_pending_and_declined_captures_are_not_refunded(paypal: PayPalProcess) -
         issues += paypal.refund(made["id"]).issues
 
     assert issues == ["PENDING_CAPTURE", "REFUND_NOT_ALLOWED"]
+
+
+@pytest.mark.parametrize("issue", sorted(REFUND_REFUSALS))
+def test_the_control_surface_has_the_next_refund_refused_as_paypal_refuses_it(
+    paypal: PayPalProcess, payments_contract: Contract, issue: str
+) -> None:
+    _, capture_id = paypal.make_capture("10.00")
+    control = f"/_local/paypal/captures/{capture_id}/refunds"
+
+    asked = paypal.call("POST", control, {"next": issue, "count": 2})
+    refused = [paypal.refund(capture_id, request_id=f"refund-{issue}") for _ in range(2)]
+    given = paypal.refund(capture_id, request_id=f"refund-{issue}")
+
+    assert asked.status == 200
+    for answer in refused:
+        payments_contract.check(answer, "POST", "/v2/payments/captures/{capture_id}/refund")
+        assert (answer.status, answer.issues) == (422, [issue])
+    assert (given.status, given.json["amount"]) == (201, money("10.00"))
+
+
+def test_the_control_surface_has_the_next_refund_wait(paypal: PayPalProcess) -> None:
+    _, capture_id = paypal.make_capture("10.00")
+    control = f"/_local/paypal/captures/{capture_id}/refunds"
+    paypal.call("POST", control, {"next": "pending"})
+
+    first, second = paypal.refund(capture_id, {"amount": money("1.00")}), paypal.refund(capture_id)
+    unknown = paypal.call("POST", control, {"next": "A_WORD_OF_OURS"})
+    nowhere = paypal.call("POST", "/_local/paypal/captures/NONE/refunds", {"next": "pending"})
+
+    assert [
+        paypal.call_api("GET", f"/v2/payments/refunds/{made.json['id']}").json["status"] for made in (first, second)
+    ] == ["PENDING", "COMPLETED"]
+    assert (unknown.status, nowhere.status) == (422, 404)
 
 
 def test_a_refund_half_a_year_later_is_refused(paypal: PayPalProcess) -> None:

@@ -210,6 +210,104 @@ def test_every_order_of_the_facts_ends_the_same(shop: Shop, name: str) -> None:
     check()
 
 
+# What may happen at PayPal after staff have asked for two refunds of a paid order, r1 and r2.
+def _ours(number: int, status: str) -> Tell:
+    def tell(facts: Facts) -> Fact:
+        refund = facts.order.refunds[number - 1]
+        made = replace(facts.refund(1, refund.amount_minor), id=f"R{number}-{facts.order.number}")
+        return replace(made, status=status, custom_id=str(refund.id))
+
+    return tell
+
+
+REFUND_STORIES: dict[str, list[Tell]] = {
+    "both done": [
+        _ours(1, "COMPLETED"),
+        lambda f: f.capture(1, "PARTIALLY_REFUNDED"),
+        _ours(2, "COMPLETED"),
+    ],
+    "pending, then done": [
+        _ours(1, "PENDING"),
+        lambda f: f.capture(1, "PARTIALLY_REFUNDED"),
+        _ours(1, "COMPLETED"),
+        _ours(2, "COMPLETED"),
+    ],
+    "pending, then failed": [
+        _ours(1, "PENDING"),
+        lambda f: f.capture(1, "PARTIALLY_REFUNDED"),
+        _ours(1, "FAILED"),
+        _ours(2, "CANCELLED"),
+    ],
+    "done, and the rest in the dashboard": [
+        _ours(1, "COMPLETED"),
+        lambda f: replace(f.refund(1, f.order.total_minor - 300), id=f"R9-{f.order.number}"),
+        lambda f: f.capture(1, "REFUNDED"),
+    ],
+    "done, then reversed": [
+        _ours(1, "COMPLETED"),
+        lambda f: replace(f.refund(1, f.order.total_minor - 300, reversal=True), id=f"R9-{f.order.number}"),
+        lambda f: f.capture(1, "REFUNDED"),
+    ],
+    "done, disputed and won": [
+        _ours(1, "COMPLETED"),
+        lambda f: f.dispute("OPEN", None, 1),
+        lambda f: f.dispute("RESOLVED", "RESOLVED_SELLER_FAVOUR", 2),
+        _ours(2, "COMPLETED"),
+    ],
+}
+REFUND_ENDS = {
+    "both done": ("paid", None, ["completed", "completed"], 2),
+    "pending, then done": ("paid", None, ["completed", "completed"], 2),
+    "pending, then failed": ("paid", None, ["failed", "cancelled"], 0),
+    "done, and the rest in the dashboard": ("on_hold", "outside", ["completed", "requested"], 1),
+    "done, then reversed": ("on_hold", "outside", ["completed", "requested"], 1),
+    "done, disputed and won": ("paid", None, ["completed", "completed"], 2),
+}
+
+
+def _live_after_refunds(shop: Shop, story: Sequence[Tell]) -> dict[str, Any]:
+    lamp = shop.make_stock("LAMP", 5)
+    order = shop.order({lamp: 2})
+    shop.orders.settle(order.id, facts=[Facts(order).capture(1, "COMPLETED")], source="webhook")
+    shop.ask_refund(order, amount_minor=300)
+    order = shop.ask_refund(order, {lamp: 1}, restock=True)
+    for tell in story:
+        shop.orders.settle(order.id, facts=[tell(Facts(order))], source="webhook")
+    ended = shop.orders.get(order.id)
+    return {
+        "status": (ended.status, ended.status_reason, ended.disputed, ended.resume_status),
+        "sums": (ended.captured_minor, ended.refunded_minor, ended.reversed_minor, ended.pending_minor),
+        "refunds": [(refund.state, refund.failure, refund.amount_minor) for refund in ended.refunds],
+        "lines": [(line.allocated, line.released) for line in ended.lines],
+        "stock": shop.level(lamp),
+        "mails": shop.events(order).count("order.refunded"),
+    }
+
+
+@pytest.mark.parametrize("name", REFUND_STORIES)
+def test_every_order_of_the_facts_about_our_own_refunds_ends_the_same(shop: Shop, name: str) -> None:
+    story = REFUND_STORIES[name]
+    expected = _live_after_refunds(shop, story)
+
+    @settings(
+        max_examples=max(PROPERTY_EXAMPLES // 5, 10),
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture],
+    )
+    @given(st.permutations(story), st.lists(st.sampled_from(story), max_size=3), st.randoms(use_true_random=False))
+    def check(shuffled: list[Tell], repeated: list[Tell], random: Any) -> None:
+        told = list(shuffled)
+        for tell in repeated:
+            told.insert(random.randint(0, len(told)), tell)
+
+        assert _live_after_refunds(shop, told) == expected
+
+    check()
+    states = [state for state, _failure, _amount in expected["refunds"]]
+    assert (*expected["status"][:2], states, expected["mails"]) == REFUND_ENDS[name]
+    assert expected["lines"] == [(1, 1)]
+
+
 def test_the_stories_end_where_design_says(shop: Shop) -> None:
     """The states that the permutations above agree on are the right ones."""
     ends = {name: _live(shop, story)["status"][:2] for name, story in STORIES.items()}
