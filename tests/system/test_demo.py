@@ -21,6 +21,7 @@ def _demo(*arguments: str) -> "subprocess.CompletedProcess[str]":
 
 def test_a_demo_goes_from_a_search_to_the_mail(cloud: Cloud) -> None:
     cloud.make_stock("DEMO", 3)
+    cloud.settle()  # until search has heard of it
 
     told = _demo(cloud.url)
 
@@ -51,6 +52,7 @@ def test_a_demo_goes_from_a_search_to_the_mail(cloud: Cloud) -> None:
 
 def test_a_demo_buys_what_is_left_and_says_so_when_nothing_is(cloud: Cloud) -> None:
     lamp = cloud.make_stock("DEMOLAST", 3)
+    cloud.settle()
 
     two, one, none = (_demo(cloud.url, "--search", lamp) for _ in range(3))
 
