@@ -17,7 +17,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadscope
 export PORT FILE
 
 help:  ## what can be done here
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(ENVIRONMENT)  ## the shop on http://127.0.0.1:8080 (PORT=n changes it); Ctrl-C stops everything
 	@exec $(BIN)/python -m local
@@ -28,6 +28,9 @@ demo: $(ENVIRONMENT)  ## one purchase against the running shop, step by step, fr
 import: $(ENVIRONMENT)  ## a catalogue into the running shop: make import FILE=products.jsonl (or .csv, also .gz; ON_HAND=n)
 	@test -n "$(FILE)" || { echo "make import FILE=products.jsonl"; exit 2; }
 	@exec $(BIN)/python -m functions.inventory.cli import "$(FILE)" --default-on-hand $(or $(ON_HAND),100)
+
+rebuild-search: $(ENVIRONMENT)  ## what search reads, made anew in the running shop (ARGS=--anew from the first product)
+	@exec $(BIN)/python -m functions.search.cli rebuild $(ARGS)
 
 quick: $(ENVIRONMENT)  ## the fast tests, in less than a minute (ARGS="-k word" narrows)
 	$(PYTEST) -q -m "not slow" $(ARGS)
@@ -92,5 +95,5 @@ $(ENVIRONMENT): requirements/dev.txt tools/environment.py
 	@test -n "$(PYTHON)" || { echo "Vitrine needs Python 3.11 or newer, and found none."; exit 1; }
 	@$(PYTHON) tools/environment.py
 
-.PHONY: help run demo import quick test prove chaos breaking check bench bundle schema openapi lock clean \
+.PHONY: help run demo import rebuild-search quick test prove chaos breaking check bench bundle schema openapi lock clean \
 	check-code check-layers check-schema check-openapi check-terraform

@@ -1,5 +1,6 @@
 -- Written by `make schema` from what the migrations make; `make check` compares. Not to be edited or run.
 
+create extension fuzzystrmatch;
 create extension pg_trgm;
 create extension unaccent;
 
@@ -33,6 +34,7 @@ create table brands (
 CREATE UNIQUE INDEX brands_name_unique ON public.brands USING btree (lower(name));
 grant insert, select on brands to vitrine_inventory;
 grant select on brands to vitrine_search;
+grant select on brands to vitrine_search_jobs;
 
 create table capture_attempts (
     id uuid not null,
@@ -107,6 +109,7 @@ CREATE INDEX categories_parent ON public.categories USING btree (parent_id, "pos
 CREATE INDEX categories_path_prefix ON public.categories USING btree (path text_pattern_ops);
 grant insert, select on categories to vitrine_inventory;
 grant select on categories to vitrine_search;
+grant select on categories to vitrine_search_jobs;
 
 create table checkout_lockouts (
     id uuid not null,
@@ -496,10 +499,12 @@ CREATE INDEX products_newest ON public.products USING btree (created_at, id);
 CREATE INDEX products_popular ON public.products USING btree (popularity, id);
 CREATE INDEX products_price ON public.products USING btree (price_minor, id);
 CREATE INDEX products_search_text ON public.products USING gin (search_text gin_trgm_ops) WITH (fastupdate=off);
+CREATE INDEX products_updated ON public.products USING btree (updated_at, id);
 CREATE INDEX products_words ON public.products USING gin (words) WITH (fastupdate=off);
 grant select on products to vitrine_checkout;
 grant delete, insert, select, update on products to vitrine_inventory;
 grant select on products to vitrine_search;
+grant select on products to vitrine_search_jobs;
 
 create table reconciliation_findings (
     id uuid not null,
@@ -649,6 +654,131 @@ CREATE INDEX returns_state ON public.returns USING btree (state, requested_at, i
 grant select, update on returns to vitrine_desk;
 grant insert, select on returns to vitrine_support;
 
+create table search_misspellings (
+    trace text collate "C" not null,
+    word text collate "C" not null,
+    constraint search_misspellings_pkey PRIMARY KEY (trace, word)
+);
+comment on table search_misspellings is 'the first seven letters of a word with none, one or two of them left out: two spellings of a word share a trace';
+grant select on search_misspellings to vitrine_search;
+grant delete, insert, select, update on search_misspellings to vitrine_search_jobs;
+
+create table search_products (
+    product_id uuid not null,
+    slug text collate "C" not null default ''::text,
+    sku text collate "C" not null default ''::text,
+    name text not null default ''::text,
+    brand_id uuid,
+    brand_slug text collate "C",
+    brand_name text,
+    category_id uuid,
+    category_path text collate "C",
+    category_name text,
+    price_minor bigint not null default 0,
+    offer_minor bigint not null default 0,
+    currency character(3) not null default ''::bpchar,
+    in_stock boolean not null default false,
+    image_url text,
+    created_at timestamp with time zone not null default '-infinity'::timestamp with time zone,
+    heat smallint,
+    boost real not null default 1,
+    tier smallint not null default 9,
+    place bigint not null default 0,
+    words tsvector not null default ''::tsvector,
+    search_text text not null default ''::text,
+    source_updated_at timestamp with time zone,
+    projected_at timestamp with time zone not null,
+    constraint search_products_pkey PRIMARY KEY (product_id),
+    constraint search_products_tier_known CHECK ((((tier >= 0) AND (tier <= 4)) OR (tier = 9)))
+);
+comment on table search_products is 'a copy for lists; whoever locks its row first reads the product after it, so the last writer has read last';
+comment on column search_products.heat is 'popularity in quarters of a doubling; it moves only when popularity has left its step by a margin';
+comment on column search_products.offer_minor is 'the price of the SKU that is shown: the cheapest in stock, else the cheapest';
+comment on column search_products.place is 'ascending is most popular first: tier, then popularity in steps, then a hash of the id';
+comment on column search_products.price_minor is 'the lowest price of its variants: sorts and filters';
+comment on column search_products.tier is '0 the most popular, 4 the rest; 9 is on no list: not published, gone, or not read yet';
+CREATE INDEX search_products_brand_place ON public.search_products USING btree (brand_id, place, product_id) WHERE (tier <= 4);
+CREATE INDEX search_products_brand_price ON public.search_products USING btree (brand_id, price_minor, product_id) WHERE (tier <= 4);
+CREATE INDEX search_products_category_newest ON public.search_products USING btree (category_id, created_at, product_id) WHERE (tier <= 4);
+CREATE INDEX search_products_category_place ON public.search_products USING btree (category_id, place, product_id) WHERE (tier <= 4);
+CREATE INDEX search_products_category_price ON public.search_products USING btree (category_id, price_minor, product_id) WHERE (tier <= 4);
+CREATE INDEX search_products_name ON public.search_products USING btree ("left"(search_text, 60) COLLATE "C", place) WHERE (tier <= 4);
+CREATE INDEX search_products_newest ON public.search_products USING btree (created_at, product_id) WHERE (tier <= 4);
+CREATE INDEX search_products_place ON public.search_products USING btree (place, product_id) WHERE (tier <= 4);
+CREATE INDEX search_products_price ON public.search_products USING btree (price_minor, product_id) WHERE (tier <= 4);
+CREATE INDEX search_products_text_0 ON public.search_products USING gin (search_text gin_trgm_ops) WITH (fastupdate=off) WHERE (tier <= 0);
+CREATE INDEX search_products_text_1 ON public.search_products USING gin (search_text gin_trgm_ops) WITH (fastupdate=off) WHERE (tier <= 1);
+CREATE INDEX search_products_text_2 ON public.search_products USING gin (search_text gin_trgm_ops) WITH (fastupdate=off) WHERE (tier <= 2);
+CREATE INDEX search_products_text_3 ON public.search_products USING gin (search_text gin_trgm_ops) WITH (fastupdate=off) WHERE (tier <= 3);
+CREATE INDEX search_products_text_4 ON public.search_products USING gin (search_text gin_trgm_ops) WITH (fastupdate=off) WHERE (tier <= 4);
+CREATE INDEX search_products_words_0 ON public.search_products USING gin (words) WITH (fastupdate=off) WHERE (tier <= 0);
+CREATE INDEX search_products_words_1 ON public.search_products USING gin (words) WITH (fastupdate=off) WHERE (tier <= 1);
+CREATE INDEX search_products_words_2 ON public.search_products USING gin (words) WITH (fastupdate=off) WHERE (tier <= 2);
+CREATE INDEX search_products_words_3 ON public.search_products USING gin (words) WITH (fastupdate=off) WHERE (tier <= 3);
+CREATE INDEX search_products_words_4 ON public.search_products USING gin (words) WITH (fastupdate=off) WHERE (tier <= 4);
+grant select on search_products to vitrine_search;
+grant delete, insert, select, update on search_products to vitrine_search_jobs;
+
+create table search_rebuild (
+    id text not null,
+    started_at timestamp with time zone,
+    finished_at timestamp with time zone,
+    position uuid,
+    done bigint not null default 0,
+    total bigint not null default 0,
+    constraint search_rebuild_pkey PRIMARY KEY (id),
+    constraint search_rebuild_single CHECK ((id = 'rebuild'::text))
+);
+grant select, update on search_rebuild to vitrine_search_jobs;
+
+create table search_sweep (
+    id text not null,
+    products_since timestamp with time zone not null,
+    movements_seen bigint not null,
+    constraint search_sweep_pkey PRIMARY KEY (id),
+    constraint search_sweep_single CHECK ((id = 'sweep'::text))
+);
+grant select, update on search_sweep to vitrine_search_jobs;
+
+create table search_tiers (
+    tier smallint not null,
+    standing_from integer not null,
+    products bigint not null,
+    constraint search_tiers_pkey PRIMARY KEY (tier),
+    constraint search_tiers_known CHECK (((tier >= 0) AND (tier <= 4)))
+);
+comment on column search_tiers.products is 'how many products this tier and those before it had at the last rebuild';
+grant select on search_tiers to vitrine_search;
+grant delete, insert, select, update on search_tiers to vitrine_search_jobs;
+
+create table search_variants (
+    product_id uuid not null,
+    sku text collate "C" not null,
+    folded text collate "C" not null,
+    in_stock boolean not null,
+    constraint search_variants_pkey PRIMARY KEY (product_id, sku)
+);
+comment on table search_variants is 'what is for sale of a product, by its product so that the lock of search_products covers it';
+CREATE INDEX search_variants_folded ON public.search_variants USING btree (folded, product_id);
+grant select on search_variants to vitrine_search;
+grant delete, insert, select, update on search_variants to vitrine_search_jobs;
+
+create table search_words (
+    word text collate "C" not null,
+    names integer not null default 0,
+    products integer not null default 0,
+    counted_names integer not null default 0,
+    counted_products integer not null default 0,
+    traced boolean not null default false,
+    constraint search_words_pkey PRIMARY KEY (word)
+) with (fillfactor=80);
+comment on column search_words.names is 'products with the word in name, brand or category, about: counted exactly by a rebuild';
+comment on column search_words.products is 'products with the word anywhere, about';
+comment on column search_words.traced is 'its traces are in search_misspellings';
+CREATE INDEX search_words_untraced ON public.search_words USING btree (word) WHERE ((names > 0) AND (NOT traced));
+grant select on search_words to vitrine_search;
+grant delete, insert, select, update on search_words to vitrine_search_jobs;
+
 create table sessions (
     id uuid not null,
     kind text not null,
@@ -757,6 +887,7 @@ grant select, update on stock_levels to vitrine_desk;
 grant insert, select, update on stock_levels to vitrine_inventory;
 grant insert, select, update on stock_levels to vitrine_payment_jobs;
 grant select on stock_levels to vitrine_search;
+grant select on stock_levels to vitrine_search_jobs;
 
 create table stock_movements (
     id bigint not null generated always as identity,
@@ -790,6 +921,7 @@ grant insert, select on stock_movements to vitrine_checkout;
 grant insert, select on stock_movements to vitrine_desk;
 grant insert, select on stock_movements to vitrine_inventory;
 grant insert, select on stock_movements to vitrine_payment_jobs;
+grant select on stock_movements to vitrine_search_jobs;
 
 create table variants (
     sku text collate "C" not null,
@@ -812,6 +944,7 @@ CREATE INDEX variants_product ON public.variants USING btree (product_id, "posit
 grant select on variants to vitrine_checkout;
 grant insert, select, update on variants to vitrine_inventory;
 grant select on variants to vitrine_search;
+grant select on variants to vitrine_search_jobs;
 
 create table webhook_events (
     id uuid not null,
@@ -1009,6 +1142,7 @@ CREATE OR REPLACE FUNCTION public.fold_v1(words text)
 RETURN lower(unaccent('unaccent'::regdictionary, words));
 grant execute on function fold_v1(text) to vitrine_inventory;
 grant execute on function fold_v1(text) to vitrine_search;
+grant execute on function fold_v1(text) to vitrine_search_jobs;
 
 CREATE OR REPLACE FUNCTION public.hold_stock_v1(p_order_id uuid, p_number text, p_lines jsonb, p_actor text, p_reason text, p_now timestamp with time zone)
  RETURNS void
@@ -1080,6 +1214,32 @@ begin
     raise exception 'document % is issued: it neither changes nor goes', old.number;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.learn_words_v1(p_told uuid[], p_counted uuid[])
+ RETURNS void
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET plan_cache_mode TO 'force_generic_plan'
+AS $function$
+begin
+    insert into search_words as w (word, names, products, counted_names, counted_products)
+        select word, count(*) filter (where named and product_id = any (p_told)),
+            count(*) filter (where product_id = any (p_told)),
+            count(*) filter (where named and product_id = any (p_counted)),
+            count(*) filter (where product_id = any (p_counted))
+        from words_of_products_v1(p_told || p_counted)
+        group by word order by word collate "C"
+        on conflict (word) do update set names = w.names + excluded.names, products = w.products + excluded.products,
+            counted_names = w.counted_names + excluded.counted_names,
+            counted_products = w.counted_products + excluded.counted_products;
+    with untraced as (
+        update search_words set traced = true where names > 0 and not traced returning word
+    )
+    insert into search_misspellings (trace, word)
+        select trace, word from untraced, misspelling_traces_v1(word) as trace order by trace, word
+        on conflict do nothing;
+end $function$;
+grant execute on function learn_words_v1(uuid[],uuid[]) to vitrine_search_jobs;
+
 CREATE OR REPLACE FUNCTION public.lock_order_v1(p_order_id uuid)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -1114,6 +1274,22 @@ begin
         'locked_until', null);
 end $function$;
 grant execute on function lock_order_v1(uuid) to vitrine_desk;
+
+CREATE OR REPLACE FUNCTION public.misspelling_traces_v1(word text)
+ RETURNS SETOF text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+    with start as (select left(word, 7) as letters)
+    select letters from start
+    union
+    select overlay(letters placing '' from n for 1) from start, generate_series(1, length(letters)) as n
+    union
+    select overlay(overlay(letters placing '' from m for 1) placing '' from n for 1)
+    from start, generate_series(1, length(letters)) as n, generate_series(n + 1, length(letters)) as m
+    where length(letters) > 4
+$function$;
+grant execute on function misspelling_traces_v1(text) to vitrine_search_jobs;
 
 CREATE OR REPLACE FUNCTION public.order_json_v1(p_id uuid)
  RETURNS jsonb
@@ -1391,6 +1567,88 @@ AS $function$
         || setweight(to_tsvector('public.shop', description), 'D')
 $function$;
 grant execute on function product_words_v1(text,text,text,text) to vitrine_inventory;
+
+CREATE OR REPLACE FUNCTION public.project_products_v1(p_ids uuid[], p_counting boolean, p_now timestamp with time zone)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET plan_cache_mode TO 'force_generic_plan'
+AS $function$
+declare
+    told uuid[];
+    changed integer;
+    gone integer;
+begin
+    insert into search_products (product_id, projected_at)
+        select id, p_now from unnest(p_ids) as id group by id order by id
+        on conflict do nothing;
+    perform 1 from search_products where product_id = any (p_ids) order by product_id for update;
+
+    delete from search_variants s where s.product_id = any (p_ids) and not exists (
+        select from variants v join products p on p.id = v.product_id
+        where v.sku = s.sku and v.product_id = s.product_id and v.active and p.published_at is not null);
+    insert into search_variants as s (product_id, sku, folded, in_stock)
+        select v.product_id, v.sku, fold_v1(v.sku), coalesce(l.on_hand > l.held, false)
+        from variants v join products p on p.id = v.product_id
+        left join stock_levels l on l.sku = v.sku and l.location = 'main'
+        where v.product_id = any (p_ids) and v.active and p.published_at is not null
+        on conflict (product_id, sku) do update set in_stock = excluded.in_stock where s.in_stock <> excluded.in_stock;
+
+    select array_agg(s.product_id) into told from search_products s join products p on p.id = s.product_id
+        where s.product_id = any (p_ids) and p.published_at is not null
+            and (s.tier = 9 or s.source_updated_at is distinct from p.updated_at);
+    with read as (
+        select p.id, p.slug, p.name, p.brand_id, b.slug as brand_slug, b.name as brand_name, p.category_id,
+            c.path as category_path, c.name as category_name, p.price_minor, p.currency, p.image_urls[1] as image_url,
+            p.created_at, p.updated_at, p.search_text, o.sku, o.price_minor as offer_minor, o.in_stock,
+            case when abs(step - s.heat) < 0.8 then s.heat else round(step)::smallint end as heat,
+            p.words || unspaced_lexemes_v1(concat_ws(' ', p.name, b.name, c.name, p.description))
+                || array_to_tsvector(array_remove(array['b:' || b.slug], null)
+                    || coalesce((select array_agg('c:' || array_to_string(trim_array(levels, below), '/'))
+                        from string_to_array(c.path, '/') as levels,
+                            generate_series(0, cardinality(levels) - 1) as below), '{}')) as words
+        from products p
+        join search_products s on s.product_id = p.id
+        cross join lateral (select 4 * ln(1 + greatest(p.popularity, 0)::float8) / ln(2::float8) as step) steps
+        left join brands b on b.id = p.brand_id
+        left join categories c on c.id = p.category_id
+        left join lateral (
+            select v.sku, v.price_minor, coalesce(l.on_hand > l.held, false) as in_stock
+            from variants v left join stock_levels l on l.sku = v.sku and l.location = 'main'
+            where v.product_id = p.id and v.active
+            order by 3 desc, v.price_minor, v.position, v.sku limit 1) o on true
+        where p.id = any (p_ids) and p.published_at is not null
+    ), stood as (
+        select read.*, (heat::bigint << 23) + (('x' || right(id::text, 6))::bit(24)::bigint >> 1) as standing from read
+    ), ranked as (
+        select stood.*, t.tier, (t.tier::bigint << 32) + 2147483647 - standing as place
+        from stood, lateral (select min(tier) as tier from search_tiers where standing_from <= standing) t
+    )
+    update search_products s set
+        slug = r.slug, sku = coalesce(r.sku, ''), name = r.name, brand_id = r.brand_id, brand_slug = r.brand_slug,
+        brand_name = r.brand_name, category_id = r.category_id, category_path = r.category_path,
+        category_name = r.category_name, price_minor = r.price_minor, offer_minor = coalesce(r.offer_minor, r.price_minor),
+        currency = r.currency, in_stock = coalesce(r.in_stock, false), image_url = r.image_url, created_at = r.created_at,
+        heat = r.heat, boost = 1 + r.heat * ln(2::float8) / 40, tier = r.tier, place = r.place, words = r.words,
+        search_text = r.search_text, source_updated_at = r.updated_at, projected_at = p_now
+    from ranked r
+    where s.product_id = r.id and (s.source_updated_at, s.sku, s.offer_minor, s.in_stock, s.tier, s.place, s.brand_slug,
+            s.brand_name, s.category_path, s.category_name, s.words)
+        is distinct from (r.updated_at, coalesce(r.sku, ''), coalesce(r.offer_minor, r.price_minor),
+            coalesce(r.in_stock, false), r.tier, r.place, r.brand_slug, r.brand_name, r.category_path, r.category_name,
+            r.words);
+    get diagnostics changed = row_count;
+    update search_products s set tier = 9, heat = null, words = '', search_text = '', source_updated_at = null,
+            projected_at = p_now
+        where s.product_id = any (p_ids) and s.tier <> 9
+            and not exists (select from products p where p.id = s.product_id and p.published_at is not null);
+    get diagnostics gone = row_count;
+    if told is not null or p_counting then
+        perform learn_words_v1(coalesce(told, '{}'), case when p_counting then p_ids else told end);
+    end if;
+    return changed + gone;
+end $function$;
+grant execute on function project_products_v1(uuid[],boolean,timestamp with time zone) to vitrine_search_jobs;
 
 CREATE OR REPLACE FUNCTION public.quote_checkout_v1(p_scope text, p_route text, p_key text, p_hash bytea, p_token uuid, p_now timestamp with time zone, p_until timestamp with time zone, p_cart_id text, p_cart_version integer)
  RETURNS jsonb
@@ -1766,6 +2024,38 @@ end $function$;
 grant execute on function take_stock_again_v1(uuid,text,timestamp with time zone) to vitrine_checkout;
 grant execute on function take_stock_again_v1(uuid,text,timestamp with time zone) to vitrine_desk;
 grant execute on function take_stock_again_v1(uuid,text,timestamp with time zone) to vitrine_payment_jobs;
+
+CREATE OR REPLACE FUNCTION public.unspaced_lexemes_v1(words text)
+ RETURNS tsvector
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+    select coalesce(string_agg(format('%L:%sA', substr(run[1], n, size), n), ' '), '')::tsvector
+    from (select run from regexp_matches(left(words, 1000), '[぀-ヿ㐀-䶿一-鿿豈-﫿ก-๛ກ-ໟက-႟ក-៿]+', 'g') as run limit 50) runs,
+        generate_series(1, least(length(run[1]), 200)) as n, (values (1), (2)) as sizes (size)
+    where n + size - 1 <= length(run[1]);
+$function$;
+grant execute on function unspaced_lexemes_v1(text) to vitrine_search;
+grant execute on function unspaced_lexemes_v1(text) to vitrine_search_jobs;
+
+CREATE OR REPLACE FUNCTION public.words_of_products_v1(p_ids uuid[])
+ RETURNS TABLE(product_id uuid, word text, named boolean)
+ LANGUAGE sql
+ STABLE
+AS $function$
+    select s.product_id, t.token, bool_or(t.named)
+    from search_products s join products p on p.id = s.product_id,
+    lateral (
+        select token, true as named from ts_parse('default', fold_v1(concat_ws(' ', s.name, s.brand_name, s.category_name)))
+            where tokid in (1, 2, 10, 11)
+        union all
+        select token, false from ts_parse('default', fold_v1(left(p.description, 1000))) where tokid in (1, 2, 10, 11)
+    ) t
+    where s.product_id = any (p_ids) and s.tier <= 4 and length(t.token) between 3 and 30
+        and t.token !~ '[぀-ヿ㐀-䶿一-鿿豈-﫿ก-๛ກ-ໟက-႟ក-៿]'
+    group by 1, 2
+$function$;
+grant execute on function words_of_products_v1(uuid[]) to vitrine_search_jobs;
 
 grant usage on schema public to public;
 

@@ -318,6 +318,8 @@ class LocalCloud:
                 return
         # A line without on_hand would make a product that nobody can buy.
         if await self._run_once("functions.inventory.cli", "import", file, "--default-on-hand", "100"):
+            # Events would do it a few seconds later; the first look at the shop is now.
+            await self._run_once("functions.search.cli", "rebuild", "--quiet")
             self._catalogue_file.write_text(json.dumps({"catalog": wanted}))
 
     @property

@@ -1,4 +1,4 @@
-"""Search: product lists, suggestions, facets, product and category pages. It only reads."""
+"""Search: product lists, suggestions, facets, product and category pages; and the jobs that keep what it reads."""
 
 from typing import Any
 
@@ -25,13 +25,20 @@ from shared.edge.catalogue_views import (
     product_view,
     suggestions_view,
 )
+from shared.edge.payloads import read_payload
 from shared.edge.problems import Unreadable
 from shared.kernel.first_use import first_use
+from shared.kernel.logs import Log
 from shared.persistence.search import CatalogueReader
+from shared.persistence.search_projection import SearchProjection
+from shared.search import projecting
 from shared.search.cursors import ForeignCursor, read_cursor
 from shared.search.listing import CategoryNotFound, Continuation, Moved, ProductNotFound, Search, Sort, as_tree
+from shared.search.projecting import OrderChanged, ProductsChanged, StockChanged
 from shared.search.texts import clean
 from shared.wiring.read_only import ReadOnlyParts
+
+log = Log(__name__)
 
 # No answer of search is worth waiting longer for: it is a 503, and the shopper asks again (DESIGN.md rule 4).
 STATEMENT_TIMEOUT_MS = 300
@@ -42,6 +49,8 @@ TREE_FOR_S = 60
 
 parts = ReadOnlyParts(statement_timeout_ms=STATEMENT_TIMEOUT_MS)
 platform = parts.platform
+# The other deployment of this folder: jobs have the time of any request.
+job_parts = ReadOnlyParts(statement_timeout_ms=5000)
 
 
 @first_use
@@ -49,7 +58,13 @@ def catalogue() -> CatalogueReader:
     return CatalogueReader(parts.database())
 
 
+@first_use
+def projection() -> SearchProjection:
+    return SearchProjection(job_parts.database())
+
+
 api = Api("search", services=parts.services())
+jobs = Api("search-jobs", services=job_parts.services())
 
 
 @api.get("/v1/products", query=ListQuery, answers={200: PageView, 304: None})
@@ -131,3 +146,49 @@ def _following(search: Search, cursor: str | None) -> Continuation | None:
 def search(request: Request) -> Response:
     """The entry point of the deployment `search`."""
     return api.serve(request)
+
+
+# Jobs: what search reads follows the catalogue -------------------------------------------------------------------
+
+
+@jobs.push("/jobs/search/catalog")
+def follow_catalogue(call: Call[None]) -> None:
+    """Copies products that were changed, or that sold out or came back."""
+    event = call.event
+    assert event is not None
+    if event.name == "product.changed":
+        projecting.follow_products(read_payload(event, ProductsChanged), projection=projection())
+    elif event.name == "stock.changed":
+        projecting.follow_stock(read_payload(event, StockChanged).skus, projection=projection())
+
+
+@jobs.push("/jobs/search/orders")
+def follow_orders(call: Call[None]) -> None:
+    """Copies products whose last unit an order took, or gave back."""
+    event = call.event
+    assert event is not None
+    lines = read_payload(event, OrderChanged).order.lines
+    projecting.follow_stock([line.sku for line in lines], projection=projection())
+
+
+@jobs.schedule("/jobs/search/sweep")
+def sweep_projection(call: Call[None]) -> None:
+    """Copies what events missed, and goes on with a rebuild."""
+    changed = projecting.sweep(projection=projection(), clock=job_parts.clock, within_s=_time_left_s(call))
+    if changed:
+        log.info("search_swept", products=changed)
+
+
+@jobs.schedule("/jobs/search/rebuild")
+def begin_rebuild(call: Call[None]) -> None:
+    """Has the sweeps copy everything anew: popularity's tiers and the vocabulary's counts are of today again."""
+    projection().begin_rebuild(now=job_parts.clock.now())
+
+
+def _time_left_s(call: Call[None]) -> float:
+    return (call.give_up_at - call.at).total_seconds()
+
+
+def search_jobs(request: Request) -> Response:
+    """The entry point of the deployment `search-jobs`."""
+    return jobs.serve(request)

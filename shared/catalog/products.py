@@ -4,12 +4,18 @@ A line says something or nothing about each thing: what it does not say stays as
 of prices alone changes prices alone, and a repeated import changes nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 from uuid import UUID
 
 from shared.kernel.ids import new_id
+from shared.kernel.messages import Event
+
+
+def products_changed(product_ids: Sequence[UUID]) -> Event:
+    """They are described or sold otherwise than before, or no longer; what they are now is read when it is needed."""
+    return Event("catalog", "product.changed", {"product_ids": [str(product_id) for product_id in product_ids]})
 
 
 class Refused(Exception):

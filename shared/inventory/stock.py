@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shared.kernel.errors import Conflict, Invalid, NotFound
+from shared.kernel.messages import Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,11 @@ class Level:
     @property
     def available(self) -> int:
         return self.on_hand - self.held
+
+
+def stock_changed(skus: Sequence[str]) -> Event:
+    """Of these SKUs there is something to buy now and was not, or the reverse: nothing else is told of stock."""
+    return Event("catalog", "stock.changed", {"skus": list(skus)})
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,9 @@ from typing import Any
 from uuid import UUID
 
 from shared.catalog.importing import Counts, Describing, Refusal, Written
-from shared.catalog.products import ImportLine, Product, Refused, Variant
+from shared.catalog.products import ImportLine, Product, Refused, Variant, products_changed
 from shared.catalog.slugs import numbered, product_slugs, slug_of
+from shared.inventory.stock import stock_changed
 from shared.kernel.ids import new_id
 from shared.persistence.database import Database, Row, Transaction, as_json
 
@@ -268,6 +269,7 @@ class _Batch:
         self._describing = describing
         self._reason = reason
         self._refusals: list[Refusal] = []
+        self._crossed_zero: set[str] = set()
 
     def write(self, lines: Sequence[ImportLine], default_on_hand: int | None) -> Written:
         self._tx.rows(_TAKE_TURN)
@@ -282,7 +284,8 @@ class _Batch:
             except Refused as reason:
                 self._refusals.append(Refusal(line.line, line.sku, str(reason)))
         told = [described for described in products.values() if described.sold]
-        self._write_products([described for described in told if described.changed])
+        changed = [described for described in told if described.changed]
+        self._write_products(changed)
         counted = self._count_stock([sold for described in told for sold in described.sold], default_on_hand)
 
         for described in told:
@@ -294,6 +297,7 @@ class _Batch:
                     counts.changed += 1
                 else:
                     counts.unchanged += 1
+        self._emit(changed, told)
         counts.refused = len(self._refusals)
         return Written(counts, sorted(self._refusals, key=lambda refusal: refusal.line))
 
@@ -505,6 +509,7 @@ class _Batch:
                 reason=self._reason,
             )
             changed |= {row["sku"] for row in made}
+            self._crossed_zero |= {sku for sku in changed if wanted[sku] > 0}
         wanted = {sku: on_hand for sku, on_hand in wanted.items() if sku not in changed}
         if not wanted:
             return changed
@@ -522,9 +527,24 @@ class _Batch:
                 reason=self._reason,
             )
             changed |= {row["sku"] for row in counted}
+            self._crossed_zero |= {
+                row["sku"] for row in counted if (row["on_hand"] > row["held"]) != (wanted[row["sku"]] > row["held"])
+            }
         if short:
             self._refuse_counts(short, wanted, lines)
         return changed
+
+    def _emit(self, changed: Sequence[_Described], told: Sequence[_Described]) -> None:
+        """One event of all products that changed, and one of stock that crossed zero where nothing else did."""
+        product_ids = {described.product.id for described in changed}
+        product_ids |= {sold.left for described in changed for sold in described.sold if sold.left is not None}
+        if product_ids:
+            self._tx.emit(products_changed(sorted(product_ids)))
+        skus = {
+            sold.line.sku for described in told if described.product.id not in product_ids for sold in described.sold
+        }
+        if crossed := skus & self._crossed_zero:
+            self._tx.emit(stock_changed(sorted(crossed)))
 
     def _refuse_counts(self, short: Mapping[str, int], wanted: Mapping[str, int], lines: Mapping[str, int]) -> None:
         orders = {

@@ -1,7 +1,8 @@
 """Reading the catalogue: lists by keyset, facets, suggestions, pages. A page is one statement, a text's first page two.
 
 A statement names only the filters that are asked for, so that the planner sees which index serves; those in use stay
-prepared. Stock is asked when the page is made: what is held is not for sale (S13).
+prepared. Lists read search_products alone (shared.search.projecting); a product's own page reads the tables of the shop
+and asks for stock when it is made. What is held is not for sale, here as there (S13).
 """
 
 from collections.abc import Mapping
@@ -47,12 +48,8 @@ _SORT_KEYS = {
     Sort.PRICE_ASC: ("p.price_minor", "asc"),
     Sort.PRICE_DESC: ("p.price_minor", "desc"),
     Sort.NEWEST: ("p.created_at", "desc"),
-    Sort.POPULARITY: ("p.popularity", "desc"),
+    Sort.POPULARITY: ("p.place", "asc"),
 }
-
-_IN_STOCK = """exists (
-    select from variants v join stock_levels s on s.sku = v.sku and s.location = 'main'
-    where v.product_id = p.id and v.active and s.on_hand > s.held)"""
 
 # A path is the range of its subtree: '/' and what follows it in ASCII, '0'.
 _SUBTREE = """select id from categories
@@ -63,13 +60,12 @@ _WORDS_QUERY = "plainto_tsquery('public.shop', :words::text)"
 _PREFIX_QUERY = "(plainto_tsquery('public.shop', :head::text) && to_tsquery('public.shop', :tail::text || ':*'))"
 
 # A SKU that somebody has typed whole is found whatever its words are, and goes before all others.
-_TYPED_SKU = """p.id = (select product_id from variants
-    where sku in (:typed::text, upper(:typed::text), lower(:typed::text)) limit 1)"""
+_TYPED_SKU = "p.product_id = any(array(select product_id from search_variants where folded = fold_v1(:typed::text)))"
 
 # D, C, B, A: description, category, brand, name; weights and normalisation as the human judgements of the real
 # catalogue like them best. Whole numbers, so that a cursor's key is exact.
 _RANK = """(ts_rank_cd('{{0.1, 0.4, 0.4, 1.0}}', p.words, {query}, 1)
-    * (1 + ln(1 + greatest(p.popularity, 0)::float8) / 10) * 1e6)::bigint"""
+    * p.boost * 1e6)::bigint"""
 
 # What is offered of a product: the cheapest variant in stock, else the cheapest.
 _OFFER = """
@@ -78,7 +74,11 @@ from variants v left join stock_levels s on s.sku = v.sku and s.location = 'main
 where v.product_id = p.id and v.active
 order by 4 desc, v.price_minor, v.position, v.sku limit 1"""
 
-_LISTED = """p.slug, p.name, p.image_urls[1] as image_url, b.name as brand, b.slug as brand_slug,
+_LISTED = """p.slug, p.sku, p.name, p.brand_name as brand, p.brand_slug, p.category_path, p.category_name,
+    p.offer_minor as price_minor, p.currency, p.in_stock, p.image_url"""
+
+# The same of a product's own page.
+_SHOWN = """p.slug, p.name, p.image_urls[1] as image_url, b.name as brand, b.slug as brand_slug,
     c.path as category_path, c.name as category_name, coalesce(o.sku, '') as sku,
     coalesce(o.price_minor, p.price_minor) as price_minor, coalesce(o.currency, p.currency) as currency,
     coalesce(o.in_stock, false) as in_stock"""
@@ -90,7 +90,7 @@ _BREADCRUMBS = """(
     join categories a on a.path = array_to_string(trim_array(string_to_array(c.path, '/'), below), '/'))"""
 
 _PRODUCT = f"""
-select {_LISTED}, p.description, p.attributes, to_json(p.image_urls) as image_urls,
+select {_SHOWN}, p.description, p.attributes, to_json(p.image_urls) as image_urls,
     (select coalesce(json_agg(json_build_object('sku', v.sku, 'options', v.options, 'price_minor', v.price_minor,
             'currency', v.currency, 'in_stock', coalesce(s.on_hand > s.held, false)) order by v.position, v.sku), '[]')
      from variants v left join stock_levels s on s.sku = v.sku and s.location = 'main'
@@ -123,57 +123,57 @@ order by cardinality(string_to_array(path, '/')), position, path limit {MOST_CAT
 
 _FACETS = f"""
 with m as materialized (
-    select p.brand_id, p.category_id, p.price_minor, p.currency from {{source}}
+    select p.brand_slug, p.brand_name, p.category_path, p.category_name, p.price_minor, p.currency from {{source}}
     where {{filters}} limit {FACETED + 1}
 )
 select (select count(*) from m) as total, low, high, currency,
     (select coalesce(json_agg(json_build_array(f.slug, f.name, f.n) order by f.n desc, f.slug), '[]')
-     from (select b.slug, b.name, count(*) as n from m join brands b on b.id = m.brand_id
-           group by b.id order by n desc, b.slug limit 50) f) as brands,
+     from (select brand_slug as slug, min(brand_name) as name, count(*) as n from m where brand_slug is not null
+           group by 1 order by n desc, 1 limit 50) f) as brands,
     (select coalesce(json_agg(json_build_array(f.path, f.name, f.n) order by f.n desc, f.path), '[]')
-     from (select c.path, c.name, count(*) as n from m join categories c on c.id = m.category_id
-           group by c.id order by n desc, c.path limit 100) f) as categories
+     from (select category_path as path, min(category_name) as name, count(*) as n from m
+           where category_path is not null group by 1 order by n desc, 1 limit 100) f) as categories
 from (select min(price_minor) as low, max(price_minor) as high, min(currency) as currency from m) prices
 """
 
 _NAMES_THAT_GO_ON = """
 select * from (
-    select 'product' as kind, p.name, p.slug as key, p.popularity as weight from products p
+    select 'product' as kind, p.name, p.slug as key, p.place from search_products p
     where left(p.search_text, 60) collate "C" >= fold_v1(:typed::text)
         and left(p.search_text, 60) collate "C" < fold_v1(:typed::text) || chr(1114111)
-        and p.published_at is not null
+        and p.tier <= 4
     order by left(p.search_text, 60) collate "C" limit 500) names
 """
 
 # Of names only (weight A). An index knows no weights: among what matches anywhere, the most popular are looked at.
 _WORDS_THAT_GO_ON = f"""
-select 'product', p.name, p.slug, p.popularity
+select 'product', p.name, p.slug, p.place
 from (
     select * from (
-        select p.id, p.popularity from products p
-        where p.words @@ {_PREFIX_QUERY} and p.published_at is not null offset 0) matches
-    order by popularity desc, id desc limit 1000) popular
-join products p on p.id = popular.id
+        select p.product_id, p.place from search_products p
+        where p.words @@ {_PREFIX_QUERY} and p.tier <= 4 offset 0) matches
+    order by place limit 1000) popular
+join search_products p on p.product_id = popular.product_id
 where p.words @@ (plainto_tsquery('public.shop', :head::text) && to_tsquery('public.shop', :tail::text || ':*A'))
 """
 
 _SUGGESTIONS = """
 with found as (
-    select 'category' as kind, c.name, c.path as key, 0 as weight from categories c
+    select 'category' as kind, c.name, c.path as key, 0::bigint as place from categories c
     where starts_with(fold_v1(c.name), fold_v1(:typed::text))
     union all
     select 'brand', b.name, b.slug, 0 from brands b where starts_with(fold_v1(b.name), fold_v1(:typed::text))
     union all
     {products}
 ), best as (
-    select distinct on (kind, key) kind, name, key, weight from found order by kind, key, weight desc
+    select distinct on (kind, key) kind, name, key, place from found order by kind, key, place
 ), ranked as (
-    select *, row_number() over (partition by kind order by weight desc, length(name), name collate "C", key) as place
+    select *, row_number() over (partition by kind order by place, length(name), name collate "C", key) as position
     from best
 )
 select kind, name, key from ranked
-where place <= case kind when 'product' then :limit::int else 3 end
-order by kind = 'product', kind, place limit :limit::int
+where position <= case kind when 'product' then :limit::int else 3 end
+order by kind = 'product', kind, position limit :limit::int
 """
 
 
@@ -201,7 +201,9 @@ class CatalogueReader:
             total = _total(rows[0]["total"] if rows else 0)
         items = tuple(_listed(row) for row in rows[:limit])
         last = rows[limit - 1] if len(rows) > limit else None
-        rest = Continuation(matching, total, Position(_key(last["key"]), last["id"])) if last is not None else None
+        rest = (
+            Continuation(matching, total, Position(_key(last["key"]), last["product_id"])) if last is not None else None
+        )
         return Page(items, total, rest)
 
     def facets(self, search: Search) -> Facets:
@@ -323,40 +325,38 @@ def _list_statement(
         beyond = f"({{key}}, {{id}}) {'>' if direction == 'asc' else '<'} (:after_key::{kind}, :after_id::uuid)"
     if matching is Matching.EVERYTHING:
         # The index of the sort key is walked and the filters are checked on the way.
-        beyond = " and " + beyond.format(key=key, id="p.id") if beyond else ""
-        page = f"""select p.id, {key} as key from products p where {{conditions}}{beyond}
-            order by {key} {direction}, p.id {direction} limit :limit::int"""
+        beyond = " and " + beyond.format(key=key, id="p.product_id") if beyond else ""
+        page = f"""select p.product_id, {key} as key from search_products p where {{conditions}}{beyond}
+            order by {key} {direction}, p.product_id {direction} limit :limit::int"""
         if search.category is None:
             page = page.format(conditions=conditions)
         else:
             # Each category of the subtree has its own sorted range of an index: their first rows are merged. As one
             # condition it would tempt the planner to walk the whole catalogue in order until enough of it fit.
             own = " and ".join(["p.category_id = c.id", *(each for each in filters if each != _IN_CATEGORY)])
-            page = f"""select m.id, m.key from ({_SUBTREE}) c cross join lateral ({page.format(conditions=own)}) m
-                order by m.key {direction}, m.id {direction} limit :limit::int"""
+            page = f"""select m.product_id, m.key from ({_SUBTREE}) c
+                cross join lateral ({page.format(conditions=own)}) m
+                order by m.key {direction}, m.product_id {direction} limit :limit::int"""
     else:
         # OFFSET 0 keeps the planner from walking the sort key's index past everything that does not match.
-        beyond = "where " + beyond.format(key="m.key", id="m.id") if beyond else ""
-        page = f"""select m.id, m.key from (
-                select p.id, {key} as key from {_source(text, matching)} where {conditions} offset 0) m {beyond}
-            order by m.key {direction}, m.id {direction} limit :limit::int"""
+        beyond = "where " + beyond.format(key="m.key", id="m.product_id") if beyond else ""
+        page = f"""select m.product_id, m.key from (
+                select p.product_id, {key} as key from {_source(text, matching)} where {conditions} offset 0) m {beyond}
+            order by m.key {direction}, m.product_id {direction} limit :limit::int"""
     total = ""
     if counting:
-        total = f", (select count(*) from (select from products p where {conditions} limit {COUNTED + 1}) t) as total"
+        counted = f"select from search_products p where {conditions} limit {COUNTED + 1}"
+        total = f", (select count(*) from ({counted}) t) as total"
     sql = f"""
         with page as materialized ({page})
-        select {_LISTED}, page.key, page.id{total}
-        from page
-        join products p on p.id = page.id
-        left join brands b on b.id = p.brand_id
-        left join categories c on c.id = p.category_id
-        left join lateral ({_OFFER}) o on true
-        order by page.key {direction}, page.id {direction}"""
+        select {_LISTED}, page.key, page.product_id{total}
+        from page join search_products p on p.product_id = page.product_id
+        order by page.key {direction}, page.product_id {direction}"""
     return sql, parameters
 
 
 def _filters(search: Search) -> tuple[list[str], dict[str, Any]]:
-    conditions = ["p.published_at is not null"]
+    conditions = ["p.tier <= 4"]
     parameters: dict[str, Any] = {}
     # With a text, an index on the price would only be a second, larger set to intersect: `+ 0` hides it.
     price = "p.price_minor + 0" if search.text else "p.price_minor"
@@ -371,7 +371,7 @@ def _filters(search: Search) -> tuple[list[str], dict[str, Any]]:
         parameters["price_min"] = 0 if search.price_min is None else search.price_min
         parameters["price_max"] = _DEAREST if search.price_max is None else search.price_max
     if search.in_stock:
-        conditions.append(_IN_STOCK)
+        conditions.append("p.in_stock")
     return conditions, parameters
 
 
@@ -394,8 +394,8 @@ def _contains(name: str) -> str:
 
 def _source(text: Text, matching: Matching) -> str:
     if matching is Matching.SUBSTRING and not text.has_long_part:
-        return f"(select * from products order by popularity desc, id desc limit {SCANNED}) p"
-    return "products p"
+        return f"(select * from search_products where tier <= 4 order by place limit {SCANNED}) p"
+    return "search_products p"
 
 
 def _relevance(matching: Matching) -> str:

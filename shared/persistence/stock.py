@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from shared.inventory.stock import BelowHeld, Hold, Level, Movement, NothingChanges, UnknownSku
+from shared.inventory.stock import BelowHeld, Hold, Level, Movement, NothingChanges, UnknownSku, stock_changed
 from shared.kernel.clock import Clock
 from shared.kernel.errors import Field, Invalid
 from shared.kernel.idempotency import Answering
@@ -146,7 +146,10 @@ class Stock:
             actor=actor,
             reason=reason,
         )
-        return Level(level.sku, level.location, level.on_hand + delta, level.held)
+        changed = Level(level.sku, level.location, level.on_hand + delta, level.held)
+        if (changed.available > 0) != (level.available > 0):
+            tx.emit(stock_changed([level.sku]))
+        return changed
 
 
 def _orders_holding(tx: Transaction, sku: str) -> list[str]:

@@ -544,7 +544,6 @@ def _mail(database: _Database, inbox: Sequence[Mapping[str, Any]]) -> Iterable[s
 _TOLD_BY_MAIL = (
     "order.paid",
     "order.shipped",
-    "order.refunded",
     "order.expired",
     "order.cancelled",
     "order.refunded",

@@ -14,6 +14,7 @@ ROWS: list[dict[str, Any]] = yaml.safe_load((ROOT / "functions" / "deployments.y
 ROLES = {f"vitrine_{row['database_role']}": row for row in ROWS}
 
 CATALOGUE = {"brands", "categories", "products", "slug_history", "variants", "stock_levels"}
+CATALOGUE |= {"search_products", "search_variants", "search_words", "search_misspellings", "search_tiers"}
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,13 @@ import pytest
 from flask.testing import FlaskClient
 
 from functions.inventory import cli
+from functions.search import cli as search_cli
 from local.database import Address
+from shared.kernel.clock import SystemClock
+from shared.persistence.connecting import connector
+from shared.persistence.database import Database
+from shared.persistence.search_projection import SearchProjection
+from shared.settings import DatabaseSettings
 from tools.scratch_database import ScratchServer
 
 MAIN = Path(__file__).resolve().parent.parent.parent / "functions" / "search" / "main.py"
@@ -61,11 +68,23 @@ def _import(address: Address, file: Path, rows: list[dict[str, Any]]) -> None:
     os.environ["DATABASE_URL"] = address.url
     try:
         assert cli.main(["import", str(file), "--quiet"]) == 0
+        assert search_cli.main(["rebuild", "--quiet"]) == 0
     finally:
         if before is None:
             del os.environ["DATABASE_URL"]
         else:
             os.environ["DATABASE_URL"] = before
+
+
+@pytest.fixture(scope="session")
+def projection(postgres: ScratchServer, catalogue_database: Address) -> Iterator[SearchProjection]:
+    """What the jobs write through, as the role that they are deployed with."""
+    login = postgres.login(catalogue_database, "search_jobs")
+    database = Database(
+        connector(DatabaseSettings("url", 2, login.url), application="test"), size=2, clock=SystemClock()
+    )
+    yield SearchProjection(database)
+    database.close()
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from local.database import Address
+from shared.persistence.search_projection import SearchProjection
+from shared.search.projecting import follow_stock
 
 
 def items(client: FlaskClient, query: str) -> list[dict[str, Any]]:
@@ -124,30 +126,40 @@ def test_an_item_says_what_a_list_shows(client: FlaskClient) -> None:
     ]
 
 
-def test_what_is_held_is_not_in_stock(client: FlaskClient, catalogue_database: Address) -> None:
+def test_what_is_held_is_not_in_stock(
+    client: FlaskClient, catalogue_database: Address, projection: SearchProjection
+) -> None:
+    """S13"""
     connection = catalogue_database.connect()
     try:
         connection.run("update stock_levels set held = on_hand where sku = 'LAPTOP-1'")
+        assert follow_stock(["LAPTOP-1"], projection=projection) == 1
 
         assert skus(client, "q=stand&in_stock=true") == []
         assert [item["in_stock"] for item in items(client, "q=stand")] == [False]
 
         connection.run("update stock_levels set held = on_hand - 1 where sku = 'LAPTOP-1'")
+        assert follow_stock(["LAPTOP-1"], projection=projection) == 1
 
         assert skus(client, "q=stand&in_stock=true") == ["LAPTOP-1"]
     finally:
         connection.run("update stock_levels set held = 0 where sku = 'LAPTOP-1'")
+        follow_stock(["LAPTOP-1"], projection=projection)
         connection.close()
 
 
-def test_a_sold_out_product_shows_its_cheapest_variant(client: FlaskClient, catalogue_database: Address) -> None:
+def test_a_sold_out_product_shows_its_cheapest_variant(
+    client: FlaskClient, catalogue_database: Address, projection: SearchProjection
+) -> None:
     connection = catalogue_database.connect()
     try:
         connection.run("update stock_levels set held = on_hand where sku in ('TEE-M', 'TEE-L')")
+        assert follow_stock(["TEE-M", "TEE-L"], projection=projection) == 1
 
         assert [(item["sku"], item["in_stock"]) for item in items(client, "q=plain")] == [("TEE-S", False)]
     finally:
         connection.run("update stock_levels set held = 0 where sku in ('TEE-M', 'TEE-L')")
+        follow_stock(["TEE-M", "TEE-L"], projection=projection)
         connection.close()
 
 

@@ -6,6 +6,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from local.database import Address
+from shared.persistence.search_projection import SearchProjection
 
 
 def test_a_product_page_says_everything_about_it(client: FlaskClient) -> None:
@@ -41,10 +42,13 @@ def test_an_old_address_leads_to_the_new_one(client: FlaskClient, catalogue_data
         connection.close()
 
 
-def test_what_is_not_published_is_nowhere(client: FlaskClient, catalogue_database: Address) -> None:
+def test_what_is_not_published_is_nowhere(
+    client: FlaskClient, catalogue_database: Address, projection: SearchProjection
+) -> None:
     connection = catalogue_database.connect()
     try:
-        connection.run("update products set published_at = null where slug = 'laptop-stand'")
+        changed = connection.run("update products set published_at = null where slug = 'laptop-stand' returning id")
+        projection.project([changed[0][0]])
 
         assert client.get("/v1/products/laptop-stand").status_code == 404
         assert client.get("/v1/products?q=laptop").get_json()["items"] == []
@@ -52,6 +56,7 @@ def test_what_is_not_published_is_nowhere(client: FlaskClient, catalogue_databas
         assert client.get("/v1/facets?q=laptop").get_json()["total"] == {"value": 0, "exact": True}
     finally:
         connection.run("update products set published_at = created_at where slug = 'laptop-stand'")
+        projection.project([changed[0][0]])
         connection.close()
 
 
@@ -211,7 +216,7 @@ def test_a_search_that_has_to_wait_is_a_503_soon_and_the_next_one_answers(
     connection = catalogue_database.connect()
     try:
         connection.run("begin")
-        connection.run("lock table products in access exclusive mode")
+        connection.run("lock table search_products in access exclusive mode")
         began = time.monotonic()
 
         answer = client.get("/v1/products?q=lamp")

@@ -1,0 +1,207 @@
+"""What search reads, written: copies of products, the vocabulary, the sizes of tiers. Every method is a short step."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from shared.persistence.database import Database, Row, Transaction
+from shared.search.projecting import SEEN_LATE, Rebuild
+
+# The most popular so many products are a tier, together with those before it; what is left over is the last.
+TIER_SIZES = (8_000, 32_000, 128_000, 512_000)
+LAST_TIER = 4
+# Up to so many products every text is looked for among all of them.
+WITHOUT_TIERS = 32_000
+_HASHES = 1 << 23
+
+_PROJECT = "select project_products_v1(:ids::uuid[], :counting::boolean, :now::timestamptz) as changed"
+
+_OUT_OF_DATE = """
+select distinct v.product_id from variants v
+left join stock_levels l on l.sku = v.sku and l.location = 'main'
+left join search_variants s on s.product_id = v.product_id and s.sku = v.sku
+where v.sku = any(:skus::text[]) and v.active and coalesce(l.on_hand > l.held, false) <> coalesce(s.in_stock, false)
+"""
+
+# Published or not: a copy of what is no longer published is on a list until it is made anew.
+_MISSED_PRODUCTS = """
+select p.id from products p left join search_products s on s.product_id = p.id
+where p.updated_at >= :since::timestamptz and case when p.published_at is null then s.tier <= 4
+    else s.source_updated_at is distinct from p.updated_at end
+order by p.updated_at, p.id limit :limit::int
+"""
+
+_MISSED_STOCK = """
+select distinct v.product_id
+from (select distinct sku from stock_movements where id > :seen::bigint and location = 'main') m
+join variants v on v.sku = m.sku and v.active
+join products p on p.id = v.product_id and p.published_at is not null
+left join stock_levels l on l.sku = v.sku and l.location = 'main'
+left join search_variants s on s.product_id = v.product_id and s.sku = v.sku
+where coalesce(l.on_hand > l.held, false) <> coalesce(s.in_stock, false)
+order by v.product_id limit :limit::int
+"""
+
+_MARK_SWEPT = """
+update search_sweep set products_since = :before::timestamptz, movements_seen = greatest(movements_seen, coalesce(
+    (select max(id) from stock_movements where id > movements_seen and at < :before::timestamptz), 0))
+where id = 'sweep'
+"""
+
+_STEPS = """
+select round(4 * ln(1 + greatest(popularity, 0)::float8) / ln(2::float8))::int as heat, count(*) as products
+from products where published_at is not null group by 1 order by 1 desc
+"""
+
+_SET_TIERS = """
+insert into search_tiers (tier, standing_from, products)
+select tier, standing_from, products
+from unnest(:tiers::int[], :standings::int[], :products::bigint[]) as t (tier, standing_from, products)
+on conflict (tier) do update set standing_from = excluded.standing_from, products = excluded.products
+"""
+
+_BEGIN = """
+update search_rebuild
+set started_at = :now::timestamptz, finished_at = null, position = null, done = 0, total = :total::bigint
+where id = 'rebuild'
+"""
+
+_REBUILD = "select started_at, finished_at, position, done, total from search_rebuild where id = 'rebuild'"
+
+# Copies whose product is gone are looked at as well.
+_NEXT = """
+select id from (
+    (select id from products where :after::uuid is null or id > :after::uuid order by id limit :limit::int)
+    union
+    (select product_id from search_products where :after::uuid is null or product_id > :after::uuid
+     order by product_id limit :limit::int)) ids
+order by id limit :limit::int
+"""
+
+# A row of what is gone has done its work when nobody can have read the product before it went.
+_FORGET_GONE = """
+delete from search_products s where s.product_id = any(:ids::uuid[]) and s.tier = 9
+    and s.projected_at < :before::timestamptz and not exists (select from products p where p.id = s.product_id)
+"""
+
+_USE_COUNTS = """
+update search_words set names = counted_names, products = counted_products, counted_names = 0, counted_products = 0
+where products > 0 or counted_products > 0
+"""
+
+_DROP_UNUSED_WORDS = (
+    """
+delete from search_misspellings m using search_words w where w.word = m.word and w.names = 0
+""",
+    "update search_words set traced = false where names = 0 and traced",
+    "delete from search_words where products = 0",
+)
+
+_GO_ON = """
+update search_rebuild set position = :position::uuid, done = :done::bigint, finished_at = :finished_at::timestamptz
+where id = 'rebuild'
+"""
+
+_OUTGROWN = """
+select case when exists (select from search_tiers where tier = 0)
+    then (select count(*) from (select from search_products where tier <= 0 limit :most::int) t) >= :most::int
+    else (select count(*) from (select from search_products where tier <= 4 limit :untiered::int) t) >= :untiered::int
+    end as outgrown
+"""
+
+
+class SearchProjection:
+    """shared.search.projecting.Projection. Raises Unavailable as every step does."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def project(self, product_ids: Sequence[UUID]) -> int:
+        changed: int = self._database.step(
+            lambda tx: tx.one(_PROJECT, ids=list(product_ids), counting=False, now=tx.clock.now())["changed"]
+        )
+        return changed
+
+    def find_products_out_of_date(self, skus: Sequence[str]) -> list[UUID]:
+        return [row["product_id"] for row in self._database.call(_OUT_OF_DATE, skus=list(skus))]
+
+    def take_missed_products(self, limit: int, *, now: datetime) -> list[UUID]:
+        since = self._database.call("select products_since from search_sweep where id = 'sweep'")[0]["products_since"]
+        return [row["id"] for row in self._database.call(_MISSED_PRODUCTS, since=since, limit=limit)]
+
+    def take_missed_stock(self, limit: int, *, now: datetime) -> list[UUID]:
+        seen = self._database.call("select movements_seen from search_sweep where id = 'sweep'")[0]["movements_seen"]
+        return [row["product_id"] for row in self._database.call(_MISSED_STOCK, seen=seen, limit=limit)]
+
+    def mark_swept(self, *, now: datetime) -> None:
+        self._database.call(_MARK_SWEPT, before=now - SEEN_LATE)
+
+    def begin_rebuild(self, *, now: datetime) -> None:
+        def in_one_step(tx: Transaction) -> None:
+            tx.rows(f"{_REBUILD} for update")
+            steps = [(row["heat"], row["products"]) for row in tx.rows(_STEPS)]
+            tiers = tiers_of(steps)
+            tx.rows("delete from search_tiers")
+            tx.rows(
+                _SET_TIERS,
+                tiers=[tier for tier, _, _ in tiers],
+                standings=[standing for _, standing, _ in tiers],
+                products=[products for _, _, products in tiers],
+            )
+            tx.rows("update search_words set counted_names = 0, counted_products = 0 where counted_products > 0")
+            tx.rows(_BEGIN, now=now, total=sum(products for _, products in steps))
+
+        self._database.step(in_one_step)
+
+    def continue_rebuild(self, limit: int, *, now: datetime) -> Rebuild:
+        return self._database.step(lambda tx: self._go_on(tx, limit, now))
+
+    def find_rebuild(self) -> Rebuild:
+        return _rebuild(self._database.call(_REBUILD)[0])
+
+    def has_outgrown_its_tiers(self) -> bool:
+        row = self._database.call(_OUTGROWN, most=TIER_SIZES[0] * 3, untiered=WITHOUT_TIERS * 2)[0]
+        return bool(row["outgrown"])
+
+    def _go_on(self, tx: Transaction, limit: int, now: datetime) -> Rebuild:
+        at = tx.one(f"{_REBUILD} for update")
+        if not _rebuild(at).under_way:
+            return _rebuild(at)
+        ids = [row["id"] for row in tx.rows(_NEXT, after=at["position"], limit=limit)]
+        if ids:
+            tx.rows(_PROJECT, ids=ids, counting=True, now=now)
+            tx.rows(_FORGET_GONE, ids=ids, before=now - SEEN_LATE)
+            at |= {"position": ids[-1], "done": at["done"] + len(ids)}
+        else:
+            tx.rows(_USE_COUNTS)
+            for statement in _DROP_UNUSED_WORDS:
+                tx.rows(statement)
+            at |= {"position": None, "finished_at": now}
+        tx.rows(_GO_ON, position=at["position"], done=at["done"], finished_at=at["finished_at"])
+        return _rebuild(at)
+
+
+def tiers_of(steps: Sequence[tuple[int, int]]) -> list[tuple[int, int, int]]:
+    """(tier, its lowest standing, how many products it has together with those before it).
+
+    `steps` are (heat, products), the hottest first. Within a step a hash of the id decides, so that a tier takes part
+    of a step where all of it would be too many.
+    """
+    total = sum(products for _, products in steps)
+    tiers = []
+    if total > WITHOUT_TIERS:
+        for tier, size in enumerate(TIER_SIZES):
+            if size * 2 > total:
+                break
+            before = 0
+            for heat, products in steps:
+                if before + products >= size:
+                    part = (size - before) / products
+                    tiers.append((tier, (heat << 23) + round(_HASHES * (1 - part)), size))
+                    break
+                before += products
+    return [*tiers, (LAST_TIER, 0, total)]
+
+
+def _rebuild(row: Row) -> Rebuild:
+    return Rebuild(row["done"], row["total"], row["started_at"], row["finished_at"])
