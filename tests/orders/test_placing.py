@@ -75,6 +75,24 @@ def test_a_refused_order_leaves_nothing_behind(shop: Shop) -> None:
     assert shop.database.call("select id from orders where cart_id = :id::text", id=cart) == []
 
 
+def test_a_cart_that_is_older_than_the_stock_out_says_so_and_cannot_be_placed(shop: Shop) -> None:
+    """S8."""
+    lamp = shop.make_stock("LAMP", 2)
+    cart = shop.make_cart({lamp: 2})
+    before = [line.problem("USD") for line in shop.carts.get(cart).cart.lines]
+    shop.order({lamp: 1})
+    short = [(line.problem("USD"), line.available) for line in shop.carts.get(cart).cart.lines]
+    shop.order({lamp: 1})
+    gone = [(line.problem("USD"), line.available) for line in shop.carts.get(cart).cart.lines]
+
+    with pytest.raises(OutOfStock) as refused:
+        shop.place(cart)
+
+    assert (before, short, gone) == ([None], [("short", 1)], [("unavailable", 0)])
+    assert refused.value.short == (ShortLine(lamp, 2, 0),)
+    assert shop.level(lamp) == (2, 2)
+
+
 def test_a_price_that_changed_since_the_buyer_saw_it_is_said_before_anything_is_held(shop: Shop) -> None:
     lamp = shop.make_stock("LAMP", 5, price_minor=1000)
     cart = shop.make_cart({lamp: 1})
