@@ -707,7 +707,7 @@ def discard_dead_letter(call: Call[DiscardBody]) -> Reply:
 
 @api.get("/v1/admin/open-rows", query=OpenRowsQuery, answers={200: OpenRowsPage}, permission="open-rows:read")
 def list_open_rows(call: Call[None]) -> Reply:
-    """What was begun and is not finished: messages, captures, refunds, webhooks, mails; the oldest first."""
+    """What was begun and is open: messages, captures, refunds, tracking numbers, webhooks, mails; the oldest."""
     query = call.query
     rows = open_rows().list_rows(kind=query.kind, limit=query.limit, after=read_open_rows_cursor(query.cursor))
     last = rows[-1] if len(rows) == query.limit else None

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from shared.kernel.errors import Conflict, NotFound
 
-Kind = Literal["outbox", "capture-attempts", "refunds", "webhook-events", "mails"]
+Kind = Literal["outbox", "capture-attempts", "refunds", "trackings", "webhook-events", "mails"]
 
 
 class OpenRowNotFound(NotFound):

@@ -15,5 +15,9 @@ def refund_task(refund_id: UUID) -> Task:
     return Task(_QUEUE, "/jobs/payments/refund", {"refund_id": str(refund_id)})
 
 
+def tracking_task(shipment_id: UUID) -> Task:
+    return Task(_QUEUE, "/jobs/payments/track", {"shipment_id": str(shipment_id)})
+
+
 def webhook_task(event_id: UUID) -> Task:
     return Task(_QUEUE, "/jobs/payments/apply-webhook", {"webhook_event_id": str(event_id)})

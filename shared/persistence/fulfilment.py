@@ -9,10 +9,11 @@ from shared.audit.entries import Entry
 from shared.kernel.clock import Clock
 from shared.kernel.errors import ShopError
 from shared.kernel.idempotency import Answering
-from shared.kernel.messages import Event, Task
+from shared.kernel.messages import Event
 from shared.orders import order as order_values
 from shared.orders.fulfilling import Fulfilment, NotAllocated, NotShippable, Outcome
 from shared.orders.order import Order, OrderNotFound
+from shared.payments.tasks import tracking_task
 from shared.persistence import audit
 from shared.persistence.database import Database, Row, Transaction, as_json
 from shared.shipping.shipments import Shipment, ShipmentNotFound
@@ -117,7 +118,7 @@ class Fulfilments:
             told = next(known for known in frozen["shipments"] if known["id"] == str(shipment.id))
             tx.emit(
                 Event("orders", "order.shipped", {"order": frozen, "shipment": told}),
-                Task("payments", "/jobs/payments/track", {"shipment_id": str(shipment.id)}),
+                tracking_task(shipment.id),
             )
 
     # Reading --------------------------------------------------------------------------------------

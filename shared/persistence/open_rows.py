@@ -9,7 +9,7 @@ from shared.kernel.clock import Clock
 from shared.kernel.idempotency import Answering
 from shared.kernel.messages import Message
 from shared.outbox.open_rows import Kind, OpenRow, OpenRowNotFound, RowAtWork, RowFinal
-from shared.payments.tasks import capture_task, refund_task, webhook_task
+from shared.payments.tasks import capture_task, refund_task, tracking_task, webhook_task
 from shared.persistence import audit
 from shared.persistence.database import Database, Row, Transaction
 from shared.persistence.outbox import message_of
@@ -28,6 +28,10 @@ union all
 select 'refunds', f.id, f.requested_at, f.state, f.kind, r.number, null, null, f.failure
 from refunds f join orders r on r.id = f.order_id
 where f.state in ('requested', 'pending') and coalesce(:kind, 'refunds') = 'refunds'
+union all
+select 'trackings', s.id, s.shipped_at, s.paypal_state, s.carrier, r.number, null, null, null
+from shipments s join orders r on r.id = s.order_id
+where s.paypal_state = 'due' and coalesce(:kind, 'trackings') = 'trackings'
 union all
 select 'webhook-events', e.id, e.received_at, e.state, e.event_type, null, e.attempts, e.next_attempt_at, e.verdict
 from webhook_events e
@@ -56,6 +60,8 @@ returning id, destination, name, payload, not_before
 _WAKE_ATTEMPT = "select id from capture_attempts where id = :id::uuid and state = 'requested'"
 
 _WAKE_REFUND = "select id from refunds where id = :id::uuid and state in ('requested', 'pending')"
+
+_WAKE_TRACKING = "select id from shipments where id = :id::uuid and paypal_state = 'due'"
 
 # As the sweep does: the task sets the time after this one, and one that is lost is woken again in ten minutes.
 _WAKE_EVENT = """
@@ -123,6 +129,12 @@ def _wake_refund(tx: Transaction, row_id: UUID) -> list[Message]:
     return []
 
 
+def _wake_tracking(tx: Transaction, row_id: UUID) -> list[Message]:
+    _found(tx.find(_WAKE_TRACKING, id=row_id))
+    tx.emit(tracking_task(row_id))
+    return []
+
+
 def _wake_event(tx: Transaction, row_id: UUID) -> list[Message]:
     _found(tx.find(_WAKE_EVENT, id=row_id, at=tx.clock.now()))
     tx.emit(webhook_task(row_id))
@@ -143,6 +155,7 @@ _WAYS: Mapping[Kind, Callable[[Transaction, UUID], list[Message]]] = {
     "outbox": _wake_outbox,
     "capture-attempts": _wake_attempt,
     "refunds": _wake_refund,
+    "trackings": _wake_tracking,
     "webhook-events": _wake_event,
     "mails": _wake_mail,
 }

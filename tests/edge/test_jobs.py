@@ -9,7 +9,7 @@ import pytest
 from shared.accounts.principals import Shop
 from shared.edge.api import Api
 from shared.edge.calls import Call
-from shared.edge.parsing import Body
+from shared.edge.parsing import Body, Query
 from shared.kernel.errors import Conflict, ShopError, Unavailable
 from shared.kernel.messages import Event
 from tests.edge.conftest import House, call, problem_of
@@ -23,6 +23,11 @@ class CaptureBody(Body, frozen=True):
     attempt_id: str
 
 
+class OfQuery(Query, frozen=True):
+    subscription: str
+    topic: str
+
+
 class Jobs:
     """An Api with one job of each kind; `failing` is what they raise."""
 
@@ -33,6 +38,7 @@ class Jobs:
         self.api.push("/jobs/notify/orders")(self._work)
         self.api.task("/jobs/payments/capture", body=CaptureBody)(self._work)
         self.api.schedule("/jobs/notify/relay")(self._work)
+        self.api.dead_letters("/jobs/notify/dead-letters", query=OfQuery)(self._work)
 
     def _work(self, call: Call[Any]) -> None:
         self.calls.append(call)
@@ -107,6 +113,23 @@ def broken(**message: object) -> bytes:
 def test_what_is_no_event_goes_to_the_dead_letters(jobs: Jobs, raw: bytes) -> None:
     assert problem_of(call(jobs.api, "POST", "/jobs/notify/orders", raw=raw))[:2] == (400, "unreadable")
     assert jobs.calls == []
+
+
+DEAD_LETTERS = "/jobs/notify/dead-letters?subscription=notify-orders&topic=orders"
+
+
+def test_a_dead_letter_brings_any_message_and_whose_it_was(jobs: Jobs) -> None:
+    raw = broken(data=base64.b64encode(b"not json").decode(), attributes={})
+
+    assert call(jobs.api, "POST", DEAD_LETTERS, raw=raw).status_code == 204
+    assert (jobs.calls[0].raw, jobs.calls[0].event, jobs.calls[0].actor) == (raw, None, "shop")
+    assert jobs.calls[0].query == OfQuery(subscription="notify-orders", topic="orders")
+
+
+def test_a_dead_letter_that_cannot_be_kept_now_is_brought_again(jobs: Jobs) -> None:
+    jobs.failing = Unavailable()
+
+    assert call(jobs.api, "POST", DEAD_LETTERS, raw=broken()).status_code == 503
 
 
 def test_a_task_brings_its_body_and_counts_its_deliveries(jobs: Jobs) -> None:

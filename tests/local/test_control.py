@@ -117,3 +117,10 @@ def _sql(cloud: "RunningCloud", statement: str) -> list[list[object]]:
 
 def _decode(text: str) -> bytes:
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def test_the_turnstile_simulator_hands_out_tokens_and_says_what_it_was_asked(cloud: "RunningCloud") -> None:
+    given = cloud.post("/_local/turnstile/tokens", {"action": "checkout"})
+
+    assert (given.status, list(given.json)) == (201, ["token"])
+    assert cloud.call("/_local/turnstile/requests").json == []

@@ -197,6 +197,14 @@ def _begin_everything(house: House) -> dict[Kind, UUID]:
             "(:other::uuid, :order::uuid, 'C1', 'staff', 100, 'USD', '', 'completed', :at::timestamptz, 'shop', now())",
         ),
         (
+            "trackings",
+            "insert into shipments (id, order_id, state, carrier, tracking_number, created_at, created_by, shipped_at, "
+            "updated_at, paypal_state, paypal_looked_at) values (:id::uuid, :order::uuid, 'in_transit', 'UPS', '1Z', "
+            ":at::timestamptz, 'shop', :at::timestamptz, now(), 'due', now()), "
+            "(:other::uuid, :order::uuid, 'in_transit', 'UPS', '2', :at::timestamptz, 'shop', :at::timestamptz, now(), "
+            "'told', now())",
+        ),
+        (
             "webhook-events",
             "insert into webhook_events (id, provider, transmission_id, event_id, event_type, body, received_at, "
             "state, next_attempt_at, order_ids) values (:id::uuid, 'paypal', 't1', 'e1', 'CAPTURED', '', "
@@ -220,9 +228,9 @@ def test_what_is_open_is_listed_with_the_oldest_first_and_what_is_finished_is_no
     rows = house.rows.list_rows(kind=None, limit=10)
 
     assert [(row.kind, row.id) for row in rows] == list(made.items())
-    assert [row.state for row in rows] == ["unpublished", "requested", "pending", "waiting", "queued"]
-    assert [row.order_number for row in rows] == ["7ZZZZZZZZZ"] * 3 + [None] * 2
-    assert rows[-1].since - rows[0].since == timedelta(minutes=4)
+    assert [row.state for row in rows] == ["unpublished", "requested", "pending", "due", "waiting", "queued"]
+    assert [row.order_number for row in rows] == ["7ZZZZZZZZZ"] * 4 + [None] * 2
+    assert rows[-1].since - rows[0].since == timedelta(minutes=5)
     for kind, row_id in made.items():
         assert [row.id for row in house.rows.list_rows(kind=kind, limit=10)] == [row_id]
 
@@ -247,6 +255,7 @@ def test_waking_a_row_of_a_payment_sends_the_task_of_the_sweep(house: House) -> 
     wanted: dict[Kind, tuple[str, dict[str, str]]] = {
         "capture-attempts": ("/jobs/payments/capture", {"attempt_id": str(made["capture-attempts"])}),
         "refunds": ("/jobs/payments/refund", {"refund_id": str(made["refunds"])}),
+        "trackings": ("/jobs/payments/track", {"shipment_id": str(made["trackings"])}),
         "webhook-events": ("/jobs/payments/apply-webhook", {"webhook_event_id": str(made["webhook-events"])}),
     }
 
@@ -296,7 +305,7 @@ def test_waking_a_mail_makes_it_due_unless_that_could_send_it_twice(house: House
     assert states == [{"state": "failed", "next_attempt_at": None}, {"state": "sending", "next_attempt_at": later}]
 
 
-@pytest.mark.parametrize("kind", ["outbox", "capture-attempts", "refunds", "webhook-events", "mails"])
+@pytest.mark.parametrize("kind", ["outbox", "capture-attempts", "refunds", "trackings", "webhook-events", "mails"])
 def test_what_is_finished_or_was_never_there_cannot_be_woken(house: House, kind: Kind) -> None:
     with pytest.raises(OpenRowNotFound):
         house.rows.wake(kind, uuid4(), actor=STAFF)
