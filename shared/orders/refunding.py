@@ -243,10 +243,14 @@ def _check_amounts(order: Order, asked: AskRefund, amount: int, outcome: Outcome
 
 
 def _restock(outcome: Outcome, asked: Sequence[AskedLine]) -> None:
-    """Units that are here go first, then those that had left. Raises NotRestockable."""
-    by_sku = {line.sku: line for line in outcome.order.lines}
+    """Units that are here go first, then those that had left. Raises NotRestockable.
+
+    An order that keeps no unit after that is over: cancelled where none had left, completed where all have arrived.
+    """
+    order = outcome.order
+    by_sku = {line.sku: line for line in order.lines}
     wanted = [want for want in asked if want.restock]
-    restockable = {want.sku: _restockable(by_sku[want.sku]) for want in wanted}
+    restockable = {want.sku: _restockable(by_sku[want.sku], order) for want in wanted}
     lacking: list[dict[str, object]] = [
         {"sku": want.sku, "wanted": want.quantity, "restockable": sum(restockable[want.sku])}
         for want in wanted
@@ -257,18 +261,37 @@ def _restock(outcome: Outcome, asked: Sequence[AskedLine]) -> None:
     for want in wanted:
         released = min(want.quantity, restockable[want.sku][0])
         outcome.restocks.append(Restock(want.sku, released, want.quantity - released))
-    freed = {restock.sku: restock.released for restock in outcome.restocks}
-    order = outcome.order
-    keeps = any(line.held + line.allocated - freed.get(line.sku, 0) + line.consumed for line in order.lines)
-    if wanted and not keeps and order.status in ("paid", "fulfilling", "on_hold"):
+    restocks = {restock.sku: restock for restock in outcome.restocks}
+    after = replace(order, lines=tuple(_after(line, restocks.get(line.sku)) for line in order.lines))
+    if not wanted:
+        return
+    if order.status in ("paid", "fulfilling", "on_hold") and not any(
+        line.held + line.allocated + line.consumed for line in after.lines
+    ):
         outcome.move("cancelled", ALL_REFUNDED)
         outcome.change(resume_status=None)
         outcome.events.append("order.cancelled")
+    elif order.status == "fulfilling" and after.is_done:
+        outcome.move("completed")
 
 
-def _restockable(line: OrderLine) -> tuple[int, int]:
-    """Units that are still here for the order, and units that have left and not come back."""
-    return line.held + line.allocated, line.consumed - line.returned
+def _restockable(line: OrderLine, order: Order) -> tuple[int, int]:
+    """Units that are here and in no planned shipment, and units that have left and not come back."""
+    planned = sum(shipment.units_of(line.sku) for shipment in order.shipments if shipment.is_planned)
+    return max(line.held + line.allocated - planned, 0), line.consumed - line.returned
+
+
+def _after(line: OrderLine, restock: Restock | None) -> OrderLine:
+    if restock is None:
+        return line
+    from_allocated = min(restock.released, line.allocated)
+    return replace(
+        line,
+        allocated=line.allocated - from_allocated,
+        held=line.held - (restock.released - from_allocated),
+        released=line.released + restock.released,
+        returned=line.returned + restock.returned,
+    )
 
 
 # At PayPal ----------------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """Cancelling as one command: refund of everything, stock free, order over, once."""
 
+from dataclasses import replace
+from random import Random
 from uuid import uuid4
 
 import pytest
@@ -8,7 +10,7 @@ from shared.kernel.errors import Unavailable
 from shared.kernel.money import Money
 from shared.orders import cancelling, capturing, expiring
 from shared.orders.order import NotCancellable, Order, PaymentInProgress
-from shared.payments.processor import CaptureFact
+from shared.payments.processor import CaptureFact, Fact
 from tests.orders.shop import Shop, at_once
 from tests.orders.test_refunding import refund_tasks, refunds_of
 
@@ -224,3 +226,46 @@ def test_an_expired_order_is_not_cancelled(shop: Shop) -> None:
         shop.cancel(order)
 
     assert shop.orders.get(order.id).status == "expired"
+
+
+def test_of_a_cancel_and_a_hand_over_at_once_one_happens(shop: Shop) -> None:
+    lamp = shop.make_stock("LAMP", 50)
+    for _ in range(5):
+        order = shop.paid_order({lamp: 1})
+        shipment = shop.draft(order, {lamp: 1})
+
+        done, refused = at_once([lambda o=order: shop.cancel(o), lambda s=shipment: shop.ship(s)])  # type: ignore[misc]
+
+        ended = shop.orders.get(order.id)
+        assert (len(done), len(refused)) == (1, 1)
+        assert (ended.status, ended.lines[0].consumed, ended.lines[0].released, len(ended.refunds)) in [
+            ("cancelled", 0, 1, 1),
+            ("fulfilling", 1, 0, 0),
+        ]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_facts_after_a_cancel_end_the_same_in_any_order(shop: Shop, seed: int) -> None:
+    lamp = shop.make_stock("LAMP", 5)
+    order = shop.paid_order({lamp: 1})
+    cancelled = shop.cancel(order)
+    bound = shop.paypal.captures[order.bound_capture_id or ""]
+    ours = shop.paypal.make_refund(bound, custom_id=str(cancelled.refunds[0].id))
+    facts: list[Fact] = [
+        replace(ours, status="PENDING"),
+        ours,
+        shop.paypal.become(bound.id, "REFUNDED"),
+        shop.paypal.make_capture(order.paypal_order_id),
+    ]
+    Random(seed).shuffle(facts)
+
+    for fact in [*facts, facts[seed % 4]]:
+        shop.orders.settle(order.id, facts=[fact], source="webhook")
+
+    ended = shop.orders.get(order.id)
+    assert (ended.status, refunds_of(ended)) == (
+        "cancelled",
+        [("cancelled", "completed", order.total_minor), ("duplicate", "requested", order.total_minor)],
+    )
+    assert shop.level(lamp) == (5, 0)
+    assert shop.events(order)[2:].count("order.refunded") == 1

@@ -310,6 +310,52 @@ def test_refunding_and_restocking_the_last_unit_ends_an_order_that_has_sent_noth
     assert shop.finish_refunds(order).refunded_minor == order.total_minor
 
 
+def test_units_of_a_planned_shipment_stay_until_the_plan_is_dropped(shop: Shop) -> None:
+    lamp = shop.make_stock("LAMP", 5)
+    order = shop.paid_order({lamp: 3})
+    shop.draft(order, {lamp: 2})
+
+    with pytest.raises(NotRestockable) as refused:
+        shop.ask_refund(order, {lamp: 2}, restock=True)
+    after = shop.ask_refund(order, {lamp: 1}, restock=True)
+
+    assert refused.value.data == {"lines": [{"sku": lamp, "wanted": 2, "restockable": 1}]}
+    assert (after.lines[0].allocated, shop.level(lamp)) == (2, (5, 2))
+
+
+def test_refunding_what_was_not_sent_completes_an_order_whose_rest_has_arrived(shop: Shop) -> None:
+    lamp = shop.make_stock("LAMP", 5)
+    order = shop.paid_order({lamp: 3})
+    shipment = shop.draft(order, {lamp: 2})
+    shop.ship(shipment)
+    shop.deliver(shipment)
+    assert shop.orders.get(order.id).status == "fulfilling"
+
+    after = shop.ask_refund(order, {lamp: 1}, restock=True)
+
+    assert (after.status, after.lines[0].released, shop.level(lamp)) == ("completed", 1, (3, 0))
+
+
+def test_a_payment_that_came_too_late_and_could_not_go_back_is_sent_again_by_staff(shop: Shop) -> None:
+    lamp = shop.make_stock("LAMP", 1)
+    order = shop.order({lamp: 1})
+    shop.clock.advance(minutes=16)
+    shop.expire()
+    shop.order({lamp: 1})
+    shop.orders.settle(order.id, facts=[shop.paypal.make_capture(order.paypal_order_id)], source="webhook")
+    shop.paypal.refund_refusals = ["REFUND_FAILED_INSUFFICIENT_FUNDS"]
+    (failed,) = shop.finish_refunds(order).refunds
+
+    shop.desk.change(order.number, refunding.retry_refund(failed.id, new_id=uuid4(), actor="staff:1"))
+    ended = shop.finish_refunds(order)
+
+    assert (ended.status, refunds_of(ended)) == (
+        "expired",
+        [("late", "failed", order.total_minor), ("staff", "completed", order.total_minor)],
+    )
+    assert ended.refunded_minor == order.total_minor
+
+
 # Refusals -----------------------------------------------------------------------------------------
 
 REFUSALS = {
