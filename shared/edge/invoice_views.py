@@ -35,6 +35,8 @@ class PeriodQuery(Query, frozen=True, kw_only=True):
     def period(self) -> tuple[datetime, datetime]:
         """From its first moment to the first one after it. Raises Unreadable."""
         first, last = _day("first", self.first), _day("last", self.last)
+        if last == date.max:
+            raise Unreadable(parameters={"last": "has no day after it"})
         if last < first:
             raise Unreadable(parameters={"last": "is before the first day"})
         if last - first > _LONGEST:

@@ -159,6 +159,7 @@ def test_an_export_opens_in_a_spreadsheet_and_does_nothing_there(desk: Desk, hos
         "first=2024-01-01&last=2026-01-01",
         "first=2026-13-01&last=2026-13-02",
         "first=x&last=y",
+        "first=9999-12-30&last=9999-12-31",
         "last=2026-11-01",
     ],
 )
