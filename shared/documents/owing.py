@@ -7,8 +7,8 @@ from shared.orders.order import Order
 from shared.payments.ledger import Ledger, Refund
 
 
-def owed(order: Order, ledger: Ledger, *, has_invoice: bool, credited: Mapping[str, int]) -> list[Owed]:
-    """What is owed and not on record yet; `credited` has the amount of each known credit note by its refund's id.
+def owed(order: Order, ledger: Ledger, *, credited: Mapping[str, int]) -> list[Owed]:
+    """The invoice, and the credit notes that are not known yet; `credited` has the amount of each by its refund's id.
 
     An order that was ever paid owes one invoice. Each completed refund of the capture that paid it owes a credit note,
     whoever made it: we, or the merchant in PayPal's dashboard. Money of a second or late payment was never invoiced, so
@@ -17,7 +17,7 @@ def owed(order: Order, ledger: Ledger, *, has_invoice: bool, credited: Mapping[s
     """
     if order.paid_at is None:
         return []
-    found = [] if has_invoice else [Owed("invoice", order.total_minor, order.currency)]
+    found = [Owed("invoice", order.total_minor, order.currency)]
     left = order.total_minor - sum(credited.values())
     for refund in _crediting(order, ledger, known=credited.keys()):
         amount = min(refund.amount_minor, left)

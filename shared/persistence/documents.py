@@ -32,6 +32,7 @@ select id, :order_id::uuid, kind, refund_id, amount_minor, :currency::text, :now
 from unnest(:ids::uuid[], :kinds::text[], :refund_ids::text[], :amounts::bigint[])
     with ordinality as d (id, kind, refund_id, amount_minor, place)
 order by place
+on conflict (order_id) where kind = 'invoice' do nothing
 """
 
 _CASE = """
@@ -46,16 +47,12 @@ order by d.position limit 1
 
 
 def owe_documents(tx: Transaction, order: Order, ledger: Ledger, now: datetime) -> None:
-    """Write down what a settled order owes. Its lock is held, so nobody else does so for this order now."""
-    known = tx.rows(
-        "select kind, refund_id, amount_minor from documents where order_id = :order_id::uuid", order_id=order.id
-    )
-    new = owed(
-        order,
-        ledger,
-        has_invoice=any(row["kind"] == "invoice" for row in known),
-        credited={row["refund_id"]: row["amount_minor"] for row in known if row["kind"] == "credit_note"},
-    )
+    """Write down what a settled order owes. Its lock is held, so nobody else does so for this order now.
+
+    One statement while nothing has gone back; its invoice is there once, however often it is written.
+    """
+    credited = _credited(tx, order) if ledger.refunds else {}
+    new = owed(order, ledger, credited=credited)
     if new:
         tx.rows(
             _OWE,
@@ -67,6 +64,14 @@ def owe_documents(tx: Transaction, order: Order, ledger: Ledger, now: datetime) 
             refund_ids=[document.refund_id for document in new],
             amounts=[document.amount_minor for document in new],
         )
+
+
+def _credited(tx: Transaction, order: Order) -> dict[str, int]:
+    rows = tx.rows(
+        "select refund_id, amount_minor from documents where order_id = :order_id::uuid and kind = 'credit_note'",
+        order_id=order.id,
+    )
+    return {row["refund_id"]: row["amount_minor"] for row in rows}
 
 
 class Documents:

@@ -1,7 +1,6 @@
 """Which document each way of moving money deserves."""
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -31,14 +30,14 @@ def _fact(kind: str, name: str, status: str, minor: int | None) -> FactRow:
     return FactRow(kind, name, status, "", None, minor, "USD", False, None, None)
 
 
-def owes(money: Ledger, **known: Any) -> list[Owed]:
-    return owed(ORDER, money, **{"has_invoice": False, "credited": {}, **known})
+def owes(money: Ledger, **credited: int) -> list[Owed]:
+    return owed(ORDER, money, credited=credited)
 
 
 def test_an_order_that_was_never_paid_owes_nothing() -> None:
     waits = replace(ORDER, paid_at=None, status="on_hold", status_reason="amount_mismatch")
 
-    assert owed(waits, ledger(refund("R1", TOTAL)), has_invoice=False, credited={}) == []
+    assert owed(waits, ledger(refund("R1", TOTAL)), credited={}) == []
 
 
 def test_a_paid_order_owes_one_invoice_and_a_credit_note_for_each_completed_refund() -> None:
@@ -49,8 +48,8 @@ def test_a_paid_order_owes_one_invoice_and_a_credit_note_for_each_completed_refu
         Owed("credit_note", 400, "USD", "R1"),
         Owed("credit_note", 63, "USD", "R3"),
     ]
-    assert owes(money, has_invoice=True, credited={"R1": 400}) == [Owed("credit_note", 63, "USD", "R3")]
-    assert owes(money, has_invoice=True, credited={"R1": 400, "R3": 63}) == []
+    assert owes(money, R1=400) == [INVOICE, Owed("credit_note", 63, "USD", "R3")]
+    assert owes(money, R1=400, R3=63) == [INVOICE]
 
 
 @pytest.mark.parametrize("status", ["FAILED", "CANCELLED", "PENDING"])
@@ -81,4 +80,4 @@ def test_credits_never_exceed_the_invoice() -> None:
     """The order has been bound to another capture since, and that one went back as well."""
     money = ledger(refund("R1", TOTAL), refund("R9", 100))
 
-    assert owes(money, has_invoice=True, credited={"R0": 1600}) == [Owed("credit_note", 63, "USD", "R1")]
+    assert owes(money, R0=1600) == [INVOICE, Owed("credit_note", 63, "USD", "R1")]
