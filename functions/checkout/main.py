@@ -586,13 +586,14 @@ def go_on_reconciling(call: Call[ReconcileBody]) -> Reply:
 def _reconcile(call: Call[Any], *kinds: RunKind, beginning: RunKind | None = None) -> Reply:
     # Imported here: nothing else of this function needs them.
     from shared.orders import reconciling
+    from shared.orders.reconciliation import Tools
     from shared.persistence.reconciliation import Findings, Runs
     from shared.persistence.registry import Registry
     from shared.persistence.stock_drift import StockDrift
     from shared.persistence.webhooks import WebhookEvents
 
     events = WebhookEvents(database())
-    tools = reconciling.Tools(
+    tools = Tools(
         runs=Runs(database(), clock),
         findings=Findings(database(), clock),
         shelves=StockDrift(database(), clock),

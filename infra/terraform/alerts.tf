@@ -56,6 +56,37 @@ locals {
         threshold = 0
       }
     },
+    !contains(keys(local.deployments), "payment-jobs") ? {} : {
+      "reconciliation-findings" = {
+        means     = "PayPal, orders and stock did not say the same: what was put right, or waits for a person."
+        filter    = "resource.type = \"cloud_run_revision\" AND metric.type = \"logging.googleapis.com/user/${google_logging_metric.counted["reconciliation-findings"].name}\""
+        of        = null
+        aligner   = "ALIGN_SUM"
+        group_by  = []
+        threshold = 0
+        absent_s  = null
+      }
+      "reconciliation-late" = {
+        means     = "No full reconciliation has ended for 26 hours."
+        filter    = "resource.type = \"cloud_run_revision\" AND metric.type = \"logging.googleapis.com/user/${google_logging_metric.counted["reconciliation-late"].name}\""
+        of        = null
+        aligner   = "ALIGN_SUM"
+        group_by  = []
+        threshold = 0
+        absent_s  = null
+      }
+      # Cloud Monitoring sees absence for 23.5 hours at most; so this one watches the runs of every few minutes, and they say
+      # themselves that the night's is late.
+      "reconciliation-silent" = {
+        means     = "No reconciliation at all has ended for an hour."
+        filter    = "resource.type = \"cloud_run_revision\" AND metric.type = \"logging.googleapis.com/user/${google_logging_metric.counted["reconciliations"].name}\""
+        of        = null
+        aligner   = "ALIGN_SUM"
+        group_by  = []
+        threshold = 0
+        absent_s  = 3600
+      }
+    },
     length(local.queues) == 0 ? {} : {
       "tasks-waiting" = {
         means     = "More than a hundred tasks wait in a queue: a vendor is down, or the worker is."
@@ -71,8 +102,11 @@ locals {
 
 resource "google_logging_metric" "counted" {
   for_each = {
-    "errors"           = "severity >= ERROR"
-    "webhooks-refused" = "jsonPayload.message = \"webhook_refused\""
+    "errors"                  = "severity >= ERROR"
+    "reconciliation-findings" = "jsonPayload.message = \"reconciled\" AND (jsonPayload.found > 0 OR jsonPayload.open > 0)"
+    "reconciliation-late"     = "jsonPayload.message = \"reconciliation_late\""
+    "reconciliations"         = "jsonPayload.message = \"reconciled\""
+    "webhooks-refused"        = "jsonPayload.message = \"webhook_refused\""
   }
 
   name   = "vitrine-${each.key}"
@@ -106,29 +140,48 @@ resource "google_monitoring_alert_policy" "alerts" {
   conditions {
     display_name = each.value.means
 
-    condition_threshold {
-      filter             = each.value.filter
-      denominator_filter = each.value.of
-      comparison         = "COMPARISON_GT"
-      threshold_value    = each.value.threshold
-      # What counts events must not wait: five errors in one minute are over before five minutes are.
-      duration = each.value.aligner == "ALIGN_SUM" ? "0s" : "300s"
+    dynamic "condition_threshold" {
+      for_each = try(each.value.absent_s, null) == null ? [each.value] : []
 
-      aggregations {
-        alignment_period     = "60s"
-        per_series_aligner   = each.value.aligner
-        cross_series_reducer = "REDUCE_SUM"
-        group_by_fields      = each.value.group_by
-      }
+      content {
+        filter             = condition_threshold.value.filter
+        denominator_filter = condition_threshold.value.of
+        comparison         = "COMPARISON_GT"
+        threshold_value    = condition_threshold.value.threshold
+        # What counts events must not wait: five errors in one minute are over before five minutes are.
+        duration = condition_threshold.value.aligner == "ALIGN_SUM" ? "0s" : "300s"
 
-      dynamic "denominator_aggregations" {
-        for_each = each.value.of == null ? [] : [each.value]
-
-        content {
+        aggregations {
           alignment_period     = "60s"
-          per_series_aligner   = denominator_aggregations.value.aligner
+          per_series_aligner   = condition_threshold.value.aligner
           cross_series_reducer = "REDUCE_SUM"
-          group_by_fields      = denominator_aggregations.value.group_by
+          group_by_fields      = condition_threshold.value.group_by
+        }
+
+        dynamic "denominator_aggregations" {
+          for_each = condition_threshold.value.of == null ? [] : [condition_threshold.value]
+
+          content {
+            alignment_period     = "60s"
+            per_series_aligner   = denominator_aggregations.value.aligner
+            cross_series_reducer = "REDUCE_SUM"
+            group_by_fields      = denominator_aggregations.value.group_by
+          }
+        }
+      }
+    }
+
+    dynamic "condition_absent" {
+      for_each = try(each.value.absent_s, null) == null ? [] : [each.value]
+
+      content {
+        filter   = condition_absent.value.filter
+        duration = "${condition_absent.value.absent_s}s"
+
+        aggregations {
+          alignment_period     = "60s"
+          per_series_aligner   = "ALIGN_SUM"
+          cross_series_reducer = "REDUCE_SUM"
         }
       }
     }

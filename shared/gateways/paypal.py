@@ -62,7 +62,6 @@ _BUYER_MAY_RETRY = {
 _CARRIERS = {"CHRONOPOST_FR", "DHL", "DPD", "FEDEX", "GLS", "HERMES", "PUROLATOR", "ROYAL_MAIL", "UPS", "USPS"}
 _TAKEN = ("COMPLETED", "PARTIALLY_REFUNDED", "REFUNDED")
 _EVENTS = "/v1/notifications/webhooks-events"
-_EVENTS_AT_ONCE = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +158,9 @@ class PayPal:
     def find_dispute(self, dispute_id: str) -> DisputeFact | None:
         return self._find("/v1/customer/disputes", dispute_id, read_dispute)
 
-    def list_events(self, *, since: datetime, until: datetime, cursor: str | None) -> PageOfEvents:
+    def list_events(self, *, since: datetime, until: datetime, cursor: str | None, limit: int = 50) -> PageOfEvents:
         """Webhooks v1, list event notifications; the cursor is the query of its link `next`, and nothing else of it."""
-        asked = {"page_size": _EVENTS_AT_ONCE, "start_time": iso(since), "end_time": iso(until)}
+        asked = {"page_size": limit, "start_time": iso(since), "end_time": iso(until)}
         reply = self._send("GET", f"{_EVENTS}?{cursor or urlencode(asked)}")
         if not reply.done:
             log.error("paypal_events_refused", issue=reply.issue)

@@ -11,7 +11,7 @@ from shared.kernel.idempotency import Answering
 from shared.kernel.ids import new_id
 from shared.kernel.messages import Task
 from shared.orders.findings import Finding, FindingClosed, FindingNotFound, KnownFinding, Run, RunKind, State
-from shared.orders.reconciling import FIRST_STEP, FULL_OVERLAP, OVERLAP
+from shared.orders.reconciliation import FIRST_STEP, FULL_OVERLAP, OVERLAP
 from shared.persistence import audit
 from shared.persistence.database import Database, Row, Transaction, as_json
 
@@ -77,9 +77,9 @@ select :id::uuid, :kind::text, :subject::text, :detail::jsonb, :state::text, :or
 where not exists (
     select 1 from reconciliation_findings e
     where e.kind = :kind::text and e.subject = :subject::text and e.state = 'explained'
-        and (e.detail = :detail::jsonb or :state::text = 'explained'))
+        and (e.detail @> :detail::jsonb or :state::text = 'explained'))
 on conflict (kind, subject) where state = 'open'
-    do update set detail = excluded.detail, seen_at = excluded.seen_at
+    do update set detail = f.detail || excluded.detail, seen_at = excluded.seen_at
 returning id
 """
 
@@ -102,7 +102,7 @@ def report(tx: Transaction, run: Run, finding: Finding, *, at: datetime, state: 
 
 
 class Runs:
-    """Provides orders.reconciling.Runs, and for staff the asking."""
+    """Provides orders.reconciliation.Runs, and for staff the asking."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
@@ -183,7 +183,7 @@ class Runs:
 
 
 class Findings:
-    """Provides orders.reconciling.Findings, and for staff the list and its end."""
+    """Provides orders.reconciliation.Findings, and for staff the list and its end."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
@@ -222,6 +222,18 @@ class Findings:
             subject=subject,
         )
         return found is not None
+
+    def list_subjects(self, kind: str, *, seen_before: datetime) -> Sequence[str]:
+        rows = self._database.call(
+            """
+            select subject from reconciliation_findings
+            where state = 'open' and kind = :kind::text and seen_at < :before::timestamptz
+            order by found_at, id limit 100
+            """,
+            kind=kind,
+            before=seen_before,
+        )
+        return [row["subject"] for row in rows]
 
     def count_since(self, kind: str, at: datetime) -> int:
         """How many are open, or were found since."""

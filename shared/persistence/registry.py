@@ -9,7 +9,7 @@ from shared.kernel.clock import parse_iso
 from shared.orders import order as order_values
 from shared.orders.findings import Run
 from shared.orders.order import OrderNotFound
-from shared.orders.reconciling import IN_FLIGHT, PAID_WINDOW, UNPAID_WINDOW, OrderBooks
+from shared.orders.reconciliation import IN_FLIGHT, PAID_WINDOW, UNPAID_WINDOW, OrderBooks
 from shared.payments import ledger
 from shared.payments.applying import Verdict
 from shared.payments.webhooks import PROVIDER, WebhookEvent
@@ -56,7 +56,7 @@ _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Registry:
-    """Provides orders.reconciling.Registry."""
+    """Provides orders.reconciliation.Registry."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -96,7 +96,7 @@ values (:at::timestamptz, :sku::text, :location::text, 'repair', :on_hand::int, 
 
 
 class StockDrift:
-    """Provides orders.reconciling.Shelves."""
+    """Provides orders.reconciliation.Shelves."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database

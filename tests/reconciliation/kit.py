@@ -13,6 +13,7 @@ from shared.kernel.errors import Unavailable
 from shared.orders import reconciling
 from shared.orders.findings import RunKind
 from shared.orders.order import Order
+from shared.orders.reconciliation import Tools, follow
 from shared.payments import applying
 from shared.payments.past_events import PageOfEvents, PastEvent
 from shared.payments.processor import CaptureFact, DisputeFact, OrderFact, RefundFact
@@ -102,7 +103,11 @@ class ReconciledShop(Shop):
         super().__init__(url)
         self.paypal: ListedPayPal = ListedPayPal(self.clock.now)
         self.webhooks = WebhookEvents(self.database)
-        self.tools = reconciling.Tools(
+        self.at_paypal(self.paypal)
+
+    def at_paypal(self, paypal: ListedPayPal) -> None:
+        self.paypal = paypal
+        self.tools = Tools(
             runs=Runs(self.database, self.clock),
             findings=Findings(self.database, self.clock),
             shelves=StockDrift(self.database, self.clock),
@@ -110,7 +115,7 @@ class ReconciledShop(Shop):
             events=self.webhooks,
             keep=self.webhooks.keep,
             orders=self.orders,
-            paypal=self.paypal,
+            paypal=paypal,
             invoice_prefix="VIT-",
             clock=self.clock,
         )
@@ -158,7 +163,7 @@ class ReconciledShop(Shop):
             event.id,
             events=self.webhooks,
             processor=self.paypal,
-            follow=lambda order_id, facts: reconciling.follow(order_id, facts, self.tools),
+            follow=lambda order_id, facts: follow(order_id, facts, self.tools),
             invoice_prefix="VIT-",
             clock=self.clock,
         )

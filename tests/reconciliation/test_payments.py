@@ -506,3 +506,21 @@ def test_a_night_has_one_full_run_however_often_it_is_asked_for(shop: Reconciled
 
     runs = shop.database.call("select finished_at from reconciliation_runs order by started_at")
     assert [row["finished_at"] is None for row in runs] == [False, True]
+
+
+def test_a_refund_that_paypal_refuses_stays_open_until_somebody_explains_it(shop: ReconciledShop) -> None:
+    capture = shop.paypal.stray(invoice_id="VIT-7Z2K9Q4M1X", custom_id=str(uuid4()), amount=Money(1999, "USD"))
+    shop.receive("PAYMENT.CAPTURE.COMPLETED", id=capture.id, status="COMPLETED")
+    shop.clock.advance(minutes=11)
+    shop.paypal.refund_refusals = ["REFUND_TIME_LIMIT_EXCEEDED"]
+
+    assert shop.reconcile("fresh") == [("capture_without_order", capture.id, "open")]
+    assert shop.detail("capture_without_order")["refused"] == "REFUND_TIME_LIMIT_EXCEEDED"
+    shop.clock.advance(days=5)
+    assert shop.reconcile("full") == [("capture_without_order", capture.id, "open")]
+    ((finding_id,),) = [row.values() for row in shop.database.call("select id from reconciliation_findings")]
+    shop.tools.findings.close(finding_id, at=shop.clock.now(), state="explained", reason="by bank transfer", more={})
+
+    assert shop.reconcile("full") == []
+    assert shop.found() == [("capture_without_order", capture.id, "explained")]
+    assert shop.paypal.refunds == {}

@@ -220,6 +220,21 @@ run "the_whole_table" {
     condition     = contains(keys(google_monitoring_alert_policy.alerts), "dead-letters") && contains(keys(google_monitoring_alert_policy.alerts), "tasks-waiting")
     error_message = "Dead letters and waiting tasks raise alerts."
   }
+
+  assert {
+    condition = (
+      one(one(google_monitoring_alert_policy.alerts["reconciliation-findings"].conditions).condition_threshold).threshold_value == 0
+      && one(one(google_monitoring_alert_policy.alerts["reconciliation-silent"].conditions).condition_absent).duration == "3600s"
+      && length(one(google_monitoring_alert_policy.alerts["reconciliation-silent"].conditions).condition_threshold) == 0
+      && contains(keys(google_monitoring_alert_policy.alerts), "reconciliation-late")
+    )
+    error_message = "What reconciliation finds raises an alert, and so does its silence."
+  }
+
+  assert {
+    condition     = strcontains(google_logging_metric.counted["reconciliation-findings"].filter, "jsonPayload.message = \"reconciled\" AND (jsonPayload.found > 0 OR jsonPayload.open > 0)")
+    error_message = "Findings are counted by the line that every run writes."
+  }
 }
 
 run "pools_that_the_database_cannot_carry_are_refused" {
