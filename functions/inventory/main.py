@@ -10,6 +10,7 @@ from shared.edge.fulfilment_views import (
     ShipmentBody,
     ShipmentsPage,
     ShipmentsQuery,
+    listed_shipment_view,
     shipment_view,
 )
 from shared.edge.inventory_views import (
@@ -151,7 +152,7 @@ def list_shipments(call: Call[None]) -> Reply:
     found = fulfilments().list_shipments(number, before=before, limit=call.query.limit)
     last = found[-1].shipment if len(found) == call.query.limit else None
     cursor = make_cursor(last.created_at.isoformat(), last.id) if last is not None else None
-    return Reply(200, ShipmentsPage(items=[shipment_view(each) for each in found], next_cursor=cursor))
+    return Reply(200, ShipmentsPage(items=[listed_shipment_view(each) for each in found], next_cursor=cursor))
 
 
 @api.get(

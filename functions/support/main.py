@@ -64,6 +64,7 @@ from shared.edge.return_views import (
     ReturnRefundBody,
     ReturnView,
     admin_return_view,
+    listed_return_view,
     own_returns_view,
     return_view,
 )
@@ -259,7 +260,7 @@ def list_returns(call: Call[None]) -> Reply:
     )
     last = found[-1].goods if len(found) == asked.limit else None
     cursor = make_cursor(last.requested_at.isoformat(), last.id) if last else None
-    return Reply(200, AdminReturnsPage(items=[admin_return_view(each) for each in found], next_cursor=cursor))
+    return Reply(200, AdminReturnsPage(items=[listed_return_view(each) for each in found], next_cursor=cursor))
 
 
 @api.get(

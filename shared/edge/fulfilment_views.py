@@ -9,7 +9,7 @@ from shared.edge.inventory_views import Sku
 from shared.edge.paging import Cursor, Limit
 from shared.edge.parsing import Body, Query, View
 from shared.kernel.clock import iso
-from shared.orders.fulfilling import Fulfilment
+from shared.orders.fulfilling import Fulfilment, ListedShipment
 from shared.shipping.shipments import ShipmentLine
 
 OrderNumber = Annotated[str, Meta(min_length=1, max_length=20)]
@@ -67,11 +67,15 @@ class ShipmentsPage(View, frozen=True, kw_only=True):
 
 
 def shipment_view(found: Fulfilment) -> AdminShipmentView:
+    return listed_shipment_view(ListedShipment(found.order.number, found.order.status, found.shipment))
+
+
+def listed_shipment_view(found: ListedShipment) -> AdminShipmentView:
     shipment = found.shipment
     return AdminShipmentView(
         id=str(shipment.id),
-        order_number=found.order.number,
-        order_status=found.order.status,
+        order_number=found.order_number,
+        order_status=found.order_status,
         status=shipment.state,
         carrier=shipment.carrier,
         tracking_number=shipment.tracking_number,

@@ -7,7 +7,7 @@ from msgspec import Meta
 from shared.edge.paging import Cursor, Limit
 from shared.edge.parsing import Body, Query, View
 from shared.kernel.clock import iso
-from shared.orders.returning import Receipt, Returnable, Returning, ReturnLine
+from shared.orders.returning import ListedReturn, Receipt, Return, Returnable, Returning, ReturnLine
 from shared.shop.settings import ShopSettings
 
 OrderNumber = Annotated[str, Meta(min_length=1, max_length=20)]
@@ -139,14 +139,18 @@ class AdminReturnsPage(View, frozen=True, kw_only=True):
 
 
 def return_view(found: Returning) -> ReturnView:
-    return ReturnView(**_shown(found))
+    return ReturnView(**_shown(found.order.number, found.goods))
 
 
 def admin_return_view(found: Returning) -> AdminReturnView:
+    return listed_return_view(ListedReturn(found.order.number, found.order.status, found.goods))
+
+
+def listed_return_view(found: ListedReturn) -> AdminReturnView:
     goods = found.goods
     return AdminReturnView(
-        **_shown(found),
-        order_status=found.order.status,
+        **_shown(found.order_number, goods),
+        order_status=found.order_status,
         requested_by=goods.requested_by,
         receipts=[
             ReceiptView(
@@ -170,11 +174,11 @@ def own_returns_view(returns: list[Returning], returnable: list[Returnable], set
     )
 
 
-def _shown(found: Returning) -> dict[str, Any]:
-    goods, received = found.goods, found.goods.received_units()
+def _shown(order_number: str, goods: Return) -> dict[str, Any]:
+    received = goods.received_units()
     return {
         "id": str(goods.id),
-        "order_number": found.order.number,
+        "order_number": order_number,
         "status": goods.state,
         "lines": [
             ReturnLineView(sku=line.sku, quantity=line.quantity, reason=line.reason, received=received.get(line.sku, 0))

@@ -56,6 +56,15 @@ class Fulfilment:
 
 
 @dataclass(frozen=True, slots=True)
+class ListedShipment:
+    """A shipment in a list, with what a list says of its order."""
+
+    order_number: str
+    order_status: str
+    shipment: Shipment
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What becomes of an order and one of its shipments, and what is done on the way; `action` is for the audit log."""
 

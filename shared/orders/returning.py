@@ -142,6 +142,15 @@ class Returning:
 
 
 @dataclass(frozen=True, slots=True)
+class ListedReturn:
+    """A return in a list, with what a list says of its order."""
+
+    order_number: str
+    order_status: str
+    goods: Return
+
+
+@dataclass(frozen=True, slots=True)
 class Returnable:
     """Units of a line that may be sent back until then; None: the time has not begun, some are still on their way."""
 

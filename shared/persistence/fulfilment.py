@@ -11,11 +11,12 @@ from shared.kernel.errors import ShopError
 from shared.kernel.idempotency import Answering
 from shared.kernel.messages import Event
 from shared.orders import order as order_values
-from shared.orders.fulfilling import Fulfilment, NotAllocated, NotShippable, Outcome
+from shared.orders.fulfilling import Fulfilment, ListedShipment, NotAllocated, NotShippable, Outcome
 from shared.orders.order import Order, OrderNotFound
 from shared.payments.tasks import tracking_task
 from shared.persistence import audit
 from shared.persistence.database import Database, Row, Transaction, as_json
+from shared.shipping import shipments as shipment_values
 from shared.shipping.shipments import Shipment, ShipmentNotFound
 
 GUARDS: Mapping[str, Callable[[Mapping[str, Any]], ShopError]] = {
@@ -26,6 +27,15 @@ GUARDS: Mapping[str, Callable[[Mapping[str, Any]], ShopError]] = {
 _SHIPMENTS = """
 select s.id, o.id as order_id, o.number as order_number, order_json_v2(o.id) as found
 from shipments s join orders o on o.id = s.order_id
+"""
+
+_LIST = """
+select o.number as order_number, o.status as order_status, to_jsonb(s) || jsonb_build_object('lines', (
+    select jsonb_agg(jsonb_build_object('sku', l.sku, 'quantity', l.quantity) order by l.sku)
+    from shipment_lines l where l.shipment_id = s.id)) as shipment
+from shipments s join orders o on o.id = s.order_id
+where {narrowed}
+order by s.created_at desc, s.id desc limit :limit::int
 """
 
 
@@ -131,23 +141,22 @@ class Fulfilments:
 
     def list_shipments(
         self, order_number: str | None, *, before: tuple[datetime, UUID] | None, limit: int
-    ) -> Sequence[Fulfilment]:
+    ) -> Sequence[ListedShipment]:
         """The newest first, those before the one of that moment and id."""
-        before_at, before_id = before or (None, None)
-        rows = self._database.call(
-            f"""
-            {_SHIPMENTS}
-            where (:number::text is null or o.number = :number::text)
-                and (:before_at::timestamptz is null or (s.created_at, s.id) < (:before_at::timestamptz,
-                    :before_id::uuid))
-            order by s.created_at desc, s.id desc limit :limit::int
-            """,
-            number=order_number,
-            before_at=before_at,
-            before_id=before_id,
-            limit=limit,
-        )
-        return [_fulfilment(row) for row in rows]
+        given: Row = {}
+        narrowed = ["true"]
+        if order_number is not None:
+            narrowed.append("o.number = :number::text")
+            given["number"] = order_number
+        if before is not None:
+            narrowed.append("(s.created_at, s.id) < (:before_at::timestamptz, :before_id::uuid)")
+            given |= {"before_at": before[0], "before_id": before[1]}
+        # One of four texts: each has its own plan, and its own index to read backwards.
+        rows = self._database.call(_LIST.format(narrowed=" and ".join(narrowed)), limit=limit, **given)
+        return [
+            ListedShipment(row["order_number"], row["order_status"], shipment_values.from_json(row["shipment"]))
+            for row in rows
+        ]
 
     # Telling PayPal -------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from shared.orders.order import Order, OrderNotFound
 from shared.orders.returning import (
     Action,
     AskReturnRefund,
+    ListedReturn,
     NotReturnable,
     Return,
     Returning,
@@ -38,6 +39,17 @@ _RETURNS = """
 select r.id, order_json_v2(o.id) as found, returns_json_v1(o.id) as returns
 from returns r join orders o on o.id = r.order_id
 """
+
+_LIST = """
+select o.number as order_number, o.status as order_status, to_jsonb(r) || jsonb_build_object(
+    'lines', (select jsonb_agg(to_jsonb(l) order by l.sku) from return_lines l where l.return_id = r.id),
+    'receipts', (select coalesce(jsonb_agg(to_jsonb(c) order by c.position), '[]')
+                 from return_receipts c where c.return_id = r.id)) as goods
+from returns r join orders o on o.id = r.order_id
+where {narrowed}
+order by r.requested_at desc, r.id desc limit :limit::int
+"""
+_NARROWED = {"state": "r.state = :state::text", "number": "o.number = :number::text"}
 
 
 class Returns:
@@ -159,25 +171,19 @@ class Returns:
         order_number: str | None,
         before: tuple[datetime, UUID] | None,
         limit: int,
-    ) -> Sequence[Returning]:
+    ) -> Sequence[ListedReturn]:
         """The newest first, those before the one of that moment and id."""
-        before_at, before_id = before or (None, None)
-        rows = self._database.call(
-            f"""
-            {_RETURNS}
-            where (:state::text is null or r.state = :state::text)
-                and (:number::text is null or o.number = :number::text)
-                and (:before_at::timestamptz is null or (r.requested_at, r.id) < (:before_at::timestamptz,
-                    :before_id::uuid))
-            order by r.requested_at desc, r.id desc limit :limit::int
-            """,
-            state=state,
-            number=order_number,
-            before_at=before_at,
-            before_id=before_id,
-            limit=limit,
-        )
-        return [_returning(row) for row in rows]
+        given: Row = {name: value for name, value in (("state", state), ("number", order_number)) if value is not None}
+        narrowed = ["true", *(_NARROWED[name] for name in given)]
+        if before is not None:
+            narrowed.append("(r.requested_at, r.id) < (:before_at::timestamptz, :before_id::uuid)")
+            given |= {"before_at": before[0], "before_id": before[1]}
+        # One of eight texts: each has its own plan, and its own index to read backwards.
+        rows = self._database.call(_LIST.format(narrowed=" and ".join(narrowed)), limit=limit, **given)
+        return [
+            ListedReturn(row["order_number"], row["order_status"], return_values.from_json(row["goods"]))
+            for row in rows
+        ]
 
 
 def lock_return(tx: Transaction, return_id: UUID) -> tuple[Order, Return]:

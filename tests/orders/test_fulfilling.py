@@ -441,6 +441,28 @@ def test_an_order_is_not_closed_while_paid_units_are_still_here(shop: Shop) -> N
     assert shop.orders.get(order.id).status == "fulfilling"
 
 
+# Lists ------------------------------------------------------------------------------------------------
+
+
+def test_shipments_are_listed_the_newest_first_page_by_page(shop: Shop) -> None:
+    lamp = shop.make_stock("LAMP", 9)
+    order, other = shop.paid_order({lamp: 3}), shop.paid_order({lamp: 1})
+    made = [shop.draft(order, {lamp: 1}) for _ in range(3)]
+    newest = shop.draft(other, {lamp: 1})
+    shop.ship(made[1])
+
+    first = shop.fulfilments.list_shipments(order.number, before=None, limit=2)
+    last = first[-1].shipment
+    rest = shop.fulfilments.list_shipments(order.number, before=(last.created_at, last.id), limit=2)
+    of_all = shop.fulfilments.list_shipments(None, before=None, limit=2)
+    older = shop.fulfilments.list_shipments(None, before=(newest.created_at, newest.id), limit=1)
+
+    assert [listed.shipment.id for listed in [*first, *rest]] == [made[2].id, made[1].id, made[0].id]
+    assert [listed.shipment.id for listed in [*of_all, *older]] == [newest.id, made[2].id, made[2].id]
+    assert first[1].shipment == shop.fulfilments.get(made[1].id).shipment
+    assert (first[1].order_number, first[1].order_status) == (order.number, "fulfilling")
+
+
 # Telling PayPal ---------------------------------------------------------------------------------------
 
 

@@ -452,6 +452,33 @@ def test_one_return_refunded_by_six_at_once_is_refunded_once(shop: Shop) -> None
     assert shop.paypal.called("refund") == 1
 
 
+# Lists ------------------------------------------------------------------------------------------------
+
+
+def test_returns_are_listed_by_state_and_order_page_by_page(shop: Shop) -> None:
+    lamp = shop.make_stock("LAMP", 9)
+    order = shop.delivered_order({lamp: 3})
+    made = [ask(shop, order, {lamp: 1}) for _ in range(3)]
+    approve(shop, made[1])
+    receive(shop, made[1], broken(lamp, 1))
+    newest = ask(shop, shop.delivered_order({lamp: 1}), {lamp: 1})
+    listed = shop.returns.list_returns
+
+    first = listed(state=None, order_number=order.number, before=None, limit=2)
+    last = first[-1].goods
+    rest = listed(state=None, order_number=order.number, before=(last.requested_at, last.id), limit=2)
+    waiting = listed(state="requested", order_number=order.number, before=None, limit=9)
+    of_all = listed(state="requested", order_number=None, before=None, limit=2)
+    older = listed(state="received", order_number=None, before=(newest.requested_at, newest.id), limit=1)
+
+    assert [each.goods.id for each in [*first, *rest]] == [made[2].id, made[1].id, made[0].id]
+    assert [each.goods.id for each in waiting] == [made[2].id, made[0].id]
+    assert [each.goods.id for each in of_all] == [newest.id, made[2].id]
+    assert [each.goods.id for each in older] == [made[1].id]
+    assert first[1].goods == shop.returns.get(made[1].id).goods
+    assert (first[1].order_number, first[1].order_status) == (order.number, "completed")
+
+
 # At once ----------------------------------------------------------------------------------------------
 
 
