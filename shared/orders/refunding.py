@@ -276,9 +276,10 @@ def _restock(outcome: Outcome, asked: Sequence[AskedLine]) -> None:
 
 
 def _restockable(line: OrderLine, order: Order) -> tuple[int, int]:
-    """Units that are here and in no planned shipment, and units that have left and not come back."""
-    planned = sum(shipment.units_of(line.sku) for shipment in order.shipments if shipment.is_planned)
-    return max(line.held + line.allocated - planned, 0), line.consumed - line.returned
+    """Units that are here and under no label, and units that have left and not come back. A draft promises nothing."""
+    labelled = [shipment for shipment in order.shipments if shipment.is_planned and shipment.state != "draft"]
+    under_label = sum(shipment.units_of(line.sku) for shipment in labelled)
+    return max(line.held + line.allocated - under_label, 0), line.consumed - line.returned
 
 
 def _after(line: OrderLine, restock: Restock | None) -> OrderLine:

@@ -89,7 +89,6 @@ def apply_outcome(tx: Transaction, before: Order, outcome: Outcome, now: datetim
         tx.rows(_STOCK[outcome.stock], id=order.id, number=order.number, now=now, **releases)
     if outcome.restocks:
         _restock(tx, order, outcome, now)
-        _complete_if_done(tx, order, now)
     if outcome.refused_payments:
         count_refusals(tx, order, outcome.refused_payments, now)
     if is_paid_now:
@@ -187,25 +186,6 @@ def _restock(tx: Transaction, order: Order, outcome: Outcome, now: datetime) -> 
         actor=outcome.actor,
         now=now,
     )
-
-
-def _complete_if_done(tx: Transaction, order: Order, now: datetime) -> None:
-    """What was given up is no longer waited for: it may have been the last that had not arrived."""
-    if order.status != "fulfilling":
-        return
-    # Here: nothing but the desk restocks.
-    from shared.orders.fulfilling import completed_if_done
-
-    fresh = order_values.from_json(tx.one("select order_json_v2(:id::uuid) as fresh", id=order.id)["fresh"])
-    if completed_if_done(fresh).status == "completed":
-        tx.rows(
-            """
-            update orders set status = 'completed', status_reason = null, updated_at = :now::timestamptz
-            where id = :id::uuid
-            """,
-            id=order.id,
-            now=now,
-        )
 
 
 def _log(tx: Transaction, order: Order, outcome: Outcome, now: datetime) -> None:

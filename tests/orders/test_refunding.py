@@ -310,10 +310,11 @@ def test_refunding_and_restocking_the_last_unit_ends_an_order_that_has_sent_noth
     assert shop.finish_refunds(order).refunded_minor == order.total_minor
 
 
-def test_units_of_a_planned_shipment_stay_until_the_plan_is_dropped(shop: Shop) -> None:
+def test_units_under_a_label_stay_until_it_is_voided(shop: Shop) -> None:
     lamp = shop.make_stock("LAMP", 5)
     order = shop.paid_order({lamp: 3})
-    shop.draft(order, {lamp: 2})
+    shipment = shop.draft(order, {lamp: 2})
+    shop.database.call("update shipments set state = 'label_purchased' where id = :id::uuid", id=shipment.id)
 
     with pytest.raises(NotRestockable) as refused:
         shop.ask_refund(order, {lamp: 2}, restock=True)
