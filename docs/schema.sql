@@ -85,6 +85,7 @@ create table carts (
     customer_id uuid,
     created_at timestamp with time zone not null,
     updated_at timestamp with time zone not null,
+    voucher_code text,
     constraint carts_pkey PRIMARY KEY (id),
     constraint carts_id_has_128_bits CHECK ((id ~ '^[0-9a-f]{32}$'::text))
 );
@@ -376,6 +377,8 @@ create table orders (
     pending_minor bigint not null default 0,
     updated_at timestamp with time zone not null,
     shipping_tax_rate numeric(7,6),
+    voucher_code text,
+    voucher_over_limit boolean not null default false,
     constraint orders_pkey PRIMARY KEY (id),
     constraint orders_number_unique UNIQUE (number),
     constraint orders_paypal_order_unique UNIQUE (paypal_order_id),
@@ -389,6 +392,7 @@ CASE
 END) = total_minor)),
     constraint orders_status_known CHECK ((status = ANY (ARRAY['pending_payment'::text, 'paid'::text, 'on_hold'::text, 'fulfilling'::text, 'completed'::text, 'cancelled'::text, 'expired'::text])))
 );
+comment on column orders.voucher_over_limit is 'its money came after the voucher had been released, and the voucher was used up meanwhile';
 CREATE INDEX orders_cart ON public.orders USING btree (cart_id, cart_version);
 CREATE INDEX orders_disputed ON public.orders USING btree (placed_at DESC, id) WHERE disputed;
 CREATE INDEX orders_due ON public.orders USING btree (hold_expires_at) WHERE (status = 'pending_payment'::text);
@@ -946,6 +950,62 @@ grant insert, select, update on variants to vitrine_inventory;
 grant select on variants to vitrine_search;
 grant select on variants to vitrine_search_jobs;
 
+create table voucher_redemptions (
+    order_id uuid not null,
+    voucher_id uuid not null,
+    email text not null,
+    customer_id uuid,
+    state text not null,
+    redeemed_at timestamp with time zone not null,
+    updated_at timestamp with time zone not null,
+    constraint voucher_redemptions_pkey PRIMARY KEY (order_id),
+    constraint voucher_redemptions_order FOREIGN KEY (order_id) REFERENCES orders(id),
+    constraint voucher_redemptions_voucher FOREIGN KEY (voucher_id) REFERENCES vouchers(id),
+    constraint voucher_redemptions_state_known CHECK ((state = ANY (ARRAY['redeemed'::text, 'released'::text])))
+);
+comment on column voucher_redemptions.email is 'folded: with customer_id, who the customer is';
+CREATE INDEX voucher_redemptions_customer ON public.voucher_redemptions USING btree (voucher_id, customer_id) WHERE ((state = 'redeemed'::text) AND (customer_id IS NOT NULL));
+CREATE INDEX voucher_redemptions_email ON public.voucher_redemptions USING btree (voucher_id, email) WHERE (state = 'redeemed'::text);
+grant insert, select, update on voucher_redemptions to vitrine_checkout;
+grant select, update on voucher_redemptions to vitrine_desk;
+grant select on voucher_redemptions to vitrine_inventory;
+grant select, update on voucher_redemptions to vitrine_payment_jobs;
+
+create table vouchers (
+    id uuid not null,
+    code text collate "C" not null,
+    kind text not null,
+    currency character(3) not null,
+    percent numeric(5,2),
+    amount_minor bigint,
+    minimum_minor bigint not null default 0,
+    starts_at timestamp with time zone,
+    ends_at timestamp with time zone,
+    total_limit integer,
+    per_customer_limit integer,
+    active boolean not null,
+    redeemed integer not null default 0,
+    version integer not null default 1,
+    created_at timestamp with time zone not null,
+    updated_at timestamp with time zone not null,
+    constraint vouchers_pkey PRIMARY KEY (id),
+    constraint vouchers_code_unique UNIQUE (code),
+    constraint vouchers_amount CHECK ((((kind = 'amount'::text) = (amount_minor IS NOT NULL)) AND (amount_minor > 0))),
+    constraint vouchers_code_folded CHECK ((code ~ '^[0-9A-Z][0-9A-Z_-]{0,39}$'::text)),
+    constraint vouchers_end_later CHECK ((ends_at > starts_at)),
+    constraint vouchers_kind_known CHECK ((kind = ANY (ARRAY['percent'::text, 'amount'::text, 'free_shipping'::text]))),
+    constraint vouchers_limits_positive CHECK (((total_limit > 0) AND (per_customer_limit > 0))),
+    constraint vouchers_minimum_not_negative CHECK ((minimum_minor >= 0)),
+    constraint vouchers_percent CHECK ((((kind = 'percent'::text) = (percent IS NOT NULL)) AND (percent > (0)::numeric) AND (percent <= (100)::numeric))),
+    constraint vouchers_redeemed_not_negative CHECK ((redeemed >= 0))
+) with (fillfactor=50);
+comment on column vouchers.redeemed is 'redemptions that stand; more than total_limit only where money came late, or staff lowered the limit';
+comment on column vouchers.version is 'of its terms: staff change it, a redemption does not';
+grant select, update on vouchers to vitrine_checkout;
+grant select, update on vouchers to vitrine_desk;
+grant delete, insert, select, update on vouchers to vitrine_inventory;
+grant select, update on vouchers to vitrine_payment_jobs;
+
 create table webhook_events (
     id uuid not null,
     provider text not null,
@@ -1084,6 +1144,24 @@ begin return (
     from carts c where c.id = p_id);
 end $function$;
 grant execute on function cart_json_v1(text) to vitrine_checkout;
+
+CREATE OR REPLACE FUNCTION public.cart_voucher_v1(p_cart_id text, p_email text, p_customer_id uuid)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET plan_cache_mode TO 'force_generic_plan'
+AS $function$
+declare
+    cart carts;
+begin
+    select * into cart from carts where id = p_cart_id;
+    if cart.voucher_code is null then
+        return null;
+    end if;
+    return voucher_json_v1(cart.voucher_code, coalesce(p_email, cart.email), coalesce(p_customer_id, cart.customer_id),
+        (select o.id from orders o where o.cart_id = p_cart_id and o.status = 'pending_payment'));
+end $function$;
+grant execute on function cart_voucher_v1(text,text,uuid) to vitrine_checkout;
 
 CREATE OR REPLACE FUNCTION public.checkout_locked_until_v1(p_cart_id text, p_email text, p_network text, p_now timestamp with time zone)
  RETURNS timestamp with time zone
@@ -1255,6 +1333,7 @@ begin
     end if;
     if locked.status = 'on_hold' and exists (
             select 1 from order_lines where order_id = p_order_id and held + allocated + consumed < quantity) then
+        perform lock_vouchers_v1(p_order_id, null);
         perform 1 from stock_levels s join order_lines l on l.sku = s.sku and l.location = s.location
             where l.order_id = p_order_id order by s.sku, s.location for update of s;
         select coalesce(bool_and(coalesce(s.on_hand - s.held, 0) >= l.quantity - l.held), false) into stock_is_there
@@ -1274,6 +1353,19 @@ begin
         'locked_until', null);
 end $function$;
 grant execute on function lock_order_v1(uuid) to vitrine_desk;
+
+CREATE OR REPLACE FUNCTION public.lock_vouchers_v1(p_order_id uuid, p_voucher_id uuid)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+begin
+    perform 1 from vouchers
+        where id = p_voucher_id or id = (select voucher_id from voucher_redemptions where order_id = p_order_id)
+        order by id for update;
+end $function$;
+grant execute on function lock_vouchers_v1(uuid,uuid) to vitrine_checkout;
+grant execute on function lock_vouchers_v1(uuid,uuid) to vitrine_desk;
+grant execute on function lock_vouchers_v1(uuid,uuid) to vitrine_payment_jobs;
 
 CREATE OR REPLACE FUNCTION public.misspelling_traces_v1(word text)
  RETURNS SETOF text
@@ -1445,7 +1537,7 @@ begin
 end $function$;
 grant execute on function place_order_v1(text,text,text,uuid,jsonb,jsonb,uuid,uuid,text,timestamp with time zone) to vitrine_checkout;
 
-CREATE OR REPLACE FUNCTION public.place_order_v2(p_scope text, p_route text, p_key text, p_token uuid, p_order jsonb, p_lines jsonb, p_event_id uuid, p_cancel_event_id uuid, p_actor text, p_open_per_email integer, p_open_per_network integer, p_now timestamp with time zone)
+CREATE OR REPLACE FUNCTION public.place_order_v2(p_scope text, p_route text, p_key text, p_token uuid, p_order jsonb, p_lines jsonb, p_event_id uuid, p_cancel_event_id uuid, p_actor text, p_open_per_email integer, p_open_per_network integer, p_voucher_id uuid, p_voucher_version integer, p_now timestamp with time zone)
  RETURNS jsonb
  LANGUAGE plpgsql
  SET enable_hashjoin TO 'off'
@@ -1519,6 +1611,11 @@ begin
     -- Here, because what comes next writes, and locks stock: nobody who waits for a client's turn keeps a row of stock.
     perform admit_open_order_v1(fresh.cart_id, fresh.email, fresh.client_network, open_order.id, p_open_per_email,
         p_open_per_network, p_now);
+    if p_voucher_id is not null or open_order.voucher_code is not null then
+        perform lock_vouchers_v1(open_order.id, p_voucher_id);
+        perform release_voucher_v1(open_order.id, p_now);
+        perform redeem_voucher_v1(p_voucher_id, p_voucher_version, fresh.email, fresh.customer_id, p_now);
+    end if;
     if open_order.id is not null then
         -- One pass over both orders' stock in lock order, before either is touched.
         perform 1 from stock_levels s
@@ -1535,11 +1632,12 @@ begin
 
     insert into orders (id, number, cart_id, cart_version, status, email, customer_id, client_network, currency,
             subtotal_minor, discount_minor, shipping_minor, tax_minor, total_minor, shipping_address, shipping_option,
-            prices_include_tax, shipping_tax_rate, placed_at, hold_expires_at, updated_at)
+            prices_include_tax, shipping_tax_rate, voucher_code, placed_at, hold_expires_at, updated_at)
         values (fresh.id, fresh.number, fresh.cart_id, fresh.cart_version, 'pending_payment', fresh.email,
             fresh.customer_id, fresh.client_network, fresh.currency, fresh.subtotal_minor, fresh.discount_minor,
             fresh.shipping_minor, fresh.tax_minor, fresh.total_minor, fresh.shipping_address, fresh.shipping_option,
-            fresh.prices_include_tax, fresh.shipping_tax_rate, fresh.placed_at, fresh.hold_expires_at, p_now);
+            fresh.prices_include_tax, fresh.shipping_tax_rate, fresh.voucher_code, fresh.placed_at, fresh.hold_expires_at,
+            p_now);
     insert into order_lines (order_id, sku, location, position, name, options, quantity, unit_price_minor, total_minor,
             discount_minor, tax_minor, tax_class, tax_rate, held)
         select fresh.id, l.sku, l.location, l.position, l.name, l.options, l.quantity, l.unit_price_minor, l.total_minor,
@@ -1547,6 +1645,10 @@ begin
         from jsonb_to_recordset(p_lines) as l (sku text collate "C", location text collate "C", position integer, name text, options jsonb,
             quantity integer, unit_price_minor bigint, total_minor bigint, discount_minor bigint, tax_minor bigint,
             tax_class text, tax_rate numeric);
+    if p_voucher_id is not null then
+        insert into voucher_redemptions (order_id, voucher_id, email, customer_id, state, redeemed_at, updated_at)
+            values (fresh.id, p_voucher_id, lower(fresh.email), fresh.customer_id, 'redeemed', p_now, p_now);
+    end if;
     -- Nothing but the holds, which everybody wants, comes after this: their rows stay locked for the commit alone.
     placed := order_json_v2(fresh.id);
     insert into outbox (id, destination, name, payload, created_at)
@@ -1554,7 +1656,7 @@ begin
     perform hold_stock_v1(fresh.id, fresh.number, p_lines, p_actor, 'checkout', p_now);
     return jsonb_build_object('order', placed, 'placed', true);
 end $function$;
-grant execute on function place_order_v2(text,text,text,uuid,jsonb,jsonb,uuid,uuid,text,integer,integer,timestamp with time zone) to vitrine_checkout;
+grant execute on function place_order_v2(text,text,text,uuid,jsonb,jsonb,uuid,uuid,text,integer,integer,uuid,integer,timestamp with time zone) to vitrine_checkout;
 
 CREATE OR REPLACE FUNCTION public.product_words_v1(name text, brand text, categories text, description text)
  RETURNS tsvector
@@ -1672,7 +1774,7 @@ begin
 end $function$;
 grant execute on function quote_checkout_v1(text,text,text,bytea,uuid,timestamp with time zone,timestamp with time zone,text,integer) to vitrine_checkout;
 
-CREATE OR REPLACE FUNCTION public.quote_checkout_v2(p_scope text, p_route text, p_key text, p_hash bytea, p_token uuid, p_now timestamp with time zone, p_until timestamp with time zone, p_cart_id text, p_cart_version integer, p_email text, p_network text)
+CREATE OR REPLACE FUNCTION public.quote_checkout_v2(p_scope text, p_route text, p_key text, p_hash bytea, p_token uuid, p_now timestamp with time zone, p_until timestamp with time zone, p_cart_id text, p_cart_version integer, p_email text, p_network text, p_customer_id uuid)
  RETURNS jsonb
  LANGUAGE plpgsql
  SET plan_cache_mode TO 'force_generic_plan'
@@ -1687,13 +1789,14 @@ begin
     return jsonb_build_object(
         'claim', to_jsonb(claim),
         'cart', cart_json_v1(p_cart_id),
+        'voucher', cart_voucher_v1(p_cart_id, p_email, p_customer_id),
         'locked_until', checkout_locked_until_v1(p_cart_id, p_email, p_network, p_now),
         'settings', (select value from shop_settings where id = 'shop'),
         'order', (select order_json_v2(o.id) from orders o
                   where o.cart_id = p_cart_id and o.cart_version = p_cart_version and o.status not in ('expired', 'cancelled')
                   order by o.placed_at desc limit 1));
 end $function$;
-grant execute on function quote_checkout_v2(text,text,text,bytea,uuid,timestamp with time zone,timestamp with time zone,text,integer,text,text) to vitrine_checkout;
+grant execute on function quote_checkout_v2(text,text,text,bytea,uuid,timestamp with time zone,timestamp with time zone,text,integer,text,text,uuid) to vitrine_checkout;
 
 CREATE OR REPLACE FUNCTION public.receive_stock_v1(p_order_id uuid, p_lines jsonb, p_actor text, p_reason text, p_now timestamp with time zone)
  RETURNS void
@@ -1798,6 +1901,7 @@ begin
         on conflict on constraint payment_facts_unique do nothing;
     if locked.status = 'expired' or (locked.status = 'pending_payment' and exists (
             select 1 from order_lines where order_id = p_order_id and held < quantity)) then
+        perform lock_vouchers_v1(p_order_id, null);
         perform 1 from stock_levels s join order_lines l on l.sku = s.sku and l.location = s.location
             where l.order_id = p_order_id order by s.sku, s.location for update of s;
         select coalesce(bool_and(coalesce(s.on_hand - s.held, 0) >= l.quantity - l.held), false) into stock_is_there
@@ -1818,6 +1922,58 @@ begin
 end $function$;
 grant execute on function record_facts_v2(uuid,jsonb,text,timestamp with time zone) to vitrine_checkout;
 grant execute on function record_facts_v2(uuid,jsonb,text,timestamp with time zone) to vitrine_payment_jobs;
+
+CREATE OR REPLACE FUNCTION public.redeem_voucher_again_v1(p_order_id uuid, p_now timestamp with time zone)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+declare
+    taken voucher_redemptions;
+    counted vouchers;
+begin
+    perform lock_vouchers_v1(p_order_id, null);
+    update voucher_redemptions set state = 'redeemed', updated_at = p_now
+        where order_id = p_order_id and state = 'released' returning * into taken;
+    if not found then
+        return false;
+    end if;
+    update vouchers set redeemed = redeemed + 1 where id = taken.voucher_id returning * into counted;
+    return coalesce(counted.redeemed > counted.total_limit, false)
+        or coalesce(voucher_uses_v1(counted.id, taken.email, taken.customer_id, null) > counted.per_customer_limit, false);
+end $function$;
+grant execute on function redeem_voucher_again_v1(uuid,timestamp with time zone) to vitrine_checkout;
+grant execute on function redeem_voucher_again_v1(uuid,timestamp with time zone) to vitrine_desk;
+grant execute on function redeem_voucher_again_v1(uuid,timestamp with time zone) to vitrine_payment_jobs;
+
+CREATE OR REPLACE FUNCTION public.redeem_voucher_v1(p_voucher_id uuid, p_version integer, p_email text, p_customer_id uuid, p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET plan_cache_mode TO 'force_generic_plan'
+AS $function$
+declare
+    taken vouchers;
+begin
+    if p_voucher_id is null then
+        return;
+    end if;
+    update vouchers set redeemed = redeemed + 1
+        where id = p_voucher_id and active and version = p_version and (starts_at is null or starts_at <= p_now)
+            and (ends_at is null or p_now < ends_at) and (total_limit is null or redeemed < total_limit)
+        returning * into taken;
+    if not found then
+        select * into taken from vouchers where id = p_voucher_id;
+        perform refuse_v1('VoucherNotApplicable', jsonb_build_object('code', taken.code, 'problem', case
+            when taken.active is not true then 'unknown'
+            when taken.version <> p_version then 'changed'
+            when taken.starts_at > p_now then 'not_yet'
+            when taken.ends_at <= p_now then 'ended'
+            else 'used_up' end));
+    end if;
+    if voucher_uses_v1(p_voucher_id, p_email, p_customer_id, null) >= taken.per_customer_limit then
+        perform refuse_v1('VoucherNotApplicable', jsonb_build_object('code', taken.code, 'problem', 'used_by_customer'));
+    end if;
+end $function$;
+grant execute on function redeem_voucher_v1(uuid,integer,text,uuid,timestamp with time zone) to vitrine_checkout;
 
 CREATE OR REPLACE FUNCTION public.refundable_v1(p_capture_id text)
  RETURNS bigint
@@ -1882,6 +2038,24 @@ end $function$;
 grant execute on function release_stock_v1(uuid,text,text,text,text,timestamp with time zone) to vitrine_checkout;
 grant execute on function release_stock_v1(uuid,text,text,text,text,timestamp with time zone) to vitrine_desk;
 grant execute on function release_stock_v1(uuid,text,text,text,text,timestamp with time zone) to vitrine_payment_jobs;
+
+CREATE OR REPLACE FUNCTION public.release_voucher_v1(p_order_id uuid, p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+declare
+    released uuid;
+begin
+    perform lock_vouchers_v1(p_order_id, null);
+    update voucher_redemptions set state = 'released', updated_at = p_now
+        where order_id = p_order_id and state = 'redeemed' returning voucher_id into released;
+    if found then
+        update vouchers set redeemed = redeemed - 1 where id = released;
+    end if;
+end $function$;
+grant execute on function release_voucher_v1(uuid,timestamp with time zone) to vitrine_checkout;
+grant execute on function release_voucher_v1(uuid,timestamp with time zone) to vitrine_desk;
+grant execute on function release_voucher_v1(uuid,timestamp with time zone) to vitrine_payment_jobs;
 
 CREATE OR REPLACE FUNCTION public.request_refund_v1(p_refund jsonb, p_guarded boolean, p_now timestamp with time zone)
  RETURNS void
@@ -2037,6 +2211,41 @@ AS $function$
 $function$;
 grant execute on function unspaced_lexemes_v1(text) to vitrine_search;
 grant execute on function unspaced_lexemes_v1(text) to vitrine_search_jobs;
+
+CREATE OR REPLACE FUNCTION public.voucher_json_v1(p_code text, p_email text, p_customer_id uuid, p_without uuid)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET plan_cache_mode TO 'force_generic_plan'
+AS $function$
+begin return (
+    select to_jsonb(v) || jsonb_build_object(
+        'percent', v.percent::text,
+        'redeemed', v.redeemed - (select count(*) from voucher_redemptions r
+            where r.order_id = p_without and r.voucher_id = v.id and r.state = 'redeemed'),
+        'used_by_customer', voucher_uses_v1(v.id, p_email, p_customer_id, p_without))
+    from vouchers v where v.code = p_code);
+end $function$;
+grant execute on function voucher_json_v1(text,text,uuid,uuid) to vitrine_checkout;
+
+CREATE OR REPLACE FUNCTION public.voucher_uses_v1(p_voucher_id uuid, p_email text, p_customer_id uuid, p_without uuid)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ STABLE
+ SET plan_cache_mode TO 'force_generic_plan'
+AS $function$
+begin return (
+    select count(*) from (
+        select order_id from voucher_redemptions
+            where voucher_id = p_voucher_id and state = 'redeemed' and email = lower(p_email)
+        union
+        select order_id from voucher_redemptions
+            where voucher_id = p_voucher_id and state = 'redeemed' and customer_id = p_customer_id) r
+    where order_id is distinct from p_without);
+end $function$;
+grant execute on function voucher_uses_v1(uuid,text,uuid,uuid) to vitrine_checkout;
+grant execute on function voucher_uses_v1(uuid,text,uuid,uuid) to vitrine_desk;
+grant execute on function voucher_uses_v1(uuid,text,uuid,uuid) to vitrine_payment_jobs;
 
 CREATE OR REPLACE FUNCTION public.words_of_products_v1(p_ids uuid[])
  RETURNS TABLE(product_id uuid, word text, named boolean)

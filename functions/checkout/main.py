@@ -33,6 +33,7 @@ from shared.edge.callers import require_order_token
 from shared.edge.calls import Call, Reply
 from shared.edge.document_queries import MEDIA, DocumentQuery, TimelineView, timeline_view
 from shared.edge.parsing import Body
+from shared.edge.voucher_views import VoucherCodeBody
 from shared.gateways.paypal import PayPal
 from shared.gateways.turnstile import Turnstile
 from shared.inventory.stock import OutOfStock
@@ -62,6 +63,7 @@ from shared.persistence import orders as orders_in_sql
 from shared.persistence.carts import CartOfShop, Carts
 from shared.persistence.idempotency import IdempotencyKeys
 from shared.persistence.orders import Orders
+from shared.pricing.vouchers import UnknownVoucher, VoucherNotApplicable
 from shared.settings import PayPalSettings, TurnstileSettings, environment
 from shared.wiring.parts import Parts
 
@@ -148,7 +150,7 @@ def _cart_id(call: Call[Any], kid: str) -> str:
 
 def _nameless_cart(found: CartOfShop) -> CartView:
     """The answer that is stored: in place of the cart's id stands that of the key that made it."""
-    return msgspec.structs.replace(cart_view(found.cart, found.shop), id=token_keys().current)
+    return msgspec.structs.replace(cart_view(found.cart, found.shop, found.voucher, found.at), id=token_keys().current)
 
 
 def _name_cart(call: Call[Any], cart: dict[str, Any]) -> None:
@@ -224,8 +226,31 @@ def set_shipping_option(call: Call[ShippingOptionBody]) -> Reply:
     return _cart_reply(carts().set_shipping_option(call.path["cart_id"], call.body.id, if_match=call.if_match))
 
 
+@api.put(
+    "/v1/carts/<cart_id>/voucher",
+    body=VoucherCodeBody,
+    answers={200: CartView},
+    errors=[CartNotFound, UnknownVoucher, CartVersionStale],
+    if_match="optional",
+)
+def set_voucher(call: Call[VoucherCodeBody]) -> Reply:
+    """A voucher for this cart; where it does not apply now, the cart says why."""
+    return _cart_reply(carts().set_voucher(call.path["cart_id"], call.body.code, if_match=call.if_match))
+
+
+@api.delete(
+    "/v1/carts/<cart_id>/voucher",
+    answers={200: CartView},
+    errors=[CartNotFound, CartVersionStale],
+    if_match="optional",
+)
+def remove_voucher(call: Call[None]) -> Reply:
+    """The cart has no voucher any longer."""
+    return _cart_reply(carts().remove_voucher(call.path["cart_id"], if_match=call.if_match))
+
+
 def _cart_reply(found: CartOfShop) -> Reply:
-    return Reply(200, cart_view(found.cart, found.shop), {"ETag": f'"{found.cart.version}"'})
+    return Reply(200, cart_view(found.cart, found.shop, found.voucher, found.at), {"ETag": f'"{found.cart.version}"'})
 
 
 # Checkouts ---------------------------------------------------------------------------------------------
@@ -248,6 +273,7 @@ def _admit(call: Call[Any], document: dict[str, Any]) -> None:
         PaymentInProgress,
         TooManyOpenOrders,
         CheckoutLocked,
+        VoucherNotApplicable,
         OrderMoved,
         OrdersClosed,
         Invalid,

@@ -1,4 +1,4 @@
-"""Inventory: stock, shipments and the shop's settings, for staff."""
+"""Inventory: stock, shipments, vouchers and the shop's settings, for staff."""
 
 from flask import Request, Response
 
@@ -29,10 +29,18 @@ from shared.edge.inventory_views import (
     settings_view,
 )
 from shared.edge.paging import PageQuery, foreign_cursor, make_cursor, read_cursor, read_moment_cursor
+from shared.edge.voucher_views import (
+    VoucherBody,
+    VoucherChangeBody,
+    VouchersPage,
+    VoucherView,
+    voucher_view,
+)
 from shared.gateways.paypal_money import supports
 from shared.inventory.stock import BelowHeld, NothingChanges, UnknownSku
 from shared.kernel.errors import Field, Invalid
 from shared.kernel.first_use import first_use
+from shared.kernel.ids import new_id
 from shared.orders import fulfilling
 from shared.orders.fulfilling import NotAllocated, NotShippable
 from shared.orders.order import OrderNotFound
@@ -40,6 +48,8 @@ from shared.persistence import fulfilment as fulfilment_in_sql
 from shared.persistence.fulfilment import Fulfilments
 from shared.persistence.shop_settings import SettingsOfShop
 from shared.persistence.stock import Stock
+from shared.persistence.vouchers import Vouchers
+from shared.pricing.vouchers import UnknownVoucher, VoucherInUse, VoucherStale, VoucherTaken
 from shared.shipping.shipments import ShipmentMoved, ShipmentNotFound
 from shared.shop.settings import SettingsStale
 from shared.wiring.parts import Parts
@@ -55,6 +65,11 @@ def stock() -> Stock:
 @first_use
 def settings_of_shop() -> SettingsOfShop:
     return SettingsOfShop(parts.database(), parts.clock)
+
+
+@first_use
+def vouchers() -> Vouchers:
+    return Vouchers(parts.database(), parts.clock)
 
 
 @first_use
@@ -254,3 +269,59 @@ def change_settings(call: Call[SettingsBody]) -> Reply:
         raise Invalid([Field("/currency", "PayPal takes no payments in this currency.")])
     settings = settings_of_shop().change(body.changed, actor=call.actor, if_match=call.if_match)
     return Reply(200, settings_view(settings), {"ETag": f'"{settings.version}"'})
+
+
+# Vouchers --------------------------------------------------------------------------------------------------
+
+
+@api.get("/v1/admin/vouchers", query=PageQuery, answers={200: VouchersPage}, permission="vouchers:read")
+def list_vouchers(call: Call[None]) -> Reply:
+    """Every voucher, by code."""
+    found = read_cursor(call.query.cursor, 1)
+    listed = vouchers().list_vouchers(after=found[0] if found else "", limit=call.query.limit)
+    cursor = make_cursor(listed[-1].code) if len(listed) == call.query.limit else None
+    return Reply(200, VouchersPage(items=[voucher_view(voucher) for voucher in listed], next_cursor=cursor))
+
+
+@api.post(
+    "/v1/admin/vouchers",
+    body=VoucherBody,
+    answers={201: VoucherView},
+    errors=[VoucherTaken, Invalid],
+    permission="vouchers:write",
+)
+def create_voucher(call: Call[VoucherBody]) -> Reply:
+    """A voucher in the shop's currency."""
+    voucher_id, answering = new_id(), call.answering(201, voucher_view)
+    vouchers().create(lambda currency: call.body.voucher(voucher_id, currency), actor=call.actor, answering=answering)
+    return Reply(201)
+
+
+@api.get("/v1/admin/vouchers/<code>", answers={200: VoucherView}, errors=[UnknownVoucher], permission="vouchers:read")
+def get_voucher(call: Call[None]) -> Reply:
+    """One voucher, with how often it was redeemed."""
+    voucher = vouchers().get(call.path["code"])
+    return Reply(200, voucher_view(voucher), {"ETag": f'"{voucher.version}"'})
+
+
+@api.patch(
+    "/v1/admin/vouchers/<code>",
+    body=VoucherChangeBody,
+    answers={200: VoucherView},
+    errors=[UnknownVoucher, VoucherStale, Invalid],
+    permission="vouchers:write",
+    if_match="optional",
+)
+def change_voucher(call: Call[VoucherChangeBody]) -> Reply:
+    """Change its terms; If-Match names the version that is meant. Orders that were placed keep theirs."""
+    voucher = vouchers().change(call.path["code"], call.body.changed, actor=call.actor, if_match=call.if_match)
+    return Reply(200, voucher_view(voucher), {"ETag": f'"{voucher.version}"'})
+
+
+@api.delete(
+    "/v1/admin/vouchers/<code>", answers={204: None}, errors=[UnknownVoucher, VoucherInUse], permission="vouchers:write"
+)
+def delete_voucher(call: Call[None]) -> Reply:
+    """Only while no order has redeemed it; afterwards it can be switched off."""
+    vouchers().delete(call.path["code"], actor=call.actor)
+    return Reply(204)

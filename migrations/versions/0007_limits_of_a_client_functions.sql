@@ -84,7 +84,7 @@ end $$;
 -- this buyer has to wait.
 create function quote_checkout_v2(
     p_scope text, p_route text, p_key text, p_hash bytea, p_token uuid, p_now timestamptz, p_until timestamptz,
-    p_cart_id text, p_cart_version integer, p_email text, p_network text
+    p_cart_id text, p_cart_version integer, p_email text, p_network text, p_customer_id uuid
 ) returns jsonb language plpgsql set plan_cache_mode = force_generic_plan as $$
 declare
     claim record;
@@ -96,6 +96,7 @@ begin
     return jsonb_build_object(
         'claim', to_jsonb(claim),
         'cart', cart_json_v1(p_cart_id),
+        'voucher', cart_voucher_v1(p_cart_id, p_email, p_customer_id),
         'locked_until', checkout_locked_until_v1(p_cart_id, p_email, p_network, p_now),
         'settings', (select value from shop_settings where id = 'shop'),
         'order', (select order_json_v2(o.id) from orders o
@@ -104,12 +105,12 @@ begin
 end $$;
 
 -- Second round trip of a checkout: cart, prices and stock are guarded, an open order of the cart is replaced, and the order
--- stands with its holds and its event. Locks: key, cart, open order, the client's e-mail and network, stock. Returns {"order",
--- "placed"}: placed is false where another request has placed this cart version already.
+-- stands with its holds and its event. Locks: key, cart, open order, the client's e-mail and network, vouchers by id, stock.
+-- `p_voucher_version` is that of the terms by which the order was priced. Returns {"order", "placed"}: placed is false where another request has placed this cart version already.
 create function place_order_v2(
     p_scope text, p_route text, p_key text, p_token uuid,
     p_order jsonb, p_lines jsonb, p_event_id uuid, p_cancel_event_id uuid, p_actor text,
-    p_open_per_email integer, p_open_per_network integer, p_now timestamptz
+    p_open_per_email integer, p_open_per_network integer, p_voucher_id uuid, p_voucher_version integer, p_now timestamptz
 ) returns jsonb language plpgsql
 set enable_hashjoin = off set enable_mergejoin = off set enable_material = off set plan_cache_mode = force_generic_plan as $$
 declare
@@ -178,6 +179,11 @@ begin
     -- Here, because what comes next writes, and locks stock: nobody who waits for a client's turn keeps a row of stock.
     perform admit_open_order_v1(fresh.cart_id, fresh.email, fresh.client_network, open_order.id, p_open_per_email,
         p_open_per_network, p_now);
+    if p_voucher_id is not null or open_order.voucher_code is not null then
+        perform lock_vouchers_v1(open_order.id, p_voucher_id);
+        perform release_voucher_v1(open_order.id, p_now);
+        perform redeem_voucher_v1(p_voucher_id, p_voucher_version, fresh.email, fresh.customer_id, p_now);
+    end if;
     if open_order.id is not null then
         -- One pass over both orders' stock in lock order, before either is touched.
         perform 1 from stock_levels s
@@ -194,11 +200,12 @@ begin
 
     insert into orders (id, number, cart_id, cart_version, status, email, customer_id, client_network, currency,
             subtotal_minor, discount_minor, shipping_minor, tax_minor, total_minor, shipping_address, shipping_option,
-            prices_include_tax, shipping_tax_rate, placed_at, hold_expires_at, updated_at)
+            prices_include_tax, shipping_tax_rate, voucher_code, placed_at, hold_expires_at, updated_at)
         values (fresh.id, fresh.number, fresh.cart_id, fresh.cart_version, 'pending_payment', fresh.email,
             fresh.customer_id, fresh.client_network, fresh.currency, fresh.subtotal_minor, fresh.discount_minor,
             fresh.shipping_minor, fresh.tax_minor, fresh.total_minor, fresh.shipping_address, fresh.shipping_option,
-            fresh.prices_include_tax, fresh.shipping_tax_rate, fresh.placed_at, fresh.hold_expires_at, p_now);
+            fresh.prices_include_tax, fresh.shipping_tax_rate, fresh.voucher_code, fresh.placed_at, fresh.hold_expires_at,
+            p_now);
     insert into order_lines (order_id, sku, location, position, name, options, quantity, unit_price_minor, total_minor,
             discount_minor, tax_minor, tax_class, tax_rate, held)
         select fresh.id, l.sku, l.location, l.position, l.name, l.options, l.quantity, l.unit_price_minor, l.total_minor,
@@ -206,6 +213,10 @@ begin
         from jsonb_to_recordset(p_lines) as l (sku text collate "C", location text collate "C", position integer, name text, options jsonb,
             quantity integer, unit_price_minor bigint, total_minor bigint, discount_minor bigint, tax_minor bigint,
             tax_class text, tax_rate numeric);
+    if p_voucher_id is not null then
+        insert into voucher_redemptions (order_id, voucher_id, email, customer_id, state, redeemed_at, updated_at)
+            values (fresh.id, p_voucher_id, lower(fresh.email), fresh.customer_id, 'redeemed', p_now, p_now);
+    end if;
     -- Nothing but the holds, which everybody wants, comes after this: their rows stay locked for the commit alone.
     placed := order_json_v2(fresh.id);
     insert into outbox (id, destination, name, payload, created_at)
@@ -215,7 +226,7 @@ begin
 end $$;
 
 -- Facts join the ledger, and whoever settles sees the whole situation. Locks: cart, order, and where the order would have to
--- take its stock again, that stock by (sku, location). `p_facts` is a list of payment_facts rows; none is ever refused.
+-- take its stock again, its voucher and that stock by (sku, location). `p_facts` is a list of payment_facts rows; none is ever refused.
 create function record_facts_v2(p_order_id uuid, p_facts jsonb, p_source text, p_now timestamptz) returns jsonb
 language plpgsql as $$
 declare
@@ -236,6 +247,7 @@ begin
         on conflict on constraint payment_facts_unique do nothing;
     if locked.status = 'expired' or (locked.status = 'pending_payment' and exists (
             select 1 from order_lines where order_id = p_order_id and held < quantity)) then
+        perform lock_vouchers_v1(p_order_id, null);
         perform 1 from stock_levels s join order_lines l on l.sku = s.sku and l.location = s.location
             where l.order_id = p_order_id order by s.sku, s.location for update of s;
         select coalesce(bool_and(coalesce(s.on_hand - s.held, 0) >= l.quantity - l.held), false) into stock_is_there

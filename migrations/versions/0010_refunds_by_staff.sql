@@ -89,8 +89,8 @@ begin
     end loop;
 end $$;
 
--- An order as settling sees it, for those who have no facts to tell. Locks: cart, order, and the stock of an order on hold
--- that would have to take it again, by (sku, location).
+-- An order as settling sees it, for those who have no facts to tell. Locks: cart, order, and of an order on hold that would
+-- have to take its stock again, its voucher and that stock by (sku, location).
 create function lock_order_v1(p_order_id uuid) returns jsonb language plpgsql as $$
 declare
     locked orders;
@@ -103,6 +103,7 @@ begin
     end if;
     if locked.status = 'on_hold' and exists (
             select 1 from order_lines where order_id = p_order_id and held + allocated + consumed < quantity) then
+        perform lock_vouchers_v1(p_order_id, null);
         perform 1 from stock_levels s join order_lines l on l.sku = s.sku and l.location = s.location
             where l.order_id = p_order_id order by s.sku, s.location for update of s;
         select coalesce(bool_and(coalesce(s.on_hand - s.held, 0) >= l.quantity - l.held), false) into stock_is_there

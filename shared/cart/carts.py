@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
+from uuid import UUID
 
 from shared.kernel.errors import Conflict, Invalid, NotFound, Stale
 
@@ -52,6 +53,8 @@ class Cart:
     shipping_address: Mapping[str, str] | None
     shipping_option: str | None
     lines: tuple[CartLine, ...]
+    voucher_code: str | None = None
+    customer_id: UUID | None = None
 
 
 class CartNotFound(NotFound):
@@ -101,4 +104,6 @@ def from_json(value: Mapping[str, Any]) -> Cart:
             )
             for line in value["lines"]
         ),
+        voucher_code=value["voucher_code"],
+        customer_id=UUID(value["customer_id"]) if value["customer_id"] else None,
     )

@@ -12,7 +12,7 @@ from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import Any
 
 from shared.catalog.products import ImportLine, Refused
-from shared.kernel.money import Money, minor_units
+from shared.kernel.money import Money, charge_step_minor, minor_units
 
 MAX_SKU = 64
 MAX_NAME = 500
@@ -168,6 +168,8 @@ def _price(value: Any, currency: str) -> int | None:
         minor = Money.from_major(number, currency).minor
     except (ValueError, InvalidOperation):
         raise Refused(f"price has more decimals than {currency} has ({minor_units(currency)})") from None
+    if minor % charge_step_minor(currency):
+        raise Refused(f"price has decimals, and {currency} is paid in whole units only")
     if minor > MAX_PRICE_MINOR:
         raise Refused("price is too large")
     return minor

@@ -8,9 +8,11 @@ from msgspec import UNSET, Meta, UnsetType
 from shared.cart.carts import Cart, CartLine
 from shared.edge.money_view import MoneyView, money
 from shared.edge.parsing import Body, View
+from shared.edge.voucher_views import CartVoucherView, cart_voucher_view
 from shared.kernel.clock import iso
 from shared.orders.order import Order, OrderLine
 from shared.pricing.totals import Item, Place, Totals, price
+from shared.pricing.vouchers import Voucher
 from shared.shipping.shipments import Shipment
 from shared.shop.settings import ShippingOption, ShopSettings
 
@@ -129,7 +131,7 @@ class CartView(View, frozen=True, kw_only=True):
     email: str | None
     shipping_address: AddressView | None
     shipping_option: ShippingOptionView | None
-    voucher: str | None
+    voucher: CartVoucherView | None
     lines: list[CartLineView]
     totals: TotalsView
 
@@ -142,12 +144,15 @@ class PaymentView(View, frozen=True, kw_only=True):
 
 
 class OrderLineView(View, frozen=True, kw_only=True):
+    """`discount` is its share of the order's, `tax` that of what is left."""
+
     sku: str
     name: str
     options: dict[str, Any]
     quantity: int
     unit_price: MoneyView
     total: MoneyView
+    discount: MoneyView
     tax: MoneyView
 
 
@@ -186,6 +191,7 @@ class OrderView(View, frozen=True, kw_only=True):
     email: str
     shipping_address: AddressView
     shipping_option: ShippingOptionView
+    voucher: str | None
     lines: list[OrderLineView]
     totals: TotalsView
     shipments: list[ShipmentView]
@@ -197,16 +203,19 @@ class OrderView(View, frozen=True, kw_only=True):
     access_token: str | UnsetType = UNSET
 
 
-def cart_view(cart: Cart, shop: ShopSettings) -> CartView:
-    """A cart with what it costs today; tax is 0 until the address is known."""
+def cart_view(cart: Cart, shop: ShopSettings, voucher: Voucher | None, at: datetime) -> CartView:
+    """A cart with what it costs now; tax is 0 until the address is known. A voucher with a problem is worth nothing."""
     address = cart.shipping_address
     option = shop.find_shipping_option(cart.shipping_option) if cart.lines else None
     orderable = [line for line in cart.lines if line.problem(shop.currency) != "unavailable"]
+    subtotal = sum(line.unit_price_minor * line.quantity for line in orderable)
+    problem = voucher.problem(subtotal_minor=subtotal, currency=shop.currency, at=at) if voucher else None
     _priced, totals = price(
         [Item(line.sku, line.quantity, line.unit_price_minor, line.tax_class) for line in orderable],
         shop=shop,
         to=Place(address["country"], address["region"]) if address else None,
         shipping=option,
+        voucher=voucher if problem is None else None,
     )
     return CartView(
         id=cart.id,
@@ -215,7 +224,7 @@ def cart_view(cart: Cart, shop: ShopSettings) -> CartView:
         email=cart.email,
         shipping_address=AddressView(**address) if address else None,
         shipping_option=shipping_option_view(option, shop.currency) if option else None,
-        voucher=None,
+        voucher=cart_voucher_view(cart.voucher_code, voucher, problem) if cart.voucher_code else None,
         lines=[_cart_line_view(line, shop.currency) for line in cart.lines],
         totals=totals_view(totals),
     )
@@ -265,6 +274,7 @@ def order_view(order: Order) -> OrderView:
         email=order.email,
         shipping_address=AddressView(**order.shipping_address),
         shipping_option=shipping_option_view(option, order.currency),
+        voucher=order.voucher_code,
         lines=[_order_line_view(line, order.currency) for line in order.lines],
         totals=totals_view(
             Totals(
@@ -317,6 +327,7 @@ def _order_line_view(line: OrderLine, currency: str) -> OrderLineView:
         quantity=line.quantity,
         unit_price=money(line.unit_price_minor, currency),
         total=money(line.total_minor, currency),
+        discount=money(line.discount_minor, currency),
         tax=money(line.tax_minor, currency),
     )
 

@@ -155,7 +155,9 @@ class SettingsBody(Body, frozen=True, kw_only=True):
         if "return_reasons" in given:
             _refuse_repeats(given["return_reasons"], "/return_reasons")
             given["return_reasons"] = tuple(given["return_reasons"])
-        return replace(before, **given)
+        after = replace(before, **given)
+        _refuse_parts_of_units(after)
+        return after
 
 
 def _invoicing(setting: InvoicingSetting) -> Invoicing:
@@ -259,6 +261,18 @@ def settings_view(settings: ShopSettings) -> SettingsView:
 
 def _upper(region: str | None) -> str | None:
     return region.strip().upper() if region is not None else None
+
+
+def _refuse_parts_of_units(shop: ShopSettings) -> None:
+    """Where the currency is charged in whole units, shipping costs whole units."""
+    step = shop.charge_step_minor
+    bad = [
+        Field(f"/shipping_options/{index}/amount_minor", f"{shop.currency} is charged in whole units.")
+        for index, option in enumerate(shop.shipping_options)
+        if option.amount_minor % step
+    ]
+    if bad:
+        raise Invalid(bad)
 
 
 def _refuse_repeats(names: list[object] | list[str] | list[tuple[str, str | None, str | None]], pointer: str) -> None:

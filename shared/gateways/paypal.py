@@ -92,7 +92,7 @@ class PayPal:
 
     def open(self, request: PaymentRequest) -> Approval:
         reply = self._send(
-            "POST", "/v2/checkout/orders", _order_of(request, self._prefix), request_id=request.request_id
+            "POST", "/v2/checkout/orders", order_request(request, self._prefix), request_id=request.request_id
         )
         if not reply.done:
             log.error("paypal_order_refused", order_id=request.order_id, issue=reply.issue)
@@ -276,7 +276,7 @@ def _capture_of(order: OrderFact) -> CaptureFact:
     return captures[-1]
 
 
-def _order_of(request: PaymentRequest, prefix: str) -> dict[str, Any]:
+def order_request(request: PaymentRequest, prefix: str) -> dict[str, Any]:
     """The order request. Raises NotPayableByPayPal; ValueError where the request's own sums are wrong."""
     parts_minor = request.subtotal_minor - request.discount_minor + request.shipping_minor + request.tax_minor
     if parts_minor != request.total_minor:

@@ -18,6 +18,15 @@ def minor_units(currency: str) -> int:
     return _MINOR_UNITS.get(currency, 2)
 
 
+def charge_step_minor(currency: str) -> int:
+    """What every amount that is charged must be a multiple of, in minor units.
+
+    PayPal takes no decimals of HUF and TWD, and ISO 4217 gives them two
+    (developer.paypal.com/api/rest/reference/currency-codes/).
+    """
+    return 100 if currency in ("HUF", "TWD") else 1
+
+
 class CurrencyMismatch(Exception):
     """Two currencies met in one sum: a mistake of ours, never of a caller."""
 
@@ -68,6 +77,19 @@ class Money:
         for i in by_remainder[: amount - sum(parts)]:
             parts[i] += 1
         return [Money(sign * part, self.currency) for part in parts]
+
+    def spread(self, weights: Sequence[int]) -> list["Money"]:
+        """`allocate` in amounts that can be charged, as long as the whole and the weights are such amounts.
+
+        Nothing for each where no weight is positive. Of a whole that is no more than all weights together, no part is
+        more than its weight.
+        """
+        if not any(weights) or not self.minor:
+            return [Money(0, self.currency) for _ in weights]
+        step = charge_step_minor(self.currency)
+        if any(amount % step for amount in (self.minor, *weights)):
+            step = 1
+        return [part * step for part in Money(self.minor // step, self.currency).allocate(weights)]
 
     def major(self) -> Decimal:
         return Decimal(self.minor).scaleb(-minor_units(self.currency))

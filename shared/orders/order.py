@@ -147,6 +147,8 @@ class Order:
     attempt: Attempt | None = None
     shipments: tuple[Shipment, ...] = ()
     shipping_tax_rate: str | None = None
+    voucher_code: str | None = None
+    voucher_over_limit: bool = False
 
     @property
     def is_open(self) -> bool:
@@ -278,6 +280,8 @@ def from_json(value: Mapping[str, Any]) -> Order:
         attempt=attempt_from_json(value["attempt"]) if value["attempt"] else None,
         shipments=tuple(shipment_values.from_json(shipment) for shipment in value.get("shipments", ())),
         shipping_tax_rate=value.get("shipping_tax_rate"),
+        voucher_code=value.get("voucher_code"),
+        voucher_over_limit=value.get("voucher_over_limit", False),
     )
 
 

@@ -4,7 +4,7 @@ moves.
 The rest of the course is capturing (payment, and with it the allocation), settling, and notices after the commit.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
@@ -21,6 +21,7 @@ from shared.orders.lockout import refuse_while_locked
 from shared.orders.order import NotPayable, Order, OrderLine, OrdersClosed, PaymentInProgress, PriceChanged
 from shared.payments.processor import Cashier, PaymentLine, PaymentRequest
 from shared.pricing.totals import Item, Place, price
+from shared.pricing.vouchers import Problem, Voucher, VoucherNotApplicable
 from shared.shop.settings import ShopSettings
 
 # PayPal Orders v2, create, 422: issues that name a part of the shipping address.
@@ -52,12 +53,14 @@ class PlaceOrder:
 class Quote:
     """A cart against today's catalogue and stock, and the order that this very cart version has already become.
 
-    `locked_until`: the buyer had too many payments refused and waits (orders.lockout).
+    `voucher` is the cart's, as it is to this buyer. `locked_until`: the buyer had too many payments refused and waits
+    (orders.lockout).
     """
 
     cart: Cart | None
     shop: ShopSettings
     order: Order | None
+    voucher: Voucher | None = None
     locked_until: datetime | None = None
 
 
@@ -74,12 +77,12 @@ class Store(Protocol):
         """Claims the key on the way. Raises AlreadyAnswered, InFlight, KeyReused."""
         ...
 
-    def place(self, draft: Order, claim: Claim, *, shop: ShopSettings, actor: str) -> Placed:
-        """Order, lines, holds, movements and event, in one transaction that replaces an open order of the cart.
+    def place(self, draft: Order, claim: Claim, *, shop: ShopSettings, voucher: Voucher | None, actor: str) -> Placed:
+        """Order, lines, holds, redemption, movements and event, in one transaction that replaces the cart's open order.
 
-        Locks key, cart, open order, e-mail and network, stock by (sku, location); `shop` has the limits on open orders.
-        Raises CartChanged, PriceChanged, OutOfStock, PaymentInProgress, TooManyOpenOrders, CheckoutLocked,
-        LeaseLost; then nothing has changed.
+        Locks key, cart, open order, e-mail and network, vouchers, stock by (sku, location); `shop` has the limits on
+        open orders. Raises CartChanged, PriceChanged, OutOfStock, PaymentInProgress, TooManyOpenOrders, CheckoutLocked,
+        VoucherNotApplicable, LeaseLost; then nothing has changed.
         """
         ...
 
@@ -127,7 +130,7 @@ def place_order(
     Three round trips and one call, with `bots` two, no lock held across them. A repeat finds the order by its cart
     version and goes on where it stopped: bots were kept out when it was made, and its token is spent. `answering`
     says how the answer is stored, by its status. Raises CartNotFound, CartChanged, Invalid, OutOfStock, PriceChanged,
-    PaymentInProgress, TooManyOpenOrders, CheckoutLocked, OrdersClosed, Declined, Unavailable.
+    PaymentInProgress, TooManyOpenOrders, CheckoutLocked, VoucherNotApplicable, OrdersClosed, Declined, Unavailable.
     """
     quote = store.quote(command, claim)
     refuse_while_locked(quote.locked_until, at=clock.now())
@@ -136,7 +139,7 @@ def place_order(
         if bots is not None:
             bots.admit(command.bot_check, request_id=claim.request_id)
         # Validation: limits, guarded holds, order, event, all at once.
-        placed = store.place(draft, claim, shop=quote.shop, actor=command.actor)
+        placed = store.place(draft, claim, shop=quote.shop, voucher=quote.voucher, actor=command.actor)
     else:
         placed = Placed(quote.order, is_new=False)
     order = placed.order
@@ -217,15 +220,18 @@ def _freeze(command: PlaceOrder, quote: Quote, clock: Clock) -> Order:
     shipping = shop.find_shipping_option(cart.shipping_option)
     if shipping is None:
         raise Invalid([Field("/shipping_option", "There is no such shipping option.")])
+    items = [Item(line.sku, line.quantity, line.unit_price_minor, line.tax_class) for line in cart.lines]
+    now = clock.now()
+    _check_voucher(quote, cart, items, now)
     priced, totals = price(
-        [Item(line.sku, line.quantity, line.unit_price_minor, line.tax_class) for line in cart.lines],
+        items,
         shop=shop,
         to=Place(address["country"], address.get("region") or ""),
         shipping=shipping,
+        voucher=quote.voucher,
     )
     if totals.total_minor <= 0:
         raise Invalid([Field("/cart_id", "An order of nothing cannot be paid.")])
-    now = clock.now()
     return Order(
         id=new_id(),
         number=new_order_number(),
@@ -245,6 +251,7 @@ def _freeze(command: PlaceOrder, quote: Quote, clock: Clock) -> Order:
         total_minor=totals.total_minor,
         shipping_address=address,
         shipping_tax_rate=totals.shipping_tax_rate,
+        voucher_code=cart.voucher_code,
         shipping_option={"id": shipping.id, "name": shipping.name, "amount_minor": shipping.amount_minor},
         prices_include_tax=shop.prices_include_tax,
         placed_at=now,
@@ -300,6 +307,18 @@ def _checked(command: PlaceOrder, quote: Quote) -> tuple[Cart, ShopSettings]:
             [{"sku": line.sku, "was": line.seen_price_minor, "now": line.price_minor} for line in changed]
         )
     return cart, shop
+
+
+def _check_voucher(quote: Quote, cart: Cart, items: Sequence[Item], now: datetime) -> None:
+    """A buyer who has seen a discount pays no more without being asked."""
+    if cart.voucher_code is None:
+        return
+    subtotal = sum(item.unit_price_minor * item.quantity for item in items)
+    problem: Problem | None = "unknown"
+    if quote.voucher is not None:
+        problem = quote.voucher.problem(subtotal_minor=subtotal, currency=quote.shop.currency, at=now)
+    if problem is not None:
+        raise VoucherNotApplicable(code=cart.voucher_code, problem=problem)
 
 
 def _address(cart: Cart) -> Mapping[str, Any]:

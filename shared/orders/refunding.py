@@ -16,14 +16,13 @@ from uuid import UUID
 
 from shared.kernel.errors import Conflict, Field, Invalid, NotFound, Unavailable
 from shared.kernel.logs import Log
-from shared.kernel.money import Money
+from shared.kernel.money import Money, charge_step_minor
 from shared.orders.capturing import Store, look_at_paypal
 from shared.orders.order import Disputed, Order, OrderLine, OrderRefund, RefundLine
 from shared.orders.refusals import BEHIND_OUR_BACK, advise
 from shared.orders.settling import Command, Done, Outcome, Restock, Situation, find_bound, refundable_minor
 from shared.payments.ledger import Capture
 from shared.payments.processor import Processor, Refused
-from shared.shop.settings import charge_step_minor
 
 log = Log(__name__)
 

@@ -4,6 +4,7 @@ afterwards.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from shared.cart import carts
@@ -12,20 +13,25 @@ from shared.kernel.clock import Clock
 from shared.kernel.errors import Field, Invalid
 from shared.kernel.idempotency import Answering
 from shared.persistence.database import Database, Row, Transaction, as_json
+from shared.pricing import vouchers
+from shared.pricing.vouchers import UnknownVoucher, Voucher, fold_code
 from shared.shop import settings as shop_values
 from shared.shop.settings import ShopSettings
 
 _READ = """
-select cart_json_v1(:id::text) as cart, (select value from shop_settings where id = 'shop') as settings
+select cart_json_v1(:id::text) as cart, (select value from shop_settings where id = 'shop') as settings,
+    cart_voucher_v1(:id::text, null, null) as voucher
 """
 
 
 @dataclass(frozen=True, slots=True)
 class CartOfShop:
-    """A cart, and the settings that say what it costs."""
+    """A cart, the settings that say what it costs, and its voucher, None also where that is gone; `at` that moment."""
 
     cart: Cart
     shop: ShopSettings
+    voucher: Voucher | None
+    at: datetime
 
 
 class Carts:
@@ -36,7 +42,7 @@ class Carts:
         self._clock = clock
 
     def get(self, cart_id: str) -> CartOfShop:
-        return _cart_of_shop(self._database.call(_READ, id=cart_id)[0])
+        return self._cart_of_shop(self._database.call(_READ, id=cart_id)[0])
 
     def create(
         self,
@@ -62,7 +68,7 @@ class Carts:
                 address=None if address is None else as_json(address),
                 now=self._clock.now(),
             )
-            return tx.answer(answering, _cart_of_shop(tx.one(_READ, id=cart_id)))
+            return tx.answer(answering, self._cart_of_shop(tx.one(_READ, id=cart_id)))
 
         return self._database.step(in_one_step)
 
@@ -163,6 +169,33 @@ class Carts:
 
         return self._change(cart_id, if_match, change)
 
+    def set_voucher(self, cart_id: str, code: str, *, if_match: int | None = None) -> CartOfShop:
+        """A voucher goes into the cart also while it does not apply: more goods may help. Raises UnknownVoucher."""
+
+        def change(tx: Transaction) -> bool:
+            known = tx.find("select code from vouchers where code = :code::text and active", code=fold_code(code))
+            if known is None:
+                raise UnknownVoucher
+            return self._write_voucher(tx, cart_id, known["code"])
+
+        return self._change(cart_id, if_match, change)
+
+    def remove_voucher(self, cart_id: str, *, if_match: int | None = None) -> CartOfShop:
+        """Removing what is not there is done already."""
+        return self._change(cart_id, if_match, lambda tx: self._write_voucher(tx, cart_id, None))
+
+    def _write_voucher(self, tx: Transaction, cart_id: str, code: str | None) -> bool:
+        return bool(
+            tx.rows(
+                """
+                update carts set voucher_code = :code::text
+                where id = :id::text and voucher_code is distinct from :code::text returning id
+                """,
+                id=cart_id,
+                code=code,
+            )
+        )
+
     def _change(self, cart_id: str, if_match: int | None, change: Callable[[Transaction], bool]) -> CartOfShop:
         def in_one_step(tx: Transaction) -> CartOfShop:
             locked = tx.find("select version from carts where id = :id::text for update", id=cart_id)
@@ -176,12 +209,13 @@ class Carts:
                     id=cart_id,
                     now=self._clock.now(),
                 )
-            return _cart_of_shop(tx.one(_READ, id=cart_id))
+            return self._cart_of_shop(tx.one(_READ, id=cart_id))
 
         return self._database.step(in_one_step)
 
-
-def _cart_of_shop(row: Row) -> CartOfShop:
-    if row["cart"] is None:
-        raise CartNotFound
-    return CartOfShop(carts.from_json(row["cart"]), shop_values.from_json(row["settings"]))
+    def _cart_of_shop(self, row: Row) -> CartOfShop:
+        if row["cart"] is None:
+            raise CartNotFound
+        voucher = vouchers.from_json(row["voucher"]) if row["voucher"] else None
+        shop = shop_values.from_json(row["settings"])
+        return CartOfShop(carts.from_json(row["cart"]), shop, voucher, self._clock.now())

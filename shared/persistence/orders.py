@@ -34,6 +34,8 @@ from shared.payments.processor import CaptureFact, Fact, OrderFact, RefundFact
 from shared.persistence.database import Database, Transaction, as_json, fields_of
 from shared.persistence.idempotency import raise_unless_mine
 from shared.persistence.settling import apply_outcome, situation_from_json
+from shared.pricing import vouchers
+from shared.pricing.vouchers import Voucher, VoucherNotApplicable
 from shared.shop import settings as shop_values
 from shared.shop.settings import ShopSettings
 
@@ -47,18 +49,20 @@ GUARDS: Mapping[str, Callable[[Mapping[str, Any]], ShopError]] = {
     "OrderMoved": lambda data: OrderMoved(**data),
     "OrdersClosed": lambda data: OrdersClosed(),
     "TooManyOpenOrders": lambda data: TooManyOpenOrders(**data),
+    "VoucherNotApplicable": lambda data: VoucherNotApplicable(**data),
     "CheckoutLocked": lambda data: CheckoutLocked(**data),
     "RefundTooLarge": lambda data: RefundTooLarge(**data),
 }
 
 _QUOTE = """
 select quote_checkout_v2(:scope::text, :route::text, :key::text, :hash::bytea, :token::uuid, :now::timestamptz,
-    :until::timestamptz, :cart_id::text, :cart_version::int, :email::text, :network::text) as quote
+    :until::timestamptz, :cart_id::text, :cart_version::int, :email::text, :network::text,
+    :customer_id::uuid) as quote
 """
 _PLACE = """
 select place_order_v2(:scope::text, :route::text, :key::text, :token::uuid, :order::jsonb, :lines::jsonb,
     :event_id::uuid, :cancel_event_id::uuid, :actor::text, :open_per_email::int,
-    :open_per_network::int, :now::timestamptz) as placed
+    :open_per_network::int, :voucher_id::uuid, :voucher_version::int, :now::timestamptz) as placed
 """
 _AWAIT_APPROVAL = """
 select await_approval_v1(:scope::text, :route::text, :key::text, :token::uuid, :status::int, :body::text,
@@ -96,16 +100,18 @@ class Orders:
             cart_version=command.cart_version,
             email=command.email,
             network=command.client_network,
+            customer_id=command.customer_id,
         )[0]["quote"]
         raise_unless_mine(quote["claim"])
         return Quote(
             cart=carts.from_json(quote["cart"]) if quote["cart"] else None,
             shop=shop_values.from_json(quote["settings"]),
             order=order_values.from_json(quote["order"]) if quote["order"] else None,
+            voucher=vouchers.from_json(quote["voucher"]) if quote["voucher"] else None,
             locked_until=parse_iso(quote["locked_until"]) if quote["locked_until"] else None,
         )
 
-    def place(self, draft: Order, claim: Claim, *, shop: ShopSettings, actor: str) -> Placed:
+    def place(self, draft: Order, claim: Claim, *, shop: ShopSettings, voucher: Voucher | None, actor: str) -> Placed:
         columns = fields_of(draft)
         for elsewhere in ("lines", "refunds", "attempt", "shipments"):
             columns.pop(elsewhere)
@@ -123,6 +129,8 @@ class Orders:
             actor=actor,
             open_per_email=shop.open_orders_per_email,
             open_per_network=shop.open_orders_per_network,
+            voucher_id=None if voucher is None else voucher.id,
+            voucher_version=None if voucher is None else voucher.version,
             now=self._clock.now(),
         )[0]["placed"]
         if placed["placed"]:

@@ -84,6 +84,7 @@ def apply_outcome(tx: Transaction, before: Order, outcome: Outcome, now: datetim
         _cancel_drafts(tx, order, now)
     if outcome.audit:
         _log(tx, order, outcome, now)
+    _follow_voucher(tx, before, order, now)
     if outcome.stock is not None:
         releases = {"actor": outcome.actor} if outcome.stock in ("expire", "cancel") else {}
         tx.rows(_STOCK[outcome.stock], id=order.id, number=order.number, now=now, **releases)
@@ -97,6 +98,23 @@ def apply_outcome(tx: Transaction, before: Order, outcome: Outcome, now: datetim
     tx.emit(*(Event("orders", name, {"order": frozen}) for name in outcome.events))
     tx.emit(*(Event("orders", REFUNDED, {"order": frozen, "refund_id": str(id_)}) for id_ in outcome.refunded))
     return order_values.from_json(frozen)
+
+
+def _follow_voucher(tx: Transaction, before: Order, order: Order, now: datetime) -> None:
+    """What is let go of gives its voucher back; what came back counts again, flagged where that is over its limit."""
+    if order.voucher_code is None or order.status == before.status:
+        return
+    if order.status in ("expired", "cancelled"):
+        tx.rows("select release_voucher_v1(:id::uuid, :now::timestamptz)", id=order.id, now=now)
+    elif before.status in ("expired", "cancelled"):
+        tx.rows(
+            """
+            update orders set voucher_over_limit = redeem_voucher_again_v1(:id::uuid, :now::timestamptz)
+            where id = :id::uuid
+            """,
+            id=order.id,
+            now=now,
+        )
 
 
 def _open_attempt(tx: Transaction, order: Order, attempt: Attempt) -> None:
@@ -201,7 +219,7 @@ def _empty_cart(tx: Transaction, order: Order, now: datetime) -> None:
     """What was bought leaves the cart, unless its buyer has changed it meanwhile. The cart's lock is held."""
     emptied = tx.rows(
         """
-        update carts set version = version + 1, updated_at = :now::timestamptz
+        update carts set version = version + 1, voucher_code = null, updated_at = :now::timestamptz
         where id = :id::text and version = :version::int returning id
         """,
         id=order.cart_id,

@@ -1,4 +1,4 @@
-"""What a cart costs: lines, shipping, tax, total. Integer minor units throughout; parts always sum to the whole.
+"""What a cart costs: lines, discount, shipping, tax, total. Integer minor units; parts always sum to the whole.
 
 Tax is computed per line and rounded half-up there (DESIGN.md rule 9). Where prices include tax, the tax is the share
 of the line that it is, and adds nothing to the total.
@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 
+from shared.kernel.money import Money
+from shared.pricing.vouchers import Voucher
 from shared.shop.settings import ShippingOption, ShopSettings
 
 
@@ -54,21 +56,34 @@ class Place:
 
 
 def price(
-    items: Sequence[Item], *, shop: ShopSettings, to: Place | None, shipping: ShippingOption | None
+    items: Sequence[Item],
+    *,
+    shop: ShopSettings,
+    to: Place | None,
+    shipping: ShippingOption | None,
+    voucher: Voucher | None = None,
 ) -> tuple[tuple[PricedItem, ...], Totals]:
-    """Price every item and the whole. Without a place no tax is known yet, without an option no shipping."""
-    priced = tuple(_priced(item, shop, to) for item in items)
-    subtotal = sum(item.total_minor for item in priced)
-    shipping_minor = shipping.amount_minor if shipping is not None else 0
+    """Price every item and the whole. Without a place no tax is known yet, without an option no shipping.
+
+    `voucher` is one that applies. Its discount is spread over the lines by what they cost, largest remainder first, and
+    a line's tax is that of what is left of it.
+    """
+    costs = [item.unit_price_minor * item.quantity for item in items]
+    subtotal = sum(costs)
+    discount = voucher.discount_minor(subtotal) if voucher is not None else 0
+    shares = [share.minor for share in Money(discount, shop.currency).spread(costs)]
+    priced = tuple(_priced(item, share, shop, to) for item, share in zip(items, shares, strict=True))
+    is_free = voucher is not None and voucher.frees_shipping
+    shipping_minor = 0 if shipping is None or is_free else shipping.amount_minor
     shipping_rate = _rate(shop.shipping_tax_class, shop, to)
     tax = sum(item.tax_minor for item in priced) + _tax(shipping_minor, shipping_rate, shop)
-    total = subtotal + shipping_minor + (0 if shop.prices_include_tax else tax)
-    return priced, Totals(shop.currency, subtotal, 0, shipping_minor, tax, total, _as_text(shipping_rate))
+    total = subtotal - discount + shipping_minor + (0 if shop.prices_include_tax else tax)
+    return priced, Totals(shop.currency, subtotal, discount, shipping_minor, tax, total, _as_text(shipping_rate))
 
 
-def _priced(item: Item, shop: ShopSettings, to: Place | None) -> PricedItem:
+def _priced(item: Item, discount_minor: int, shop: ShopSettings, to: Place | None) -> PricedItem:
     total, rate = item.unit_price_minor * item.quantity, _rate(item.tax_class, shop, to)
-    return PricedItem(item.sku, total, 0, _tax(total, rate, shop), _as_text(rate))
+    return PricedItem(item.sku, total, discount_minor, _tax(total - discount_minor, rate, shop), _as_text(rate))
 
 
 def _rate(tax_class: str, shop: ShopSettings, to: Place | None) -> Decimal | None:

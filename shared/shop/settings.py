@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from shared.kernel.errors import Stale
+from shared.kernel.money import charge_step_minor
 
 RETURN_WINDOW_DAYS = 30
 RETURN_REASONS = ("changed_mind", "damaged", "not_as_described", "wrong_item", "other")
@@ -107,11 +108,6 @@ class ShopSettings:
         if option_id is None:
             return self.shipping_options[0] if self.shipping_options else None
         return next((option for option in self.shipping_options if option.id == option_id), None)
-
-
-def charge_step_minor(currency: str) -> int:
-    """What every amount must be a multiple of: PayPal takes no decimals of HUF and TWD, ISO 4217 has two."""
-    return 100 if currency in ("HUF", "TWD") else 1
 
 
 # Younger than the settings themselves: a row that the version before has written does not have them.

@@ -76,6 +76,7 @@ class _Database:
             *self._order_lines(),
             *self._orders(),
             *self._clients(),
+            *self._vouchers(),
             *self._attempts(),
             *self._facts(),
             *self._shipments(),
@@ -176,6 +177,11 @@ class _Database:
             subtotal = sum(line["unit_price_minor"] * line["quantity"] for line in self.lines[order_id])
             if subtotal != order["subtotal_minor"]:
                 yield f"{name}: lines make {subtotal}, the subtotal says {order['subtotal_minor']}"
+            shares = sum(line["discount_minor"] for line in self.lines[order_id])
+            if shares != order["discount_minor"]:
+                yield f"{name}: its lines give {shares} of a discount of {order['discount_minor']}"
+            if sum(line["tax_minor"] for line in self.lines[order_id]) > order["tax_minor"]:
+                yield f"{name}: its lines bear more tax than the order"
             tax = 0 if order["prices_include_tax"] else order["tax_minor"]
             total = order["subtotal_minor"] - order["discount_minor"] + order["shipping_minor"] + tax
             if total != order["total_minor"]:
@@ -187,6 +193,45 @@ class _Database:
         for cart, number in open_of_cart.items():
             if number > 1:
                 yield f"cart {cart}: {number} open orders"
+
+    def _vouchers(self) -> Iterable[str]:
+        """Redeemed is what orders that are open or went through have redeemed, once each, and no more than allowed."""
+        let_go = ("expired", "cancelled")
+        used: Counter[str] = Counter()
+        by_customer: Counter[tuple[str, str]] = Counter()
+        redemptions = {str(row["order_id"]): row for row in self.rows("select * from voucher_redemptions")}
+        for order_id, order in self.orders.items():
+            redemption = redemptions.get(order_id)
+            if (redemption is not None) != (order["voucher_code"] is not None):
+                yield f"order {order['number']}: voucher {order['voucher_code']}, redemption {redemption is not None}"
+            if redemption is None:
+                if order["discount_minor"]:
+                    yield f"order {order['number']}: {order['discount_minor']} off without a voucher"
+                continue
+            if (redemption["state"] == "released") != (order["status"] in let_go):
+                yield f"order {order['number']} ({order['status']}): its voucher is {redemption['state']}"
+            if redemption["state"] == "redeemed":
+                used[str(redemption["voucher_id"])] += 1
+                if not order["voucher_over_limit"]:
+                    by_customer[str(redemption["voucher_id"]), redemption["email"]] += 1
+        flagged = Counter(
+            str(redemption["voucher_id"])
+            for order_id, redemption in redemptions.items()
+            if redemption["state"] == "redeemed" and self.orders[order_id]["voucher_over_limit"]
+        )
+        for voucher in self.rows("select * from vouchers"):
+            voucher_id, name = str(voucher["id"]), f"voucher {voucher['code']}"
+            if voucher["redeemed"] != used[voucher_id]:
+                yield f"{name}: {voucher['redeemed']} redeemed, {used[voucher_id]} orders have redeemed it"
+            # Whose terms were changed may stand above a limit that came later.
+            if voucher["version"] > 1:
+                continue
+            total, each = voucher["total_limit"], voucher["per_customer_limit"]
+            if total is not None and used[voucher_id] - flagged[voucher_id] > total:
+                yield f"{name}: redeemed {used[voucher_id]} times of {total}"
+            for (of, email), times in by_customer.items():
+                if each is not None and of == voucher_id and times > each:
+                    yield f"{name}: {email} has redeemed it {times} times of {each}"
 
     def _clients(self) -> Iterable[str]:
         """Of orders placed since the settings last changed, no e-mail address and no network has too many open."""

@@ -69,11 +69,19 @@ def test_an_empty_text_clears_and_an_empty_number_says_nothing() -> None:
         (12, "USD", 1200),
         ("1500", "JPY", 1500),
         ("1.234", "KWD", 1234),
+        ("1490.00", "HUF", 149000),
         (Decimal("1E+3"), "USD", 100000),
     ],
 )
 def test_a_price_is_exact_in_the_minor_units_of_its_currency(price: Any, currency: str, minor: int) -> None:
     assert read_row(1, {"sku": "A", "price": price}, currency=currency).price_minor == minor
+
+
+@pytest.mark.parametrize("currency", ["HUF", "TWD"])
+def test_a_price_that_paypal_could_not_collect_is_refused(currency: str) -> None:
+    """ISO 4217 gives these currencies two decimals, PayPal takes none."""
+    with pytest.raises(Refused, match=f"price has decimals, and {currency} is paid in whole units only"):
+        read_row(1, {"sku": "A", "price": "14.90"}, currency=currency)
 
 
 @pytest.mark.parametrize(

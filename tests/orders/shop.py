@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
@@ -38,6 +39,8 @@ from shared.persistence.desk import Desk
 from shared.persistence.fulfilment import Fulfilments
 from shared.persistence.orders import Orders
 from shared.persistence.returns import Returns
+from shared.persistence.vouchers import Vouchers
+from shared.pricing.vouchers import Voucher
 from shared.settings import DatabaseSettings
 from shared.shipping.shipments import Shipment, ShipmentLine
 
@@ -262,6 +265,7 @@ class Shop:
             wait_s=30,
         )
         self.carts = Carts(self.database, self.clock)
+        self.vouchers = Vouchers(self.database, self.clock)
         self.orders = Orders(self.database, self.clock)
         self.fulfilments = Fulfilments(self.database, self.clock)
         self.returns = Returns(self.database, self.clock)
@@ -332,6 +336,24 @@ class Shop:
     def network_of(self, cart_id: str) -> str:
         return self.network or f"2001:db8:{cart_id[:4]}:{cart_id[4:8]}::/64"
 
+    def make_voucher(self, code: str, **terms: Any) -> str:
+        """A voucher of the shop, by its terms; the code is made this test's own."""
+        own = f"{code}-{uuid4().hex[:8].upper()}"
+        if not {"percent", "amount_minor", "kind"} & terms.keys():
+            terms["percent"] = Decimal(10)
+        kind = "percent" if "percent" in terms else "amount" if "amount_minor" in terms else "free_shipping"
+        made = Voucher(**{"id": uuid4(), "code": own, "kind": kind, "currency": "USD", **terms})
+        self.vouchers.create(lambda _currency: made, actor="staff:1")
+        return own
+
+    def use_voucher(self, cart_id: str, code: str) -> str:
+        self.carts.set_voucher(cart_id, code)
+        return cart_id
+
+    def redeemed(self, code: str) -> int:
+        """How often it counts as used."""
+        return self.vouchers.get(code).redeemed
+
     def level(self, sku: str) -> tuple[int, int]:
         """(on hand, held)."""
         found = self.database.find("select on_hand, held from stock_levels where sku = :sku::text", sku=sku)
@@ -360,11 +382,14 @@ class Shop:
         key: str | None = None,
         email: str | None = None,
         network: str | None = None,
+        customer_id: UUID | None = None,
     ) -> placing.Placed:
         version = self.carts.get(cart_id).cart.version if version is None else version
         claim = self.claim(cart_id, key or uuid4().hex)
         return placing.place_order(
-            placing.PlaceOrder(cart_id, version, email or self.email_of(cart_id), network or self.network_of(cart_id)),
+            placing.PlaceOrder(
+                cart_id, version, email or self.email_of(cart_id), network or self.network_of(cart_id), customer_id
+            ),
             claim=claim,
             answering=lambda status: Answering(claim, status, lambda order: order.number),
             return_url=lambda order: "https://shop.example/return",

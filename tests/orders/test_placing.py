@@ -294,7 +294,7 @@ def test_what_is_no_longer_sold_is_out_of_stock(shop: Shop) -> None:
     draft = placing._freeze(command, quote, shop.clock)
 
     with pytest.raises(OutOfStock) as refused:
-        shop.orders.place(draft, claim, shop=quote.shop, actor="buyer")
+        shop.orders.place(draft, claim, shop=quote.shop, voucher=None, actor="buyer")
 
     assert sorted(refused.value.short, key=lambda line: line.sku) == sorted(
         [ShortLine(chair, 1, 0), ShortLine(lamp, 1, 0)], key=lambda line: line.sku
