@@ -15,7 +15,7 @@ def test_an_event_says_what_was_so_when_it_was_written(shop: Shop) -> None:
     later = shop.clock.now() + timedelta(minutes=5)
 
     messages = Outbox(shop.database).lease(
-        1000, now=later, until=later + timedelta(seconds=1), created_before=later, due_before=later
+        100_000, now=later, until=later + timedelta(seconds=1), created_before=later, due_before=later
     )
 
     told: list[tuple[str, Any]] = [
