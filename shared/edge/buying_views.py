@@ -169,7 +169,9 @@ class ShipmentLineView(View, frozen=True, kw_only=True):
 
 
 class ShipmentView(View, frozen=True, kw_only=True):
-    """What has left the house; `status` is in_transit, delivered, exception or returned."""
+    """Units that travel together. `status` is in_transit, delivered, exception or returned; staff also see draft and
+    cancelled.
+    """
 
     id: str
     status: str
@@ -286,7 +288,7 @@ def order_view(order: Order) -> OrderView:
                 order.total_minor,
             )
         ),
-        shipments=[_shipment_view(shipment) for shipment in order.shipments if shipment.is_handed_over],
+        shipments=[shipment_view(shipment) for shipment in order.shipments if shipment.is_handed_over],
         refunds=[
             RefundView(
                 id=str(refund.id),
@@ -332,7 +334,7 @@ def _order_line_view(line: OrderLine, currency: str) -> OrderLineView:
     )
 
 
-def _shipment_view(shipment: Shipment) -> ShipmentView:
+def shipment_view(shipment: Shipment) -> ShipmentView:
     return ShipmentView(
         id=str(shipment.id),
         status=shipment.state,

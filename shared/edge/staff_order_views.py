@@ -7,7 +7,15 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, field
 
 from shared.audit.entries import Entry
-from shared.edge.buying_views import AddressView, ShippingOptionView, TotalsView, shipping_option_view, totals_view
+from shared.edge.buying_views import (
+    AddressView,
+    ShipmentView,
+    ShippingOptionView,
+    TotalsView,
+    shipment_view,
+    shipping_option_view,
+    totals_view,
+)
 from shared.edge.desk_views import AuditEntryView, audit_entry_view
 from shared.edge.money_view import MoneyView, money
 from shared.edge.paging import Cursor, Limit
@@ -165,6 +173,7 @@ class StaffOrderView(View, frozen=True, kw_only=True):
     shipping_option: ShippingOptionView
     lines: list[StaffLineView]
     totals: TotalsView
+    shipments: list[ShipmentView]
     refunds: list[StaffRefundView]
     late: bool
     placed_at: str
@@ -330,6 +339,7 @@ def _order_fields(order: Order) -> dict[str, Any]:
         "shipping_option": shipping_option_view(ShippingOption(**order.shipping_option), order.currency),
         "lines": [_line_view(line, order) for line in order.lines],
         "totals": totals_view(totals),
+        "shipments": [shipment_view(shipment) for shipment in order.shipments],
         "refunds": [staff_refund_view(refund, order) for refund in order.refunds],
         "late": order.late,
         "placed_at": iso(order.placed_at),

@@ -114,6 +114,11 @@ def test_an_order_is_closed_by_staff_when_all_of_it_has_left(cloud: Cloud) -> No
     assert (half.status, half.json["type"].rpartition("/")[2]) == (409, "units-still-here")
     assert half.json["lines"] == [{"sku": lamp, "quantity": 1}]
     assert (answer.status, answer.json["status"], cloud.look(order)["status"]) == (200, "completed", "completed")
+    seen = cloud.call("GET", f"/v1/admin/orders/{order['number']}", headers=cloud.staff()).json["shipments"]
+    assert [(shipment["status"], shipment["tracking_number"]) for shipment in seen] == [
+        ("in_transit", "N1"),
+        ("in_transit", "N2"),
+    ]
 
 
 def test_a_rejected_return_says_why_and_its_units_stay_with_the_buyer(cloud: Cloud) -> None:
