@@ -6,6 +6,7 @@ from uuid import uuid4
 import pytest
 
 from shared.inventory.drift import Units
+from tests.orders.shop import at_once
 from tests.reconciliation.kit import ReconciledShop
 
 STOCK_DRIFT = "stock_drift"
@@ -18,8 +19,8 @@ def _again(shop: ReconciledShop) -> list[tuple[str, str, str]]:
 def test_a_shop_in_order_has_an_empty_report(shop: ReconciledShop) -> None:
     """S16, S7: two orders at once, held is two, and reconciliation has nothing to say."""
     lamp, cup = shop.make_stock("LAMP", 5), shop.make_stock("CUP", 0)
-    shop.order({lamp: 1})
-    shop.paid_order({lamp: 1})
+    orders, refusals = at_once([lambda: shop.order({lamp: 1}), lambda: shop.paid_order({lamp: 1})])
+    assert (len(orders), refusals) == (2, [])
     shop.clock.advance(minutes=6)
 
     assert shop.reconcile("fresh") == []

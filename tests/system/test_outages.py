@@ -74,7 +74,10 @@ def test_a_paypal_that_fails_costs_time_and_nothing_else(cloud: Cloud, fault: st
 
 
 def test_sendgrid_is_down_for_an_hour(cloud: Cloud) -> None:
-    order = cloud.order({cloud.make_stock("LAMP", 5): 1})
+    """S29: the order stays paid, its mail is tried again, and placing the same cart once more finds the same order."""
+    lamp = cloud.make_stock("LAMP", 5)
+    cart = cloud.make_cart({lamp: 1})
+    order = cloud.place(cart).json
     cloud.fault("sendgrid", "error", probability=1)
     cloud.approve(order)
     assert cloud.capture(order).status == 200
@@ -82,12 +85,15 @@ def test_sendgrid_is_down_for_an_hour(cloud: Cloud) -> None:
     for _ in range(6):
         cloud.advance(10 * 60)
     during = _confirmations(cloud, order)
+    again = cloud.place(cart)
     (asked,) = cloud.clear_faults()
     cloud.advance(60 * 60)
     cloud.settle(timeout_s=90)
 
     assert asked["fired"] >= 2
     assert (during, _confirmations(cloud, order)) == (0, 1)
+    assert (again.status, again.json["id"], again.json["status"]) == (200, order["id"], "paid")
+    assert cloud.level(lamp) == (5, 1)
 
 
 def test_tasks_that_cannot_be_created_are_created_later(cloud: Cloud) -> None:
