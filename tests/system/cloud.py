@@ -53,6 +53,7 @@ class Cloud:
 
     folder: Path
     catalog: str = "none"
+    root: Path = ROOT
     process: "subprocess.Popen[bytes] | None" = None
     about: dict[str, Any] = field(default_factory=dict)
 
@@ -62,7 +63,7 @@ class Cloud:
         ready = self.folder / "ready.json"
         ready.unlink(missing_ok=True)
         argv = [sys.executable, "-m", "local", "--state", str(self.folder / "state"), "--port", "0"]
-        argv += ["--catalog", self.catalog, "--ready-file", str(ready)]
+        argv += ["--catalog", self.catalog, "--ready-file", str(ready), "--root", str(self.root)]
         kept = {k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "PORT", "PYTHONDONTWRITEBYTECODE")}
         with open(self.folder / "out.txt", "ab") as out:
             # A test run that is killed leaves no shop behind.
