@@ -19,6 +19,7 @@ from shared.persistence.database import Database
 from shared.persistence.dead_letters import DeadLetters
 from shared.persistence.open_rows import OpenRows
 from shared.settings import DatabaseSettings
+from tests.orders.shop import at_once
 from tests.outbox.conftest import StandingClock
 from tools.scratch_database import ScratchServer
 
@@ -311,3 +312,35 @@ def test_what_is_finished_or_was_never_there_cannot_be_woken(house: House, kind:
         house.rows.wake(kind, uuid4(), actor=STAFF)
 
     assert (house.outbox(), house.announced) == ([], [])
+
+
+@pytest.mark.parametrize("round_", range(5))
+def test_staff_who_send_and_discard_the_same_letter_at_once_leave_one_truth(house: House, round_: int) -> None:
+    event = Event("orders", "order.paid", {"order": {"number": "7ZZZZZZZZZ"}})
+    letter_id = house.bury(event, payload='{"order": {"number": "7ZZZZZZZZZ"}}')
+
+    done, refused = at_once(
+        [
+            lambda: house.desk.replay(letter_id, actor=STAFF),
+            lambda: house.desk.discard(letter_id, reason="not ours", actor=STAFF),
+        ]
+    )
+
+    letter, log = house.desk.get(letter_id), house.audit(f"dead-letter:{letter_id}")
+    assert (letter.state, letter.reason) == ("discarded", "not ours")  # whichever came first
+    assert [type(error) for error in refused] == ([] if letter.replays else [DeadLetterDiscarded])
+    assert len(done) == 1 + letter.replays
+    assert sorted(log) == ["dead-letter.discarded"] + ["dead-letter.replayed"] * letter.replays
+    assert [row[0] for row in house.outbox()] == [event.id] * letter.replays
+
+
+def test_two_who_wake_the_same_refund_at_once_make_two_tasks_of_one_row(house: House) -> None:
+    """A task is a wake-up: the row decides what is left to do."""
+    refund_id = _begin_everything(house)["refunds"]
+    before = len(house.outbox())
+
+    woken, refused = at_once([lambda: house.rows.wake("refunds", refund_id, actor=STAFF)] * 2)
+
+    assert (len(woken), refused) == (2, [])
+    assert [row[3] for row in house.outbox()[before:]] == [{"refund_id": str(refund_id)}] * 2
+    assert house.audit(f"refunds:{refund_id}") == ["open-row.woken"] * 2
