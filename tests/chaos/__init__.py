@@ -7,6 +7,7 @@ same one. What threads and processes make of it cannot be replayed exactly, so a
     telling       a story as sentences
     calling       calls to the shop: retries, pairs, abandoned calls, answers held against docs/openapi.json
     acting        what buyers, staff and PayPal do
+    desk          what staff do with orders that were paid
     disturbing    kills, stops, faults, jumps of the clock
     playing       several histories at once against one cloud, then settling, closing, auditing
     running       batch after batch; what fails is looked into

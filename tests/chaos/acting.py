@@ -13,6 +13,7 @@ from typing import Any
 from uuid import uuid4
 
 from tests.chaos.calling import Calls
+from tests.chaos.desk import Desk
 from tests.chaos.stories import Step, Story
 from tests.system.cloud import ADDRESS, Answer, Cloud
 
@@ -88,6 +89,7 @@ class Actors:
             "forge": self._forge,
             "deliver again": self._deliver_again,
             "tamper": self._tamper,
+            **Desk(calls, awaited=lambda step: self._awaited(step, paid=True), staff=self.staff).deeds(),
         }
 
     def stock_up(self) -> None:

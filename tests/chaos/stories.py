@@ -80,6 +80,8 @@ def draw(seed: int) -> Story:
     scripts = [(f"buyer {number}", tuple(_buyer(random, number, letters))) for number in range(1, len(carts) + 1)]
     if staff := tuple(_staff(random, letters)):
         scripts.append(("staff", staff))
+    if desk := tuple(_desk(random, len(carts))):
+        scripts.append(("desk", desk))
     if paypal := tuple(_paypal(random, len(carts))):
         scripts.append(("PayPal", paypal))
     length = sum(len(steps) for _actor, steps in scripts)
@@ -168,6 +170,43 @@ def _staff(random: Random, letters: str) -> Iterator[Step]:
             yield _step(random, deed, minutes=random.choice((5, 15, 15, 30)))
         else:
             yield _step(random, deed, letter=letter, price_minor=random.choice((500, 999, 1000, 2500)))
+
+
+_AT_THE_DESK = {
+    "ship": 22,
+    "draft and cancel a parcel": 6,
+    "refund": 22,
+    "cancel what is paid": 16,
+    "hold back": 6,
+    "let go on": 8,
+    "apply again": 8,
+    "send back": 12,
+}
+
+
+def _desk(random: Random, carts: int) -> Iterator[Step]:
+    for _ in range(random.choice((0, 0, 1, 2, 3))):
+        deed = random.choices(list(_AT_THE_DESK), list(_AT_THE_DESK.values()))[0]
+        cart = random.randint(1, carts)
+        units = random.choice(("all", "all", "one"))
+        if deed == "send back":
+            yield _step(random, "ship", cart, units="all", delivered=True, manner="patiently")
+            yield _step(random, deed, cart, units=units, manner=_manner(random))
+            how = random.choice(("receive", "receive", "receive", "reject"))
+            yield _step(random, "decide the return", cart, how=how, restock=random.random() < 0.7, manner="patiently")
+        elif deed == "ship":
+            delivered = random.random() < 0.5
+            yield _step(random, deed, cart, units=units, delivered=delivered, manner=_manner(random))
+        elif deed == "refund":
+            part = random.choice(("lines", "lines", "lines", "shipping", "amount"))
+            restock = random.random() < 0.5
+            yield _step(random, deed, cart, part=part, units=units, restock=restock, manner=_manner(random))
+        elif deed == "cancel what is paid":
+            yield _step(random, deed, cart, by=random.choice(("staff", "buyer")), manner=_manner(random))
+        elif deed == "apply again":
+            yield _step(random, deed, events=random.choice((1, 2, 4)))
+        else:
+            yield _step(random, deed, cart, units=units, manner=_manner(random))
 
 
 _AT_PAYPAL = {

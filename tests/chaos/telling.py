@@ -37,6 +37,7 @@ def tell(story: Story) -> list[str]:
 def tell_step(step: Step) -> str:
     detail, cart = step.detail, f"cart {step.cart}"
     manner = _MANNERS.get(str(detail.get("manner")), "")
+    units = "one unit" if detail.get("units") == "one" else "all"
     sentences = {
         "fill": f"fills {cart}",
         "search": f"searches for {detail.get('letter')}",
@@ -53,6 +54,15 @@ def tell_step(step: Step) -> str:
         "close": f"stops taking orders for {detail.get('for_ms')} ms",
         "hold minutes": f"sets the hold to {detail.get('minutes')} minutes",
         "price": f"sets the price of {detail.get('letter')} to {detail.get('price_minor')}",
+        "ship": f"hands over {units} of {cart}{', and it arrives' if detail.get('delivered') else ''}{manner}",
+        "draft and cancel a parcel": f"drafts a parcel with {units} of {cart} and cancels it{manner}",
+        "refund": f"refunds {_refunded(step)} of {cart}{manner}",
+        "cancel what is paid": f"cancels {cart} after it was paid, as {detail.get('by')}{manner}",
+        "hold back": f"holds {cart} back{manner}",
+        "let go on": f"lets {cart} go on{manner}",
+        "send back": f"(its buyer) sends {units} of {cart} back{manner}",
+        "decide the return": f"decides the return of {cart}: {detail.get('how')}",
+        "apply again": f"applies the latest {detail.get('events')} webhook events again",
         "end pending": f"ends a pending capture of {cart}: {detail.get('ending')}",
         "refund in the dashboard": f"refunds {detail.get('part')} of {cart}, from the dashboard",
         "reverse": f"reverses the payment of {cart}",
@@ -67,6 +77,13 @@ def tell_step(step: Step) -> str:
         "tamper": "(a forger) delivers its latest event with a changed body",
     }
     return sentences.get(step.deed, f"{step.deed} {cart} {dict(detail)}{manner}")
+
+
+def _refunded(step: Step) -> str:
+    if step.detail.get("part") != "lines":
+        return f"the {step.detail.get('part')}" if step.detail.get("part") == "shipping" else "a free amount"
+    units = "one unit" if step.detail.get("units") == "one" else "all lines"
+    return f"{units}, {'back on the shelf' if step.detail.get('restock') else 'not restocked'},"
 
 
 def _edit(step: Step) -> str:

@@ -23,7 +23,8 @@ def test_two_hundred_stories_have_every_kind_of_deed_and_misfortune() -> None:
         "fill", "search", "edit", "place", "approve", "leave PayPal", "return", "retry payment", "cancel", "look",
         "adjust", "count", "close", "hold minutes", "price", "end pending", "refund in the dashboard", "reverse",
         "open a dispute", "resolve the dispute", "second capture", "approve late", "take the approval back",
-        "foreign capture", "forge", "deliver again", "tamper",
+        "foreign capture", "forge", "deliver again", "tamper", "ship", "draft and cancel a parcel", "refund",
+        "cancel what is paid", "hold back", "let go on", "send back", "decide the return", "apply again",
     }  # fmt: skip
     assert struck == {"kill", "stop", "fault", "pin", "clock"}
     assert targets == {
