@@ -82,7 +82,7 @@ def template_of(event_name: str, order: Order) -> str | None:
     """Which mail follows an event; None: none does. Raises LookupError for an event that nobody has thought of."""
     if event_name in SILENT:
         return None
-    if order.status_reason == "replaced":
+    if event_name == "order.cancelled" and order.status_reason == "replaced":
         return None  # the buyer has placed the cart again, and hears of that order
     return TEMPLATES[event_name]
 

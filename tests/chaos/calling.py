@@ -75,7 +75,7 @@ class Traffic:
 
 _TAKES_PART = {
     "checkout": ("carts", "checkouts"),
-    "postgres": ("carts", "checkouts", "staff", "webhooks", "search"),
+    "postgres": ("carts", "checkouts", "staff", "desk", "support", "webhooks", "search"),
     "inventory": ("staff",),
     "search": ("search",),
     "paypal": ("checkouts", "paypal"),
@@ -97,6 +97,7 @@ def _area(path: str) -> str:
         "/v1/products": "search",
         "/v1/inventory": "staff",
         "/v1/admin/settings": "staff",
+        "/v1/admin/shipments": "staff",
         "/v1/admin": "desk",
         "/v1/returns": "support",
         "/_local/paypal": "paypal",

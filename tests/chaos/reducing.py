@@ -30,7 +30,7 @@ def reduce(parts: Sequence[Part], tries: Tries[Part]) -> list[Part]:
         start = 0
         while start < len(kept) and tries.left > 0:
             rest = kept[:start] + kept[start + size :]
-            if tries(rest):
+            if rest and tries(rest):
                 kept, reduced = rest, True
             else:
                 start += size

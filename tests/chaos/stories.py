@@ -254,6 +254,8 @@ _VICTIMS = {
     "webhooks": 14,
     "notify": 12,
     "inventory": 4,
+    "desk": 6,
+    "support": 2,
     "search": 2,
     "paypal": 8,
     "sendgrid": 5,

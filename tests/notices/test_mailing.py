@@ -92,6 +92,15 @@ def test_an_order_that_was_placed_or_replaced_is_not_mailed(notices: Notices, se
     assert notices.rows() == []
 
 
+def test_money_of_a_replaced_order_that_goes_back_is_told_all_the_same(notices: Notices, sendgrid: Simulator) -> None:
+    """The buyer has paid it after all, at PayPal: the order tells nothing, its money does."""
+    order = make_order(status="cancelled", status_reason="replaced")
+
+    assert notices.announce(order, "payment.returned") == "accepted"
+
+    assert [row["template"] for row in notices.rows()] == ["payment_returned"]
+
+
 def test_an_event_that_nobody_thought_of_is_an_error(notices: Notices) -> None:
     with pytest.raises(LookupError):
         notices.announce(make_order(), "order.teleported")
