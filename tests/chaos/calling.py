@@ -20,8 +20,8 @@ from tests.system.cloud import ROOT, Answer
 # What a client can wait for; a function gives up 5 s before its platform does, and a start may take its time.
 PATIENCE_S = 150.0
 # How long a client that wants an answer goes on asking. Then it gives up, and asks again when all is calm.
-STUBBORN_S = 6.0
-AT_ONCE = 16
+STUBBORN_S = 12.0
+AT_ONCE = 12
 
 
 @dataclass(slots=True)

@@ -95,6 +95,7 @@ class Run:
             cloud.folder.mkdir()
             self._clouds.append(cloud)
             self._stage, self._told = Stage(cloud.start().with_room()), 0
+            self._stage.warm_up()
         self._told += len(stories)
         return self._stage.play(stories)
 

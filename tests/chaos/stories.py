@@ -263,8 +263,7 @@ _VICTIMS = {
     "tasks": 6,
     "postgres": 5,
 }
-# What each server can suffer, and under which path. Of PayPal's webhooks only those are lost for good that the shop
-# does without.
+# What each server can suffer, and under which path.
 _FAULTS: Sequence[tuple[str, str, tuple[str, ...]]] = (
     ("paypal", "/v2/checkout/orders", ("lose", "delay", "error", "timeout_after_effect", "repeat")),
     ("paypal", "/v2/checkout/orders/", ("lose", "delay", "error", "timeout_after_effect", "repeat")),
@@ -275,7 +274,7 @@ _FAULTS: Sequence[tuple[str, str, tuple[str, ...]]] = (
     ("pubsub-push", "", ("lose", "delay", "error", "timeout_after_effect", "repeat", "reorder")),
     ("tasks-create", "", ("lose", "delay", "error", "timeout_after_effect", "repeat")),
     ("tasks-push", "", ("lose", "delay", "error", "timeout_after_effect", "repeat", "reorder")),
-    ("webhooks", "/v1/webhooks/paypal", ("delay", "error", "timeout_after_effect", "repeat", "reorder")),
+    ("webhooks", "/v1/webhooks/paypal", ("lose", "delay", "error", "timeout_after_effect", "repeat", "reorder")),
     ("webhooks", "/v1/webhooks/paypal/CHECKOUT.ORDER.APPROVED", ("lose",)),
     ("webhooks", "/v1/webhooks/sendgrid", ("lose", "delay", "error", "timeout_after_effect", "repeat", "reorder")),
 )
