@@ -174,14 +174,14 @@ def test_more_asked_back_than_ever_came_is_found(shop_with_a_paid_order: tuple[C
     cloud.sql(
         "insert into refunds (id, order_id, capture_id, kind, amount_minor, currency, reason, state, requested_at,"
         " requested_by, updated_at) select gen_random_uuid(), id, bound_capture_id, 'staff', total_minor + 1, currency,"
-        " 'planted', 'completed', now(), 'test', now() from orders where number = :n",
+        " 'planted', 'requested', now(), 'test', now() from orders where number = :n",
         n=number,
     )
 
     found = _findings(cloud)
     cloud.sql("delete from refunds where reason = 'planted'")
 
-    assert found == [f"refunds of {capture} make {total + 1}, and it was {total / 100:.2f}"]
+    assert found == [f"capture {capture}: {total + 1} asked back of {total}"]
 
 
 def test_what_still_waits_when_every_deadline_has_passed_is_found(running_cloud: Cloud) -> None:
