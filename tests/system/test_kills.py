@@ -71,6 +71,31 @@ def test_kills_between_paypals_effect_and_our_commit(cloud: Cloud) -> None:
         assert len(cloud.ledger()["captures"]) == captured + 1
 
 
+def test_kills_between_paypals_refund_and_our_commit(cloud: Cloud) -> None:
+    """PayPal has given the money back and answers late, and who asked for it is dead: it is given back once."""
+    lamp = cloud.make_stock("KILL", 10_000)
+    for _ in range(max(KILLS // 5, 1)):
+        order = cloud.paid_order({lamp: 1})
+        cloud.settle()
+        refunded = len(cloud.ledger()["refunds"])
+        cloud.fault("webhooks", "delay", path="/v1/webhooks/paypal", probability=1, delay_s=60)
+        cloud.fault("paypal", "timeout_after_effect", path="/v2/payments/captures/", delay_s=9)
+        path = f"/v1/admin/orders/{order['number']}/cancel"
+        assert cloud.patiently("POST", path, {}, headers=cloud.staff()).status == 200
+        _until(partial(_more_refunds, cloud, refunded))
+        assert cloud.sql("select state from refunds where order_id = :id", id=order["id"]) == [["requested"]]
+        assert cloud.kill("payment-jobs")
+        assert cloud.clear_faults()[1]["fired"] == 1
+
+        cloud.settle(timeout_s=90)
+        cloud.advance(5 * 60)
+        cloud.settle(timeout_s=90)
+
+        assert cloud.look(order)["status"] == "cancelled"
+        assert cloud.sql("select state from refunds where order_id = :id", id=order["id"]) == [["completed"]]
+        assert len(cloud.ledger()["refunds"]) == refunded + 1
+
+
 def test_kills_between_sendgrids_effect_and_our_commit(cloud: Cloud) -> None:
     lamp = cloud.make_stock("KILL", 10_000)
     for _ in range(max(KILLS // 5, 1)):
@@ -152,6 +177,10 @@ def _capture(cloud: Cloud, order: Any, key: str) -> Answer:
 
 def _more_captures(cloud: Cloud, than: int) -> bool:
     return len(cloud.ledger()["captures"]) > than
+
+
+def _more_refunds(cloud: Cloud, than: int) -> bool:
+    return len(cloud.ledger()["refunds"]) > than
 
 
 def _more_mails(cloud: Cloud, than: int) -> bool:
