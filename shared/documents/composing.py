@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import ROUND_HALF_UP, Decimal
 
-from shared.documents.documents import Content, Line, Owed, Party, TaxPart
+from shared.documents.documents import Content, Line, Party, TaxPart
+from shared.documents.owing import Owed
 from shared.kernel.money import Money
 from shared.orders.order import Order, OrderLine
 from shared.shop.settings import ShopSettings

@@ -3,22 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
+from shared.documents.owing import Kind
 from shared.kernel.clock import parse_iso
-
-Kind = Literal["invoice", "credit_note"]
-
-
-@dataclass(frozen=True, slots=True)
-class Owed:
-    """A document that an order owes: `refund_id` is PayPal's id of the refund that a credit note answers."""
-
-    kind: Kind
-    amount_minor: int
-    currency: str
-    refund_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

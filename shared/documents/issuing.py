@@ -12,8 +12,9 @@ from typing import Protocol
 from uuid import UUID
 
 from shared.documents.composing import compose_credit_note, compose_invoice
-from shared.documents.documents import Content, Document, Owed
+from shared.documents.documents import Content, Document
 from shared.documents.errors import DocumentsMoved
+from shared.documents.owing import Owed
 from shared.kernel.logs import Log
 from shared.orders.order import Order, OrderRefund
 from shared.shop.settings import ShopSettings

@@ -1,10 +1,23 @@
 """Which documents an order owes its buyer. Pure, and of the ledger: order and repetition of facts do not matter."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Literal
 
-from shared.documents.documents import Owed
 from shared.orders.order import Order
 from shared.payments.ledger import Ledger, Refund
+
+Kind = Literal["invoice", "credit_note"]
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """A document that an order owes: `refund_id` is PayPal's id of the refund that a credit note answers."""
+
+    kind: Kind
+    amount_minor: int
+    currency: str
+    refund_id: str | None = None
 
 
 def owed(order: Order, ledger: Ledger, *, credited: Mapping[str, int]) -> list[Owed]:

@@ -12,7 +12,7 @@ from shared.orders.order import Order, OrderNotFound
 from shared.orders.settling import Command, settle
 from shared.persistence import audit
 from shared.persistence.database import Database, Row, Transaction
-from shared.persistence.documents import owe_documents
+from shared.persistence.owing import owe_documents
 from shared.persistence.settling import apply_outcome, situation_from_json
 
 _LIST = """
@@ -132,7 +132,6 @@ def do_command(tx: Transaction, locked: Row | None, command: Command, now: datet
     situation = situation_from_json(locked["situation"] if locked else None)
     outcome = settle(situation, now=now)
     command(situation, outcome, now)
-    order = apply_outcome(tx, situation.order, outcome, now)
-    if order.paid_at is not None:
-        owe_documents(tx, order, situation.ledger, now)
-    return order
+    if outcome.order.paid_at is not None:
+        owe_documents(tx, outcome.order, situation.ledger, now)
+    return apply_outcome(tx, situation.order, outcome, now)

@@ -1,39 +1,20 @@
-"""Invoices and credit notes in SQL: owed under the order's lock, numbered by the one statement that writes them."""
+"""Invoices and credit notes in SQL: numbered by the one statement that writes them, and read as they were written."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from shared.documents.documents import (
-    Content,
-    Document,
-    Kind,
-    Owed,
-    content_from_json,
-    content_to_json,
-)
+from shared.documents.documents import Content, Document, content_from_json, content_to_json
 from shared.documents.errors import DocumentNotFound, DocumentsMoved
 from shared.documents.issuing import Case
-from shared.documents.owing import owed
+from shared.documents.owing import Kind, Owed
 from shared.kernel.clock import Clock, parse_iso
-from shared.kernel.ids import new_id
 from shared.orders import order as order_values
-from shared.orders.order import Order
-from shared.payments.ledger import Ledger
-from shared.persistence.database import Database, Row, Transaction, as_json, as_uuid
+from shared.persistence.database import Database, Row, as_json, as_uuid
 from shared.shop import settings as shop_values
 
 # How long a deployment may lie behind its migration: what older code settled meanwhile is looked for.
 _FORGOTTEN_WITHIN = timedelta(days=2)
-
-_OWE = """
-insert into documents (id, order_id, kind, refund_id, amount_minor, currency, owed_at)
-select id, :order_id::uuid, kind, refund_id, amount_minor, :currency::text, :now::timestamptz
-from unnest(:ids::uuid[], :kinds::text[], :refund_ids::text[], :amounts::bigint[])
-    with ordinality as d (id, kind, refund_id, amount_minor, place)
-order by place
-on conflict (order_id) where kind = 'invoice' do nothing
-"""
 
 _CASE = """
 select d.id, d.kind, d.refund_id, d.amount_minor, d.currency, order_json_v2(d.order_id) as found,
@@ -44,34 +25,6 @@ select d.id, d.kind, d.refund_id, d.amount_minor, d.currency, order_json_v2(d.or
 from documents d where d.order_id = :order_id::uuid and d.number is null
 order by d.position limit 1
 """
-
-
-def owe_documents(tx: Transaction, order: Order, ledger: Ledger, now: datetime) -> None:
-    """Write down what a settled order owes. Its lock is held, so nobody else does so for this order now.
-
-    One statement while nothing has gone back; its invoice is there once, however often it is written.
-    """
-    credited = _credited(tx, order) if ledger.refunds else {}
-    new = owed(order, ledger, credited=credited)
-    if new:
-        tx.rows(
-            _OWE,
-            order_id=order.id,
-            currency=order.currency,
-            now=now,
-            ids=[new_id() for _ in new],
-            kinds=[document.kind for document in new],
-            refund_ids=[document.refund_id for document in new],
-            amounts=[document.amount_minor for document in new],
-        )
-
-
-def _credited(tx: Transaction, order: Order) -> dict[str, int]:
-    rows = tx.rows(
-        "select refund_id, amount_minor from documents where order_id = :order_id::uuid and kind = 'credit_note'",
-        order_id=order.id,
-    )
-    return {row["refund_id"]: row["amount_minor"] for row in rows}
 
 
 class Documents:

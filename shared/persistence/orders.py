@@ -335,12 +335,12 @@ class Orders:
                 command(situation, outcome, now)
             if require is not None:
                 require(outcome)
-            order = apply_outcome(tx, situation.order, outcome, now)
-            if order.paid_at is not None:
-                # Here: placing owes nothing, and its cold start should not pay for it.
-                from shared.persistence.documents import owe_documents
+            if outcome.order.paid_at is not None:
+                # Here: placing owes nothing, and its cold start should not pay for it. And before the stock is taken.
+                from shared.persistence.owing import owe_documents
 
-                owe_documents(tx, order, situation.ledger, now)
+                owe_documents(tx, outcome.order, situation.ledger, now)
+            order = apply_outcome(tx, situation.order, outcome, now)
             return Settled(tx.answer(answering, order), outcome.new_attempt)
 
         return self._database.step(in_one_step)

@@ -7,7 +7,8 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from shared.documents.documents import Content, Owed
+from shared.documents.documents import Content
+from shared.documents.owing import Owed
 from shared.orders.order import Order, OrderLine
 from shared.shop.settings import Invoicing, ShippingOption, ShopSettings, TaxRate
 

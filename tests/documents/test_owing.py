@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from shared.documents.documents import Owed
-from shared.documents.owing import owed
+from shared.documents.owing import Owed, owed
 from shared.payments.ledger import FactRow, Ledger, read
 from tests.documents.paper import make_line, make_order
 
