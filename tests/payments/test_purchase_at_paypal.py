@@ -106,7 +106,7 @@ def test_a_forged_approval_and_a_forged_payment_move_nothing(shop: ShopAtPayPal)
         shop.hear("PAYMENT.CAPTURE.COMPLETED", {"id": "3C679366HH908993F", "status": "COMPLETED", **names}, forge=True),
     ]
 
-    assert verdicts == ["order PAYER_ACTION_REQUIRED", "no such object"]
+    assert verdicts == ["order PAYER_ACTION_REQUIRED", "no such object yet"]
     assert shop.see(order) == ("pending_payment", None, 0, 0)
     assert shop.level(lamp) == (5, 2)
     assert shop.events(order) == ["order.placed"]

@@ -120,8 +120,9 @@ def test_an_event_that_is_replayed_is_read_back_although_the_ledger_knows_it(sho
 
 
 def test_what_was_ignored_may_be_of_concern_when_it_is_replayed(shop: Shop, inbox: WebhookInbox) -> None:
-    """PayPal answered 404 for a moment: a capture of ours was taken for nobody's."""
+    """PayPal answered 404 for longer than we are patient: a capture of ours was taken for nobody's."""
     event_id = shop.keep("PAYMENT.CAPTURE.COMPLETED", {"id": CAPTURE.id, "status": "COMPLETED"})
+    shop.clock.moment += timedelta(hours=1)
     assert shop.apply(event_id) == ("ignored", "no such object", 1)
     shop.paypal.knows(CAPTURE)
 

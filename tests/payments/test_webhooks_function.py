@@ -334,6 +334,10 @@ def test_a_forged_capture_is_ignored(function: Function, simulator: Simulator, p
     _apply(function, event_id, paypal, followed)
 
     assert followed == []
+    assert [event[2:] for event in function.events()] == [("waiting", "no such object yet")]
+    function.rows("update webhook_events set received_at = received_at - interval '1 hour'")
+    _apply(function, event_id, paypal, followed)
+    assert followed == []
     assert [event[2:] for event in function.events()] == [("ignored", "no such object")]
 
 

@@ -160,7 +160,12 @@ def test_a_forged_event_moves_nothing(cloud: Cloud) -> None:
 
     assert [delivery["status"] for delivery in forged["deliveries"]] == [200]
     assert cloud.look(order)["status"] == "pending_payment"
+    # PayPal may be slow to show what it has; after an hour it was never there.
+    assert cloud.sql("select state from webhook_events where event_id = :id", id=forged["id"]) == [["waiting"]]
+    cloud.advance(3600)
+    cloud.settle()
     assert cloud.sql("select state from webhook_events where event_id = :id", id=forged["id"]) == [["ignored"]]
+    assert cloud.look(order)["status"] == "expired"
 
 
 def test_a_bad_signature_is_refused_and_counted(cloud: Cloud) -> None:
