@@ -1,14 +1,18 @@
 """Vouchers on real PostgreSQL: no race overspends one, and whoever lets an order go gives its voucher back."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from functools import partial
+from random import Random
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from local.database import Address
 from shared.inventory.stock import OutOfStock
@@ -17,6 +21,7 @@ from shared.kernel.idempotency import Claim
 from shared.orders import expiring
 from shared.orders.order import Order
 from shared.orders.placing import PlaceOrder, Quote
+from shared.orders.refunding import RefundTooLarge
 from shared.payments.processor import CaptureFact
 from shared.persistence.orders import Orders
 from shared.pricing.vouchers import (
@@ -28,7 +33,8 @@ from shared.pricing.vouchers import (
     VoucherTaken,
 )
 from tests.auditor.auditor import audit_database
-from tests.orders.shop import SHIPPING_MINOR, Shop, at_once
+from tests.numbers import PROPERTY_EXAMPLES
+from tests.orders.shop import ADDRESS, SHIPPING_MINOR, Shop, at_once
 
 
 def cart_with(shop: Shop, code: str, sku: str, quantity: int = 1) -> str:
@@ -170,6 +176,23 @@ def test_the_voucher_of_an_order_that_is_let_go_can_be_used_again(shop: Shop, le
     assert shop.redeemed(code) == 0
     again = shop.place(cart)
     assert (again.id != order.id, again.discount_minor, shop.redeemed(code)) == (True, 100, 1)
+
+
+def test_a_paid_order_that_is_cancelled_gives_its_voucher_back_once(shop: Shop) -> None:
+    """S47, S51. Who only has money back keeps it: the order stands."""
+    lamp, code = shop.make_stock("LAMP", 100), shop.make_voucher("ONE", total_limit=1)
+    order = shop.place(cart_with(shop, code, lamp))
+    shop.paypal.approve(order.paypal_order_id)
+    shop.capture(order)
+    shop.ask_refund(order, amount_minor=100)
+    shop.finish_refunds(order)
+    assert shop.redeemed(code) == 1
+
+    cancelled, refusals = at_once([partial(shop.cancel, order), partial(shop.cancel, order, is_staff=False)] * 2)
+
+    assert ([one.status for one in cancelled], refusals) == (["cancelled"] * 4, [])
+    assert shop.redeemed(code) == 0
+    assert shop.place(cart_with(shop, code, lamp)).discount_minor == 100
 
 
 def test_a_cart_placed_again_takes_its_voucher_along(shop: Shop) -> None:
@@ -338,6 +361,44 @@ def test_an_order_freezes_each_lines_share_of_the_discount(shop: Shop) -> None:
     assert sum(order.paid_minor(line) for line in order.lines) + order.shipping_paid_minor == order.total_minor
     request = next(iter(shop.paypal.requests.values()))
     assert (request.subtotal_minor, request.discount_minor, request.total_minor) == (1000, 101, 1489)
+
+
+@settings(
+    max_examples=max(PROPERTY_EXAMPLES // 10, 3),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    lines=st.lists(st.tuples(st.integers(1, 4), st.integers(1, 9999)), min_size=1, max_size=4),
+    percent=st.decimals("0.01", "99.99", places=2),
+    random=st.randoms(use_true_random=False),
+)
+def test_an_order_with_a_voucher_goes_back_unit_by_unit_to_exactly_nothing(
+    shop: Shop, lines: list[tuple[int, int]], percent: Decimal, random: Random
+) -> None:
+    """S45: discount and tax are in each line's share, whatever the order in which its units come back."""
+    skus = {shop.make_stock(f"S{n}", 10, price_minor=minor): quantity for n, (quantity, minor) in enumerate(lines)}
+    cart = shop.use_voucher(shop.make_cart(skus), shop.make_voucher("SOME", percent=percent))
+    shop.carts.set_buyer(cart, email=None, address={**ADDRESS, "region": "CA"})
+    order = shop.place(cart)
+    shop.paypal.approve(order.paypal_order_id)
+    paid = shop.capture(order)
+    units = [sku for sku, quantity in skus.items() for _ in range(quantity)]
+    random.shuffle(units)
+
+    for sku in units:
+        line = next(line for line in paid.lines if line.sku == sku)
+        if paid.paid_minor(line):
+            with suppress(Invalid):  # a unit that is worth nothing
+                shop.ask_refund(order, {sku: 1})
+    if paid.shipping_paid_minor:
+        shop.ask_refund(order, shipping_minor=paid.shipping_paid_minor)
+    done = shop.finish_refunds(order)
+
+    assert (paid.tax_minor > 0, paid.captured_minor) == (True, paid.total_minor)
+    assert (done.captured_minor - done.refunded_minor, done.status) == (0, done.status)
+    with pytest.raises(RefundTooLarge):
+        shop.ask_refund(order, amount_minor=1)
 
 
 # Staff -----------------------------------------------------------------------------------------------
