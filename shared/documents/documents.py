@@ -95,17 +95,22 @@ def content_to_json(content: Content) -> dict[str, Any]:
 
 
 def content_from_json(value: Mapping[str, Any]) -> Content:
+    """What a later version may have written besides is not known here (DESIGN.md rule 15)."""
     return Content(
         **{
-            **value,
+            **_known(Content, value),
             "placed_at": parse_iso(value["placed_at"]),
             "paid_at": parse_iso(value["paid_at"]),
             "seller": _party(value["seller"]),
             "buyer": _party(value["buyer"]),
-            "lines": tuple(Line(**line) for line in value["lines"]),
-            "taxes": tuple(TaxPart(**part) for part in value["taxes"]),
+            "lines": tuple(Line(**_known(Line, line)) for line in value["lines"]),
+            "taxes": tuple(TaxPart(**_known(TaxPart, part)) for part in value["taxes"]),
         }
     )
+
+
+def _known(shape: type[Content | Line | TaxPart], value: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value[name] for name in shape.__dataclass_fields__ if name in value}
 
 
 def _party(value: Mapping[str, Any]) -> Party:

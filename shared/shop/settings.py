@@ -145,8 +145,9 @@ def from_json(value: Mapping[str, Any], version: int = 1) -> ShopSettings:
 
 
 def _invoicing(value: Mapping[str, Any]) -> Invoicing:
-    """Settings that were written before there were invoices have none of it."""
-    return Invoicing(**{**value, "seller_address": tuple(value.get("seller_address", ()))})
+    """Settings that were written before there were invoices have none of it, those of a later version may have more."""
+    known = {name: value[name] for name in Invoicing.__dataclass_fields__ if name in value}
+    return Invoicing(**{**known, "seller_address": tuple(value.get("seller_address", ()))})
 
 
 def to_json(settings: ShopSettings) -> dict[str, Any]:

@@ -141,6 +141,8 @@ def test_content_is_the_same_after_the_database() -> None:
         stored = {**content_to_json(content)}
         stored["placed_at"], stored["paid_at"] = content.placed_at.isoformat(), content.paid_at.isoformat()
         assert content_from_json(stored) == content
+        newer = {**stored, "said_later": 1, "lines": [{**line, "said_later": 1} for line in stored["lines"]]}
+        assert content_from_json(newer) == content
 
 
 # Any order, given back in any way ---------------------------------------------------------------------
