@@ -53,7 +53,8 @@ def reconcile(kind: RunKind, tools: Tools, *, give_up_at: datetime) -> bool:
     if run is None:
         return False
     names = [name for name in STEPS if name != "window" or run.kind == "full"]
-    for name in names[names.index(run.step) :]:
+    # A step that this version does not know was another version's: then from the beginning.
+    for name in names[names.index(run.step) if run.step in names else 0 :]:
         if run.step != name:
             run.step, run.cursor = name, ""
         if not _work(run, tools, give_up_at):

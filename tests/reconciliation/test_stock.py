@@ -1,11 +1,14 @@
 """Stock that was tampered with is found, named and put right by movements; a second run finds nothing."""
 
 import threading
+from contextlib import suppress
+from datetime import datetime
 from uuid import uuid4
 
 import pytest
 
 from shared.inventory.drift import Units
+from shared.persistence.stock_drift import StockDrift
 from tests.orders.shop import at_once
 from tests.reconciliation.kit import ReconciledShop
 
@@ -160,6 +163,36 @@ def test_what_a_running_transaction_explains_is_not_repaired(shop: ReconciledSho
     assert finding is None
     assert shop.repairs(lamp) == []
     assert shop.found() == []
+
+
+class _Meeting:
+    """A clock at which two meet who are both about to write; one that comes alone waits a moment for the other."""
+
+    def __init__(self, shop: ReconciledShop) -> None:
+        self._shop = shop
+        self._place = threading.Barrier(2)
+
+    def now(self) -> datetime:
+        with suppress(threading.BrokenBarrierError):
+            self._place.wait(0.5)
+        return self._shop.clock.now()
+
+
+def test_two_runs_put_a_level_right_once(shop: ReconciledShop) -> None:
+    """A night's run and one of every few minutes see the same drift; the second waits for the lock and looks again."""
+    lamp = shop.make_stock("LAMP", 5)
+    shop.database.call("update stock_levels set on_hand = 6 where sku = :sku::text", sku=lamp)
+    shelves = StockDrift(shop.database, _Meeting(shop))
+    shop.begin()
+    run = shop.tools.runs.take_turn("full", at=shop.clock.now())
+    assert run is not None
+
+    found, refusals = at_once([lambda: shelves.put_right(lamp, "main", run=run)] * 2)
+
+    assert refusals == []
+    assert sorted(finding is None for finding in found) == [False, True]
+    assert shop.books(lamp) == (Units(5, 0), Units(5, 0), 0)
+    assert len(shop.repairs(lamp)) == 2
 
 
 def test_a_thousand_skus_are_looked_at_in_batches_and_every_fault_is_found(shop: ReconciledShop) -> None:

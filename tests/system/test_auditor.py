@@ -1,11 +1,32 @@
 """An auditor that never finds anything proves nothing: each fault planted here must be found, and named."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from tests.auditor.auditor import audit_shop
+from tests.local.vendor_processes import wait_until
 from tests.system.cloud import Cloud
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def _nobody_reconciles(running_cloud: Cloud) -> Iterator[None]:
+    """What these tests plant, the next turn of reconciliation would put right: both its turns are taken meanwhile."""
+
+    def take_both_turns() -> bool:
+        running_cloud.sql(
+            "insert into reconciliation_runs (id, kind, asked_by, started_at, since, step, lease_token, leased_until)"
+            " select gen_random_uuid(), kind, 'planted', now(), now(), 'stock', gen_random_uuid(), 'infinity'"
+            " from unnest(array['fresh', 'full']) as kind on conflict do nothing"
+        )
+        ((taken,),) = running_cloud.sql("select count(*) from reconciliation_runs where asked_by = 'planted'")
+        return int(taken) == 2
+
+    wait_until(take_both_turns)
+    yield
+    running_cloud.sql("delete from reconciliation_runs where asked_by = 'planted'")
 
 
 @pytest.fixture
