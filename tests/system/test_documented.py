@@ -12,7 +12,8 @@ from tests.system.cloud import Cloud
 
 ROOT = Path(__file__).resolve().parents[2]
 
-pytestmark = pytest.mark.slow
+# Ninety operations, hundreds of calls each: on a busy machine more than the three minutes that any other test has.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def test_every_route_does_what_its_document_says(cloud: Cloud, tmp_path: Path) -> None:
