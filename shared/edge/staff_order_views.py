@@ -109,6 +109,7 @@ class StaffLineView(View, frozen=True, kw_only=True):
     options: dict[str, Any]
     quantity: int
     unit_price: MoneyView
+    discount: MoneyView
     paid: MoneyView
     tax: MoneyView
     held: int
@@ -161,6 +162,8 @@ class PaidView(View, frozen=True, kw_only=True):
 
 
 class StaffOrderView(View, frozen=True, kw_only=True):
+    """`voucher_over_limit`: its money came late, and its voucher was used up meanwhile."""
+
     id: str
     number: str
     status: str
@@ -176,6 +179,8 @@ class StaffOrderView(View, frozen=True, kw_only=True):
     shipments: list[ShipmentView]
     refunds: list[StaffRefundView]
     late: bool
+    voucher: str | None
+    voucher_over_limit: bool
     placed_at: str
     hold_expires_at: str
     paid_at: str | None
@@ -342,6 +347,8 @@ def _order_fields(order: Order) -> dict[str, Any]:
         "shipments": [shipment_view(shipment) for shipment in order.shipments],
         "refunds": [staff_refund_view(refund, order) for refund in order.refunds],
         "late": order.late,
+        "voucher": order.voucher_code,
+        "voucher_over_limit": order.voucher_over_limit,
         "placed_at": iso(order.placed_at),
         "hold_expires_at": iso(order.hold_expires_at),
         "paid_at": _iso_or_none(order.paid_at),
@@ -355,6 +362,7 @@ def _line_view(line: OrderLine, order: Order) -> StaffLineView:
         options=dict(line.options),
         quantity=line.quantity,
         unit_price=money(line.unit_price_minor, order.currency),
+        discount=money(line.discount_minor, order.currency),
         paid=money(order.paid_minor(line), order.currency),
         tax=money(line.tax_minor, order.currency),
         held=line.held,

@@ -35,6 +35,7 @@ def test_a_voucher_is_seen_in_the_cart_frozen_in_the_order_and_collected_by_payp
     again = cloud.call("GET", f"/v1/admin/vouchers/{voucher['code']}", headers=cloud.staff())
     cloud.approve(order.json)
     paid = cloud.capture(order.json)
+    seen = cloud.call("GET", f"/v1/admin/orders/{order.json['number']}", headers=cloud.staff()).json
 
     assert cart.json["voucher"] == {
         "code": voucher["code"], "kind": "percent", "percent": "25", "amount": None, "minimum": None, "problem": None,
@@ -49,6 +50,10 @@ def test_a_voucher_is_seen_in_the_cart_frozen_in_the_order_and_collected_by_payp
     amount = made["purchase_units"][0]["amount"]
     assert {name: part["value"] for name, part in amount["breakdown"].items()} == {
         "item_total": "19.99", "discount": "5.00", "shipping": "5.90", "tax_total": "1.52",
+    }  # fmt: skip
+    assert (seen["voucher"], seen["voucher_over_limit"]) == (voucher["code"], False)
+    assert {name: seen["lines"][0][name]["amount_minor"] for name in ("discount", "paid", "tax")} == {
+        "discount": 500, "paid": 1499 + 109, "tax": 109,
     }  # fmt: skip
     assert (amount["value"], again.json["redeemed"], paid.json["status"]) == ("22.41", 1, "paid")
 
