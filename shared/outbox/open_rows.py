@@ -7,7 +7,7 @@ from uuid import UUID
 
 from shared.kernel.errors import Conflict, NotFound
 
-Kind = Literal["outbox", "capture-attempts", "refunds", "trackings", "webhook-events", "mails"]
+Kind = Literal["outbox", "capture-attempts", "refunds", "trackings", "documents", "webhook-events", "mails"]
 
 
 class OpenRowNotFound(NotFound):
@@ -24,7 +24,7 @@ class RowFinal(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class OpenRow:
-    """`what` is an event's name, a task's path, a vendor's event or a mail's template.
+    """`what` is an event's name, a task's path, a vendor's event, a mail's template or a kind of document.
 
     `failure` is what went wrong last, `due_at` is when it is looked at next, where a moment is set.
     """

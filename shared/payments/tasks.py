@@ -19,5 +19,10 @@ def tracking_task(shipment_id: UUID) -> Task:
     return Task(_QUEUE, "/jobs/payments/track", {"shipment_id": str(shipment_id)})
 
 
+def documents_task() -> Task:
+    """What the schedule does each minute: every document that is owed gets its number."""
+    return Task(_QUEUE, "/jobs/payments/issue-documents", {})
+
+
 def webhook_task(event_id: UUID) -> Task:
     return Task(_QUEUE, "/jobs/payments/apply-webhook", {"webhook_event_id": str(event_id)})

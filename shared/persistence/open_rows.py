@@ -9,7 +9,7 @@ from shared.kernel.clock import Clock
 from shared.kernel.idempotency import Answering
 from shared.kernel.messages import Message
 from shared.outbox.open_rows import Kind, OpenRow, OpenRowNotFound, RowAtWork, RowFinal
-from shared.payments.tasks import capture_task, refund_task, tracking_task, webhook_task
+from shared.payments.tasks import capture_task, documents_task, refund_task, tracking_task, webhook_task
 from shared.persistence import audit
 from shared.persistence.database import Database, Row, Transaction
 from shared.persistence.outbox import message_of
@@ -32,6 +32,10 @@ union all
 select 'trackings', s.id, s.shipped_at, s.paypal_state, s.carrier, r.number, null, null, null
 from shipments s join orders r on r.id = s.order_id
 where s.paypal_state = 'due' and coalesce(:kind, 'trackings') = 'trackings'
+union all
+select 'documents', d.id, d.owed_at, 'owed', d.kind, r.number, null, null, null
+from documents d join orders r on r.id = d.order_id
+where d.number is null and coalesce(:kind, 'documents') = 'documents'
 union all
 select 'webhook-events', e.id, e.received_at, e.state, e.event_type, null, e.attempts, e.next_attempt_at, e.verdict
 from webhook_events e
@@ -62,6 +66,8 @@ _WAKE_ATTEMPT = "select id from capture_attempts where id = :id::uuid and state 
 _WAKE_REFUND = "select id from refunds where id = :id::uuid and state in ('requested', 'pending')"
 
 _WAKE_TRACKING = "select id from shipments where id = :id::uuid and paypal_state = 'due'"
+
+_WAKE_DOCUMENT = "select id from documents where id = :id::uuid and number is null"
 
 # As the sweep does: the task sets the time after this one, and one that is lost is woken again in ten minutes.
 _WAKE_EVENT = """
@@ -135,6 +141,13 @@ def _wake_tracking(tx: Transaction, row_id: UUID) -> list[Message]:
     return []
 
 
+def _wake_document(tx: Transaction, row_id: UUID) -> list[Message]:
+    """Its number is the next one, so all that were owed before it come first."""
+    _found(tx.find(_WAKE_DOCUMENT, id=row_id))
+    tx.emit(documents_task())
+    return []
+
+
 def _wake_event(tx: Transaction, row_id: UUID) -> list[Message]:
     _found(tx.find(_WAKE_EVENT, id=row_id, at=tx.clock.now()))
     tx.emit(webhook_task(row_id))
@@ -156,6 +169,7 @@ _WAYS: Mapping[Kind, Callable[[Transaction, UUID], list[Message]]] = {
     "capture-attempts": _wake_attempt,
     "refunds": _wake_refund,
     "trackings": _wake_tracking,
+    "documents": _wake_document,
     "webhook-events": _wake_event,
     "mails": _wake_mail,
 }

@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -418,3 +419,20 @@ def test_any_refunds_until_nothing_is_left_sum_to_the_invoice_line_by_line(
         note = documents.get_of_order(order.id, "credit_note", row["number"]).content
         credited.update({line.sku: line.gross_minor for line in note.lines})
     assert credited == {line.sku: line.gross_minor for line in invoice.lines}
+
+
+def test_what_a_voucher_took_off_stands_on_the_invoice(shop: Shop, documents: Documents) -> None:
+    lamp = shop.make_stock("LAMP", 2, price_minor=1999)
+    cart = shop.use_voucher(shop.make_cart({lamp: 2}), shop.make_voucher("QUARTER", percent=Decimal(25)))
+    order = shop.place(cart)
+    shop.paypal.approve(order.paypal_order_id)
+    shop.capture(order)
+    issue_documents(order.id, store=documents)
+
+    invoice = documents.get_of_order(order.id, "invoice").content
+
+    assert [(line.sku, line.discount_minor, line.gross_minor) for line in invoice.lines] == [
+        (lamp, 1000, 2998),
+        (None, 0, 590),
+    ]
+    assert (invoice.subtotal_minor, invoice.discount_minor, invoice.total_minor) == (3998, 1000, 3588)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, get_args
 from uuid import UUID, uuid4
 
 import pytest
@@ -206,6 +206,13 @@ def _begin_everything(house: House) -> dict[Kind, UUID]:
             "'told', now())",
         ),
         (
+            "documents",
+            "insert into documents (id, order_id, kind, refund_id, amount_minor, currency, owed_at, year, serial, "
+            "number, issued_at, content) values (:id::uuid, :order::uuid, 'invoice', null, 1000, 'USD', "
+            ":at::timestamptz, null, null, null, null, null), (:other::uuid, :order::uuid, 'credit_note', 'R1', 100, "
+            "'USD', :at::timestamptz, 2026, 1, 'CN-2026-000001', :at::timestamptz, '{}')",
+        ),
+        (
             "webhook-events",
             "insert into webhook_events (id, provider, transmission_id, event_id, event_type, body, received_at, "
             "state, next_attempt_at, order_ids) values (:id::uuid, 'paypal', 't1', 'e1', 'CAPTURED', '', "
@@ -229,9 +236,9 @@ def test_what_is_open_is_listed_with_the_oldest_first_and_what_is_finished_is_no
     rows = house.rows.list_rows(kind=None, limit=10)
 
     assert [(row.kind, row.id) for row in rows] == list(made.items())
-    assert [row.state for row in rows] == ["unpublished", "requested", "pending", "due", "waiting", "queued"]
-    assert [row.order_number for row in rows] == ["7ZZZZZZZZZ"] * 4 + [None] * 2
-    assert rows[-1].since - rows[0].since == timedelta(minutes=5)
+    assert [row.state for row in rows] == ["unpublished", "requested", "pending", "due", "owed", "waiting", "queued"]
+    assert [row.order_number for row in rows] == ["7ZZZZZZZZZ"] * 5 + [None] * 2
+    assert rows[-1].since - rows[0].since == timedelta(minutes=6)
     for kind, row_id in made.items():
         assert [row.id for row in house.rows.list_rows(kind=kind, limit=10)] == [row_id]
 
@@ -257,6 +264,7 @@ def test_waking_a_row_of_a_payment_sends_the_task_of_the_sweep(house: House) -> 
         "capture-attempts": ("/jobs/payments/capture", {"attempt_id": str(made["capture-attempts"])}),
         "refunds": ("/jobs/payments/refund", {"refund_id": str(made["refunds"])}),
         "trackings": ("/jobs/payments/track", {"shipment_id": str(made["trackings"])}),
+        "documents": ("/jobs/payments/issue-documents", {}),
         "webhook-events": ("/jobs/payments/apply-webhook", {"webhook_event_id": str(made["webhook-events"])}),
     }
 
@@ -306,7 +314,7 @@ def test_waking_a_mail_makes_it_due_unless_that_could_send_it_twice(house: House
     assert states == [{"state": "failed", "next_attempt_at": None}, {"state": "sending", "next_attempt_at": later}]
 
 
-@pytest.mark.parametrize("kind", ["outbox", "capture-attempts", "refunds", "trackings", "webhook-events", "mails"])
+@pytest.mark.parametrize("kind", get_args(Kind))
 def test_what_is_finished_or_was_never_there_cannot_be_woken(house: House, kind: Kind) -> None:
     with pytest.raises(OpenRowNotFound):
         house.rows.wake(kind, uuid4(), actor=STAFF)
