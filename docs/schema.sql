@@ -587,6 +587,7 @@ create table refunds (
 );
 comment on column refunds.id is 'also the PayPal-Request-Id and the custom_id of the refund call';
 comment on column refunds.lines is '[{sku, quantity, amount_minor, tax_minor, restock}]; what of the amount is in no line and not shipping is free';
+CREATE INDEX refunds_capture ON public.refunds USING btree (capture_id);
 CREATE INDEX refunds_failed ON public.refunds USING btree (order_id) WHERE (state = ANY (ARRAY['failed'::text, 'cancelled'::text]));
 CREATE UNIQUE INDEX refunds_one_for_a_whole_capture ON public.refunds USING btree (capture_id) WHERE (kind = ANY (ARRAY['duplicate'::text, 'late'::text]));
 CREATE INDEX refunds_open ON public.refunds USING btree (updated_at) WHERE (state = ANY (ARRAY['requested'::text, 'pending'::text]));
@@ -1982,7 +1983,7 @@ CREATE OR REPLACE FUNCTION public.refundable_v1(p_capture_id text)
 AS $function$
     select coalesce((
             select max(f.amount_minor) from payment_facts f
-            where f.kind = 'capture' and f.object_id = p_capture_id
+            where f.provider = 'paypal' and f.kind = 'capture' and f.object_id = p_capture_id
                 and f.status in ('COMPLETED', 'PARTIALLY_REFUNDED', 'REFUNDED')), 0)
         - coalesce((
             select sum(g.amount) from (

@@ -23,7 +23,7 @@ create index order_notes_order on order_notes (order_id, at, id);
 create function refundable_v1(p_capture_id text) returns bigint language sql stable as $$
     select coalesce((
             select max(f.amount_minor) from payment_facts f
-            where f.kind = 'capture' and f.object_id = p_capture_id
+            where f.provider = 'paypal' and f.kind = 'capture' and f.object_id = p_capture_id
                 and f.status in ('COMPLETED', 'PARTIALLY_REFUNDED', 'REFUNDED')), 0)
         - coalesce((
             select sum(g.amount) from (

@@ -9,6 +9,7 @@ depends_on = None
 
 _INDEXES = {
     "refunds_retried_once": ("unique", "refunds (retries) where retries is not null"),
+    "refunds_capture": ("", "refunds (capture_id)"),
     "refunds_failed": ("", "refunds (order_id) where state in ('failed', 'cancelled')"),
     # orders_placed has the same order, of all of them.
     "orders_status_placed": ("", "orders (status, placed_at desc, id)"),

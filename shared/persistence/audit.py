@@ -16,7 +16,8 @@ values (:id::uuid, :at::timestamptz, :actor::text, :action::text, :subject::text
 # Two entries of one moment are told apart by their id: the order of the indexes audit_log_subject and audit_log_at.
 _LIST = """
 select id, at, actor, action, subject, detail from audit_log
-where {of}(:before_at::timestamptz is null or at < :before_at or (at = :before_at and id > :before_id::uuid))
+where {of}at <= coalesce(:before_at::timestamptz, 'infinity')
+    and (:before_at::timestamptz is null or at < :before_at or id > :before_id::uuid)
 order by at desc, id
 limit :limit::int
 """

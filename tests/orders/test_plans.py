@@ -1,10 +1,13 @@
 """A checkout reads its own lines and never the catalogue: the cause of its speed, not its time."""
 
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from local.database import Address
-from shared.persistence.database import Transaction
+from shared.persistence.database import Database, Row, Transaction
+from shared.persistence.desk import Desk
 from tests.orders.shop import Shop
 
 CATALOGUE = 5000
@@ -14,7 +17,17 @@ class _Undone(Exception):
     pass
 
 
-def rows_read(shop: Shop, tx: Transaction, work: Any) -> dict[str, int]:
+class _Within(Database):
+    """Reads within a transaction that is undone."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+
+    def call(self, sql: str, **parameters: Any) -> list[Row]:
+        return self._tx.rows(sql, **parameters)
+
+
+def rows_read(shop: Shop, tx: Transaction, work: Any, *tables: str) -> dict[str, int]:
     """How many rows of which table `work` read by scanning it."""
 
     def counted() -> dict[str, int]:
@@ -23,8 +36,9 @@ def rows_read(shop: Shop, tx: Transaction, work: Any) -> dict[str, int]:
             for row in tx.rows(
                 """
                 select relname::text, seq_tup_read::int from pg_stat_xact_user_tables
-                where relname in ('variants', 'products', 'stock_levels')
-                """
+                where relname = any (:tables::text[])
+                """,
+                tables=list(tables or ("variants", "products", "stock_levels")),
             )
         }
 
@@ -84,3 +98,50 @@ def test_a_cart_of_a_large_catalogue_reads_no_other_variants_and_levels(shop: Sh
     later.database.close()
 
     assert read == [{"variants": 0, "products": 0, "stock_levels": 0}]
+
+
+def test_the_desk_reads_an_order_and_a_page_of_them_by_their_keys(shop: Shop, orders_database: Address) -> None:
+    """S56: among five thousand orders that nobody has analyzed."""
+    order = shop.paid_order({shop.make_stock("LAMP", 5): 1})
+    asked = shop.ask_refund(order, amount_minor=1)
+    read: list[dict[str, int]] = []
+    looks: list[Callable[[Desk], object]] = [
+        lambda desk: desk.show(order.number),
+        lambda desk: desk.list_orders(limit=24),
+        lambda desk: desk.list_orders(status="paid", before=(order.placed_at, order.id), limit=24),
+        lambda desk: desk.list_orders(email=order.email, limit=24),
+        lambda desk: desk.list_orders(number=order.number, limit=24),
+        lambda desk: desk.list_orders(disputed=True, limit=24),
+        lambda desk: desk.list_orders(failed_refunds=True, limit=24),
+    ]
+
+    def step(tx: Transaction) -> None:
+        own = "md5('many ' || n)::uuid"
+        for table, copied, more in (
+            (
+                "orders",
+                asked.id,
+                "'number', lpad(n::text, 10, '0'), 'cart_id', md5(n::text), 'paypal_order_id', n::text",
+            ),
+            ("refunds", asked.refunds[0].id, f"'order_id', {own}, 'capture_id', n::text"),
+        ):
+            tx.rows(
+                f"""
+                insert into {table} select made.* from {table} t, generate_series(1, :many::int) as n,
+                    jsonb_populate_record(null::{table}, to_jsonb(t) || jsonb_build_object('id', {own}, {more})) as made
+                where t.id = :id::uuid
+                """,
+                many=CATALOGUE,
+                id=copied,
+            )
+        desk = Desk(_Within(tx), shop.clock)
+        for look in looks:
+            read.append(rows_read(shop, tx, partial(look, desk), "orders", "refunds"))
+        raise _Undone
+
+    later = Shop(orders_database.url)
+    with suppress(_Undone):
+        later.database.step(step)
+    later.database.close()
+
+    assert read == [{"orders": 0, "refunds": 0}] * len(looks)
