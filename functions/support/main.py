@@ -112,9 +112,8 @@ from shared.orders.refunding import (
     RefundTooLarge,
     UnitsRefunded,
 )
-from shared.orders.returning import (
-    AskReturn,
-    AskReturnRefund,
+from shared.orders.returning import AskReturn, AskReturnRefund
+from shared.orders.returns import (
     NotReceived,
     NotReturnable,
     Returning,

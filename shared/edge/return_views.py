@@ -7,7 +7,14 @@ from msgspec import Meta
 from shared.edge.paging import Cursor, Limit
 from shared.edge.parsing import Body, Query, View
 from shared.kernel.clock import iso
-from shared.orders.returning import ListedReturn, Receipt, Return, Returnable, Returning, ReturnLine
+from shared.orders.returning import Returnable
+from shared.orders.returns import (
+    ListedReturn,
+    Receipt,
+    Return,
+    Returning,
+    ReturnLine,
+)
 from shared.shop.settings import ShopSettings
 
 OrderNumber = Annotated[str, Meta(min_length=1, max_length=20)]

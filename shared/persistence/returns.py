@@ -12,17 +12,16 @@ from shared.kernel.errors import ShopError
 from shared.kernel.idempotency import Answering
 from shared.kernel.messages import Event
 from shared.orders import order as order_values
-from shared.orders import returning as return_values
+from shared.orders import returns as return_values
 from shared.orders.order import Order, OrderNotFound
-from shared.orders.returning import (
+from shared.orders.returning import AskReturnRefund, refund_return
+from shared.orders.returns import (
     Action,
-    AskReturnRefund,
     ListedReturn,
     NotReturnable,
     Return,
     Returning,
     ReturnNotFound,
-    refund_return,
 )
 from shared.persistence import audit
 from shared.persistence.database import Database, Row, Transaction, as_json, fields_of

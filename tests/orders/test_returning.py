@@ -15,9 +15,8 @@ from shared.kernel.errors import Invalid
 from shared.orders import refunding, returning
 from shared.orders.order import Order, OrderNotFound
 from shared.orders.refunding import UnitsRefunded
-from shared.orders.returning import (
-    AskReturn,
-    AskReturnRefund,
+from shared.orders.returning import AskReturn, AskReturnRefund
+from shared.orders.returns import (
     NotReceived,
     NotReturnable,
     Receipt,
