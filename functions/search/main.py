@@ -129,6 +129,7 @@ def _search(query: FilterQuery, sort: Sort) -> Search:
         price_min=query.price_min,
         price_max=query.price_max,
         in_stock=query.in_stock,
+        correct=query.correct,
         sort=sort,
     )
 

@@ -31,12 +31,13 @@ Prefix = Annotated[str, Meta(min_length=1, max_length=100)]
 CategoryPath = Annotated[str, Meta(min_length=1, max_length=1000)]
 Slug = Annotated[str, Meta(min_length=1, max_length=200)]
 PriceMinor = Annotated[int, Meta(ge=0, le=1_000_000_000_000)]
-Cursor = Annotated[str, Meta(min_length=1, max_length=500)]
+Cursor = Annotated[str, Meta(min_length=1, max_length=1500)]
 Limit = Annotated[int, Meta(ge=1, le=100)]
 
 
 class FilterQuery(Query, frozen=True, kw_only=True):
-    """What narrows a list. Prices are minor units of the shop's currency, both included."""
+    """What narrows a list. Prices are minor units of the shop's currency, both included. `correct=false` searches for
+    the text as it was typed."""
 
     q: Text = ""
     category: CategoryPath | None = None
@@ -44,6 +45,7 @@ class FilterQuery(Query, frozen=True, kw_only=True):
     price_min: PriceMinor | None = None
     price_max: PriceMinor | None = None
     in_stock: bool = False
+    correct: bool = True
 
 
 class ListQuery(FilterQuery, frozen=True, kw_only=True):
@@ -80,16 +82,19 @@ class ListedProductView(View, frozen=True, kw_only=True):
 
 
 class TotalView(View, frozen=True, kw_only=True):
-    """Not exact: at least so many."""
+    """Not exact: about so many, or at least."""
 
     value: int
     exact: bool
 
 
 class PageView(View, frozen=True, kw_only=True):
+    """`corrected_query` is what was searched for instead of `q`, which found nothing."""
+
     items: list[ListedProductView]
     next_cursor: str | None
     total: TotalView
+    corrected_query: str | None
 
 
 class VariantView(View, frozen=True, kw_only=True):
@@ -169,6 +174,7 @@ def page_view(page: Page, search: Search, *, media_url: str) -> PageView:
         items=[ListedProductView(**_listed(item, media_url)) for item in page.items],
         next_cursor=write_cursor(search, page.next) if page.next is not None else None,
         total=_total(page.total),
+        corrected_query=page.corrected,
     )
 
 

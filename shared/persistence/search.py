@@ -5,11 +5,22 @@ prepared. Lists read search_products alone (shared.search.projecting); a product
 and asks for stock when it is made. What is held is not for sale, here as there (S13).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from shared.persistence.database import Database, Row
+from shared.persistence.search_statements import (
+    COUNTED,
+    LAST_TIER,
+    WAYS,
+    facets_statement,
+    find_statement,
+    list_statement,
+    quote_lexeme,
+    rest_statement,
+)
 from shared.search.listing import (
     CategoryNotFound,
     CategoryPage,
@@ -30,42 +41,11 @@ from shared.search.listing import (
     Suggestion,
     Total,
 )
-from shared.search.texts import MOST_PARTS, Text, take_apart
+from shared.search.spelling import LONGEST, MOST_CORRECTED, SHORTEST, Candidate, choose, most_edits, replaced, traces_of
+from shared.search.texts import Text, take_apart
 
-# Counting stops here, and the total says so.
-COUNTED = 1000
 FACETED = 20_000
 MOST_CATEGORIES = 5000
-# Parts of one or two characters have no trigrams: they are looked for among so many popular products only.
-SCANNED = 5_000
-
-_DEAREST = 2**62
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-
-# Each key is one column of an index that ends in the id; relevance is computed.
-_SORT_KEYS = {
-    Sort.PRICE_ASC: ("p.price_minor", "asc"),
-    Sort.PRICE_DESC: ("p.price_minor", "desc"),
-    Sort.NEWEST: ("p.created_at", "desc"),
-    Sort.POPULARITY: ("p.place", "asc"),
-}
-
-# A path is the range of its subtree: '/' and what follows it in ASCII, '0'.
-_SUBTREE = """select id from categories
-    where path = :category::text or (path > :category::text || '/' and path < :category::text || '0')"""
-_IN_CATEGORY = f"p.category_id = any(array({_SUBTREE}))"
-
-_WORDS_QUERY = "plainto_tsquery('public.shop', :words::text)"
-_PREFIX_QUERY = "(plainto_tsquery('public.shop', :head::text) && to_tsquery('public.shop', :tail::text || ':*'))"
-
-# A SKU that somebody has typed whole is found whatever its words are, and goes before all others.
-_TYPED_SKU = "p.product_id = any(array(select product_id from search_variants where folded = fold_v1(:typed::text)))"
-
-# D, C, B, A: description, category, brand, name; weights and normalisation as the human judgements of the real
-# catalogue like them best. Whole numbers, so that a cursor's key is exact.
-_RANK = """(ts_rank_cd('{{0.1, 0.4, 0.4, 1.0}}', p.words, {query}, 1)
-    * p.boost * 1e6)::bigint"""
 
 # What is offered of a product: the cheapest variant in stock, else the cheapest.
 _OFFER = """
@@ -74,10 +54,6 @@ from variants v left join stock_levels s on s.sku = v.sku and s.location = 'main
 where v.product_id = p.id and v.active
 order by 4 desc, v.price_minor, v.position, v.sku limit 1"""
 
-_LISTED = """p.slug, p.sku, p.name, p.brand_name as brand, p.brand_slug, p.category_path, p.category_name,
-    p.offer_minor as price_minor, p.currency, p.in_stock, p.image_url"""
-
-# The same of a product's own page.
 _SHOWN = """p.slug, p.name, p.image_urls[1] as image_url, b.name as brand, b.slug as brand_slug,
     c.path as category_path, c.name as category_name, coalesce(o.sku, '') as sku,
     coalesce(o.price_minor, p.price_minor) as price_minor, coalesce(o.currency, p.currency) as currency,
@@ -121,41 +97,27 @@ select path, name from categories
 order by cardinality(string_to_array(path, '/')), position, path limit {MOST_CATEGORIES}
 """
 
-_FACETS = f"""
-with m as materialized (
-    select p.brand_slug, p.brand_name, p.category_path, p.category_name, p.price_minor, p.currency from {{source}}
-    where {{filters}} limit {FACETED + 1}
-)
-select (select count(*) from m) as total, low, high, currency,
-    (select coalesce(json_agg(json_build_array(f.slug, f.name, f.n) order by f.n desc, f.slug), '[]')
-     from (select brand_slug as slug, min(brand_name) as name, count(*) as n from m where brand_slug is not null
-           group by 1 order by n desc, 1 limit 50) f) as brands,
-    (select coalesce(json_agg(json_build_array(f.path, f.name, f.n) order by f.n desc, f.path), '[]')
-     from (select category_path as path, min(category_name) as name, count(*) as n from m
-           where category_path is not null group by 1 order by n desc, 1 limit 100) f) as categories
-from (select min(price_minor) as low, max(price_minor) as high, min(currency) as currency from m) prices
-"""
-
+# Names that begin so: all of the popular, and of the others the first of the alphabet.
 _NAMES_THAT_GO_ON = """
 select * from (
     select 'product' as kind, p.name, p.slug as key, p.place from search_products p
     where left(p.search_text, 60) collate "C" >= fold_v1(:typed::text)
-        and left(p.search_text, 60) collate "C" < fold_v1(:typed::text) || chr(1114111)
-        and p.tier <= 4
-    order by left(p.search_text, 60) collate "C" limit 500) names
+        and left(p.search_text, 60) collate "C" < fold_v1(:typed::text) || chr(1114111) and p.tier <= {tier}
+    order by left(p.search_text, 60) collate "C" limit {most}) names_{tier}
 """
 
-# Of names only (weight A). An index knows no weights: among what matches anywhere, the most popular are looked at.
-_WORDS_THAT_GO_ON = f"""
-select 'product', p.name, p.slug, p.place
-from (
-    select * from (
-        select p.product_id, p.place from search_products p
-        where p.words @@ {_PREFIX_QUERY} and p.tier <= 4 offset 0) matches
-    order by place limit 1000) popular
+# Names that have a word which goes on so (weight A). An index knows no weights: of what matches anywhere, the most
+# popular are looked at, and the less popular only where these are too few.
+_WORDS_THAT_GO_ON = """
+select 'product', p.name, p.slug, p.place from (
+    select * from ({tiers}) matches order by place limit 1000) popular
 join search_products p on p.product_id = popular.product_id
-where p.words @@ (plainto_tsquery('public.shop', :head::text) && to_tsquery('public.shop', :tail::text || ':*A'))
+where p.words @@ (plainto_tsquery('public.shop', :head::text) && to_tsquery('public.shop', :tail::text || ':*A')
+    && :unspaced::tsquery)
 """
+_GO_ON = """(plainto_tsquery('public.shop', :head::text) && to_tsquery('public.shop', :tail::text || ':*')
+    && :unspaced::tsquery)"""
+_MATCHING_TIER = f"select p.product_id, p.place from search_products p where p.words @@ {_GO_ON} and p.tier <= {{tier}}"
 
 _SUGGESTIONS = """
 with found as (
@@ -177,49 +139,56 @@ order by kind = 'product', kind, position limit :limit::int
 """
 
 
+_SPELLINGS = """
+select t.n, m.word, v.names
+from unnest(:owners::int[], :traces::text[]) as t (n, trace)
+join search_misspellings m on m.trace = t.trace
+join search_words v on v.word = m.word
+where v.names > 0
+    and levenshtein_less_equal((:typed::text[])[t.n], m.word, (:edits::int[])[t.n]) <= (:edits::int[])[t.n]
+group by t.n, m.word, v.names
+"""
+
+_FOLDED = """
+select fold_v1(typed) as folded, coalesce(v.names, 0) as names, v.word is not null as known
+from unnest(:typed::text[]) with ordinality as t (typed, n) left join search_words v on v.word = fold_v1(typed)
+order by n
+"""
+
+
 class CatalogueReader:
-    """The catalogue as shoppers see it. A method is one statement; a text needs one more, to find how it matches."""
+    """The catalogue as shoppers see it. A method is one statement; a text needs one more, to find how it matches, and
+    two when its spelling is looked into."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def list_products(self, search: Search, *, limit: int, following: Continuation | None = None) -> Page:
         """The next `limit` products after `following`, in a total order: no product twice, none left out."""
-        text = take_apart(search.text)
-        if following is not None:
-            matching, total = following.matching, following.total
-        else:
-            matching, counted = self._find_matching(search, text)
-            total = counted or Total(0, exact=True)
-        if matching is Matching.NOTHING or (search.text and not text.searchable):
-            return Page((), Total(0, exact=True), None)
+        found = self._find(search) if following is None else _resume(search, following)
+        if found.matching is Matching.NOTHING:
+            return Page((), Total(0, exact=True), None, None)
         after = following.after if following is not None else None
-        counting = matching is Matching.EVERYTHING and following is None
-        sql, parameters = _list_statement(search, text, matching, after, counting=counting)
-        rows = self._database.call(sql, **parameters, limit=limit + 1)
-        if counting:
-            total = _total(rows[0]["total"] if rows else 0)
+        rows, total = self._rows(found, after, limit + 1, first=following is None)
         items = tuple(_listed(row) for row in rows[:limit])
-        last = rows[limit - 1] if len(rows) > limit else None
-        rest = (
-            Continuation(matching, total, Position(_key(last["key"]), last["product_id"])) if last is not None else None
-        )
-        return Page(items, total, rest)
+        rest = None
+        if len(rows) > limit:
+            last = Position(_key(rows[limit - 1]["key"]), rows[limit - 1]["product_id"])
+            rest = Continuation(found.matching, found.reach, found.corrected, total, last)
+        return Page(items, total, rest, found.corrected)
 
     def facets(self, search: Search) -> Facets:
-        text = take_apart(search.text)
-        matching, _ = self._find_matching(search, text)
-        if matching is Matching.NOTHING:
+        found = self._find(search)
+        if found.matching is Matching.NOTHING:
             nothing = Total(0, exact=True)
             return Facets(
                 total=nothing, brands=(), categories=(), price_min_minor=None, price_max_minor=None, currency=None
             )
-        filters, parameters = _filters(search)
-        matches, more = _matches(text, matching)
-        sql = _FACETS.format(source=_source(text, matching), filters=" and ".join([*matches, *filters]))
-        row = self._database.call(sql, **parameters, **more)[0]
+        sql, parameters = facets_statement(found.search, found.text, found.matching, reach=found.reach, most=FACETED)
+        row = self._database.call(sql, **parameters)[0]
+        counted_all = found.reach == LAST_TIER and row["total"] <= FACETED
         return Facets(
-            total=Total(min(row["total"], FACETED), row["total"] <= FACETED),
+            total=Total(row["total"], exact=True) if counted_all else Total(min(row["total"], FACETED), exact=False),
             brands=[Facet(*facet) for facet in row["brands"]],
             categories=[Facet(*facet) for facet in row["categories"]],
             price_min_minor=row["low"],
@@ -232,10 +201,15 @@ class CatalogueReader:
         text = take_apart(typed)
         if not text.searchable:
             return []
-        sources, parameters = [_NAMES_THAT_GO_ON], {"typed": typed}
+        sources = [_NAMES_THAT_GO_ON.format(tier=tier, most=most) for tier, most in ((0, 2000), (LAST_TIER, 300))]
+        parameters: dict[str, Any] = {"typed": typed}
         if len(text.tail) >= 3:
-            sources.append(_WORDS_THAT_GO_ON)
-            parameters |= {"head": text.head, "tail": text.tail}
+            tiers = [_MATCHING_TIER.format(tier=tier) for tier in (0, 2, LAST_TIER)]
+            few = [f"(select count(*) from ({tier} limit 200) t) < 200" for tier in tiers]
+            gated = [tiers[0], f"{tiers[1]} and {few[0]}", f"{tiers[2]} and {few[1]}"]
+            sources.append(_WORDS_THAT_GO_ON.format(tiers=" union ".join(gated)))
+            unspaced = " & ".join(quote_lexeme(pair) for pair in text.unspaced)
+            parameters |= {"head": text.head, "tail": text.tail, "unspaced": unspaced}
         sql = _SUGGESTIONS.format(products=" union all ".join(sources))
         rows = self._database.call(sql, **parameters, limit=limit)
         return [Suggestion(row["kind"], row["name"], row["key"]) for row in rows]
@@ -273,145 +247,109 @@ class CatalogueReader:
         """All of them, parents before children."""
         return [Crumb(row["path"], row["name"]) for row in self._database.call(_CATEGORIES)]
 
-    def _find_matching(self, search: Search, text: Text) -> tuple[Matching, Total | None]:
-        """How the text finds anything among what the filters leave, and how much."""
+    def _find(self, search: Search) -> "_Found":
+        """How the text finds anything among what the filters leave: as it is, else spelt right, else somehow."""
+        text = take_apart(search.text)
         if not search.text:
-            return Matching.EVERYTHING, None
+            return _Found(search, text, Matching.EVERYTHING, LAST_TIER, None, None)
         if not text.searchable:
-            return Matching.NOTHING, None
-        sql, parameters = _matching_statement(search, text)
+            return _Found(search, text, Matching.NOTHING, LAST_TIER, None, None)
+        as_typed = self._try(search, text, WAYS[: 2 if text.tail else 1], corrected=None)
+        if as_typed.matching is not Matching.NOTHING:
+            return as_typed
+        meant = self._correct(text) if search.correct else None
+        if meant is not None:
+            corrected = self._try(replace(search, text=meant), take_apart(meant), WAYS[:1], corrected=meant)
+            if corrected.matching is not Matching.NOTHING:
+                return corrected
+        return self._try(search, text, WAYS[2:], corrected=None)
+
+    def _try(self, search: Search, text: Text, ways: Sequence[Matching], *, corrected: str | None) -> "_Found":
+        sql, parameters = find_statement(search, text, ways)
         row = self._database.call(sql, **parameters)[0]
-        return Matching(row["matching"]), _total(row["total"])
+        return _Found(search, text, Matching(row["matching"]), row["reach"], corrected, _estimate(row))
 
-
-# Statements -----------------------------------------------------------------------------------------------------------
-
-
-def _matching_statement(search: Search, text: Text) -> tuple[str, dict[str, Any]]:
-    """Each way is tried only where the one before it finds nothing: a condition that names no row gates its scan."""
-    filters, parameters = _filters(search)
-    ways = (Matching.WORDS, Matching.PREFIX, Matching.SUBSTRING)
-    counts, found = [], "0"
-    for way in ways:
-        matches, more = _matches(text, way)
-        parameters |= more
-        wanted = " and ".join([f"{found} = 0", *matches, *filters])
-        counts.append(
-            f"lateral (select count(*) as n from ("
-            f"select from {_source(text, way)} where {wanted} limit {COUNTED + 1}) m) as {way.value}"
+    def _correct(self, text: Text) -> str | None:
+        """The text with its unknown words as the catalogue would spell them; None where there is nothing to correct."""
+        spans = [span for span in text.spans if SHORTEST <= len(span[2]) <= LONGEST and span[2].isalpha()]
+        if not spans:
+            return None
+        known = self._database.call(_FOLDED, typed=[word for _, _, word in spans])
+        unknown = [(span, row["folded"]) for span, row in zip(spans, known, strict=True) if not row["known"]][
+            :MOST_CORRECTED
+        ]
+        if not unknown:
+            return None
+        traced = [(n, trace) for n, (_, word) in enumerate(unknown, 1) for trace in traces_of(word)]
+        rows = self._database.call(
+            _SPELLINGS,
+            owners=[n for n, _ in traced],
+            traces=[trace for _, trace in traced],
+            typed=[word for _, word in unknown],
+            edits=[most_edits(word) for _, word in unknown],
         )
-        found = f"{found} + {way.value}.n"
-    cases = " ".join(f"when {way.value}.n > 0 then '{way.value}'" for way in ways)
-    return f"select case {cases} else 'nothing' end as matching, {found} as total from {', '.join(counts)}", parameters
+        changes = []
+        for n, ((start, stop, _), word) in enumerate(unknown, 1):
+            meant = choose(word, [Candidate(row["word"], row["names"]) for row in rows if row["n"] == n])
+            if meant is not None:
+                changes.append((start, stop, meant))
+        return replaced(text.typed, changes) if changes else None
+
+    def _rows(self, found: "_Found", after: Position | None, wanted: int, *, first: bool) -> tuple[list[Row], Total]:
+        search, text, matching = found.search, found.text, found.matching
+        counting = matching is Matching.EVERYTHING and first
+        ranked = search.sorted_by is Sort.RELEVANCE and matching is not Matching.EVERYTHING
+        rows: list[Row] = []
+        if not (ranked and after is not None and after.key < 0):
+            sql, parameters = list_statement(search, text, matching, reach=found.reach, after=after, counting=counting)
+            rows = self._database.call(sql, **parameters, limit=wanted)
+            after = None
+        total = found.total or Total(0, exact=True)
+        if counting:
+            total = counted_total(rows[0]["total"] if rows else 0)
+        if ranked and found.reach < LAST_TIER and len(rows) < wanted:
+            sql, parameters = rest_statement(search, text, matching, reach=found.reach, after=after)
+            rows += self._database.call(sql, **parameters, limit=wanted - len(rows))
+        return rows, total
 
 
-def _list_statement(
-    search: Search, text: Text, matching: Matching, after: Position | None, *, counting: bool
-) -> tuple[str, dict[str, Any]]:
-    filters, parameters = _filters(search)
-    matches, more = _matches(text, matching)
-    parameters |= more
-    conditions = " and ".join([*matches, *filters])
-    sort = search.sorted_by
-    if sort is Sort.RELEVANCE:
-        key, direction = _relevance(matching), "desc"
-    else:
-        key, direction = _SORT_KEYS[sort]
-    beyond = ""
-    if after is not None:
-        parameters |= {"after_key": _EPOCH + after.key * _MICROSECOND if sort is Sort.NEWEST else after.key}
-        parameters["after_id"] = after.id
-        kind = "timestamptz" if sort is Sort.NEWEST else "bigint"
-        beyond = f"({{key}}, {{id}}) {'>' if direction == 'asc' else '<'} (:after_key::{kind}, :after_id::uuid)"
-    if matching is Matching.EVERYTHING:
-        # The index of the sort key is walked and the filters are checked on the way.
-        beyond = " and " + beyond.format(key=key, id="p.product_id") if beyond else ""
-        page = f"""select p.product_id, {key} as key from search_products p where {{conditions}}{beyond}
-            order by {key} {direction}, p.product_id {direction} limit :limit::int"""
-        if search.category is None:
-            page = page.format(conditions=conditions)
-        else:
-            # Each category of the subtree has its own sorted range of an index: their first rows are merged. As one
-            # condition it would tempt the planner to walk the whole catalogue in order until enough of it fit.
-            own = " and ".join(["p.category_id = c.id", *(each for each in filters if each != _IN_CATEGORY)])
-            page = f"""select m.product_id, m.key from ({_SUBTREE}) c
-                cross join lateral ({page.format(conditions=own)}) m
-                order by m.key {direction}, m.product_id {direction} limit :limit::int"""
-    else:
-        # OFFSET 0 keeps the planner from walking the sort key's index past everything that does not match.
-        beyond = "where " + beyond.format(key="m.key", id="m.product_id") if beyond else ""
-        page = f"""select m.product_id, m.key from (
-                select p.product_id, {key} as key from {_source(text, matching)} where {conditions} offset 0) m {beyond}
-            order by m.key {direction}, m.product_id {direction} limit :limit::int"""
-    total = ""
-    if counting:
-        counted = f"select from search_products p where {conditions} limit {COUNTED + 1}"
-        total = f", (select count(*) from ({counted}) t) as total"
-    sql = f"""
-        with page as materialized ({page})
-        select {_LISTED}, page.key, page.product_id{total}
-        from page join search_products p on p.product_id = page.product_id
-        order by page.key {direction}, page.product_id {direction}"""
-    return sql, parameters
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """How a list's text finds its products: what is searched for in the end, and among how many tiers it is ranked."""
+
+    search: Search
+    text: Text
+    matching: Matching
+    reach: int
+    corrected: str | None
+    total: Total | None
 
 
-def _filters(search: Search) -> tuple[list[str], dict[str, Any]]:
-    conditions = ["p.tier <= 4"]
-    parameters: dict[str, Any] = {}
-    # With a text, an index on the price would only be a second, larger set to intersect: `+ 0` hides it.
-    price = "p.price_minor + 0" if search.text else "p.price_minor"
-    if search.category is not None:
-        conditions.append(_IN_CATEGORY)
-        parameters["category"] = search.category
-    if search.brand is not None:
-        conditions.append("p.brand_id = (select id from brands where slug = :brand::text)")
-        parameters["brand"] = search.brand
-    if search.price_min is not None or search.price_max is not None:
-        conditions.append(f"{price} between :price_min::bigint and :price_max::bigint")
-        parameters["price_min"] = 0 if search.price_min is None else search.price_min
-        parameters["price_max"] = _DEAREST if search.price_max is None else search.price_max
-    if search.in_stock:
-        conditions.append("p.in_stock")
-    return conditions, parameters
+def _resume(search: Search, following: Continuation) -> _Found:
+    asked = search if following.corrected is None else replace(search, text=following.corrected)
+    text = take_apart(asked.text)
+    matching = following.matching
+    if search.text and (not text.searchable or (matching is Matching.PREFIX and not text.tail)):
+        matching = Matching.NOTHING
+    return _Found(asked, text, matching, following.reach, following.corrected, following.total)
 
 
-def _matches(text: Text, matching: Matching) -> tuple[list[str], dict[str, Any]]:
-    if matching is Matching.WORDS:
-        return [f"(p.words @@ {_WORDS_QUERY} or {_TYPED_SKU})"], {"words": text.words, "typed": text.typed}
-    if matching is Matching.PREFIX:
-        return [f"p.words @@ {_PREFIX_QUERY}"], {"head": text.head, "tail": text.tail}
-    if matching is Matching.SUBSTRING:
-        parts = [*text.parts, *[text.parts[-1]] * (MOST_PARTS - len(text.parts))]
-        names = [f"part{number}" for number in range(MOST_PARTS)]
-        return [f"p.search_text like {_contains(name)}" for name in names], dict(zip(names, parts, strict=True))
-    return [], {}
-
-
-def _contains(name: str) -> str:
-    """A pattern for LIKE without wildcards of the shopper's; escaped after folding, which makes a % of a ％."""
-    return rf"'%' || regexp_replace(fold_v1(:{name}::text), '([\\%_])', '\\\1', 'g') || '%'"
-
-
-def _source(text: Text, matching: Matching) -> str:
-    if matching is Matching.SUBSTRING and not text.has_long_part:
-        return f"(select * from search_products where tier <= 4 order by place limit {SCANNED}) p"
-    return "search_products p"
-
-
-def _relevance(matching: Matching) -> str:
-    if matching is Matching.WORDS:
-        return f"(case when {_TYPED_SKU} then 1000000000 else 0 end + {_RANK.format(query=_WORDS_QUERY)})"
-    if matching is Matching.PREFIX:
-        return _RANK.format(query=_PREFIX_QUERY)
-    # The shorter the text, the larger the part of it that was typed.
-    return "(1000000 / (1 + length(p.search_text)))::bigint"
-
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 # Rows -----------------------------------------------------------------------------------------------------------------
 
 
-def _total(counted: int) -> Total:
+def counted_total(counted: int) -> Total:
     return Total(min(counted, COUNTED), counted <= COUNTED)
+
+
+def _estimate(row: Row) -> Total:
+    """Counted where all tiers were looked at; else as many as if the others had as many of a kind, in two digits."""
+    if row["reach"] == LAST_TIER or not row["among"]:
+        return counted_total(row["counted"])
+    about = row["counted"] * row["everything"] / row["among"]
+    return Total(int(float(f"{about:.2g}")), exact=False)
 
 
 def _key(value: int | datetime) -> int:

@@ -10,8 +10,11 @@ import json
 from uuid import UUID
 
 from shared.search.listing import Continuation, Matching, Position, Search, Total
+from shared.search.texts import clean
 
-_MAX_LENGTH = 400
+_MAX_LENGTH = 1500
+_MOST_TIERS = 5
+_LONGEST_TEXT = 400
 # A moment is a key in microseconds: far enough for prices and scores, and a date on either side of 1970.
 _LARGEST_KEY = 60_000_000_000_000_000
 _MARK_BYTES = 9
@@ -25,6 +28,8 @@ def write_cursor(search: Search, following: Continuation) -> str:
     content = json.dumps(
         [
             following.matching.value,
+            following.reach,
+            following.corrected,
             following.total.value,
             int(following.total.exact),
             following.after.key,
@@ -44,18 +49,25 @@ def read_cursor(search: Search, cursor: str) -> Continuation:
         mark, content = raw[:_MARK_BYTES], raw[_MARK_BYTES:]
         if mark != _mark(search, content):
             raise ForeignCursor
-        matching, value, exact, key, last = json.loads(content)
+        matching, reach, corrected, value, exact, key, last = json.loads(content)
         if not (_is_whole(value) and value >= 0 and exact in (0, 1) and _is_whole(key)):
+            raise ForeignCursor
+        if not (_is_whole(reach) and 0 <= reach < _MOST_TIERS and _is_text(corrected)):
             raise ForeignCursor
         if (Matching(matching) is Matching.EVERYTHING) != (not search.text):
             raise ForeignCursor
-        return Continuation(Matching(matching), Total(value, bool(exact)), Position(key, UUID(hex=last)))
+        position = Position(key, UUID(hex=last))
+        return Continuation(Matching(matching), reach, corrected, Total(value, bool(exact)), position)
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ForeignCursor from error
 
 
 def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _LARGEST_KEY
+
+
+def _is_text(value: object) -> bool:
+    return value is None or (isinstance(value, str) and 0 < len(value) <= _LONGEST_TEXT and clean(value) == value)
 
 
 def _mark(search: Search, content: bytes) -> bytes:
@@ -67,5 +79,6 @@ def _mark(search: Search, content: bytes) -> bytes:
         search.price_max,
         search.in_stock,
         search.sorted_by.value,
+        search.correct,
     ]
     return hashlib.sha256(json.dumps(asked).encode() + b"\0" + content).digest()[:_MARK_BYTES]

@@ -20,20 +20,24 @@ class Sort(StrEnum):
 class Matching(StrEnum):
     """How a text finds products: the first that finds any is taken, and a list stays with it to its end.
 
-    words: all words, stemmed. prefix: the same, the last word may go on. substring: every part somewhere in name, brand
-    or SKU, so that KT-INS114 finds KT-INS114-DRE.
+    words: all words, stemmed, or a SKU. prefix: the same, the last word may go on. Then what was typed is spelt as the
+    catalogue spells it, and tried as words. substring: every part somewhere in name, brand or SKU. some: any word.
     """
 
     EVERYTHING = "everything"
     WORDS = "words"
     PREFIX = "prefix"
     SUBSTRING = "substring"
+    SOME = "some"
     NOTHING = "nothing"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """`category` is a path and includes what lies below it, `brand` a slug; prices are minor units, both included."""
+    """`category` is a path and includes what lies below it, `brand` a slug; prices are minor units, both included.
+
+    `correct`: a text that finds nothing may be spelt otherwise.
+    """
 
     text: str = ""
     category: str | None = None
@@ -42,6 +46,7 @@ class Search:
     price_max: int | None = None
     in_stock: bool = False
     sort: Sort = Sort.RELEVANCE
+    correct: bool = True
 
     @property
     def sorted_by(self) -> Sort:
@@ -51,7 +56,7 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """How many products there are; not exact, there are at least so many."""
+    """How many products there are; not exact: about so many, or at least."""
 
     value: int
     exact: bool
@@ -67,9 +72,12 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Continuation:
-    """What the next page needs to know of this one."""
+    """What the next page needs to know of this one. `reach`: the tiers of popularity in which matches are ranked, the
+    others follow; `corrected`: the text that was searched for instead."""
 
     matching: Matching
+    reach: int
+    corrected: str | None
     total: Total
     after: Position
 
@@ -99,6 +107,7 @@ class Page:
     items: Sequence[ListedProduct]
     total: Total
     next: Continuation | None
+    corrected: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,29 +6,56 @@ from dataclasses import dataclass
 # Word characters without the underscore, in any script.
 _WORD = re.compile(r"[^\W_]+")
 _INVISIBLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060\ufeff\ud800-\udfff]")
+# Scripts that put no spaces between words; the migration's unspaced_lexemes_v1 has the same.
+_UNSPACED = re.compile(
+    "[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e01-\u0e5b\u0e81-\u0edf\u1000-\u109f\u1780-\u17ff]+"
+)
 MOST_WORDS = 12
 MOST_PARTS = 4
+MOST_UNSPACED = 24
+# A SKU is looked for by its beginning where so much of it was typed, with a digit in it.
+SHORTEST_SKU = 4
+LONGEST_SKU = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
     """`typed` is the whole text, which may be a SKU. `words` are joined by spaces: they are searched for as words, all
-    of them; `head` are all but the last, `tail` the last one. `parts` stood between spaces: substrings."""
+    of them; `head` are all but the last, `tail` the last one. `unspaced` are letters and pairs of letters of scripts
+    without spaces, all of them as well. `parts` stood between spaces: substrings."""
 
     typed: str
     words: str
     head: str
     tail: str
+    unspaced: tuple[str, ...]
     parts: tuple[str, ...]
 
     @property
     def searchable(self) -> bool:
-        return bool(self.tail)
+        return bool(self.parts)
+
+    @property
+    def may_be_sku(self) -> bool:
+        return len(self.typed) <= LONGEST_SKU
+
+    @property
+    def may_begin_sku(self) -> bool:
+        return (
+            SHORTEST_SKU <= len(self.typed) <= LONGEST_SKU
+            and len(self.parts) == 1
+            and any(letter.isdigit() for letter in self.typed)
+        )
 
     @property
     def has_long_part(self) -> bool:
         """Whether an index of trigrams has anything to go by."""
         return any(len(word) >= 3 for part in self.parts for word in _WORD.findall(part))
+
+    @property
+    def spans(self) -> list[tuple[int, int, str]]:
+        """The words with their places in `typed`."""
+        return [(span.start(), span.end(), span.group()) for span in _words_of(self.typed)]
 
 
 def clean(typed: str) -> str:
@@ -37,15 +64,25 @@ def clean(typed: str) -> str:
 
 
 def take_apart(text: str) -> Text:
-    spans = list(_WORD.finditer(text))[:MOST_WORDS]
+    parts = tuple(part for part in text.split(" ") if _WORD.search(part))[:MOST_PARTS]
+    spaced = _UNSPACED.sub(lambda run: " " * len(run.group()), text)
+    spans = _words_of(spaced)
+    unspaced = tuple(dict.fromkeys(pair for run in _UNSPACED.findall(text) for pair in _pairs(run)))
     if not spans:
-        return Text(text, "", "", "", ())
-    end = spans[-1].end()
-    parts = [part for part in text.split(" ") if _WORD.search(part)]
+        return Text(text, "", "", "", unspaced[:MOST_UNSPACED], parts)
     return Text(
         typed=text,
-        words=text[:end],
-        head=text[: spans[-1].start()],
+        words=spaced[: spans[-1].end()],
+        head=spaced[: spans[-1].start()],
         tail=spans[-1].group(),
-        parts=tuple(parts[:MOST_PARTS]),
+        unspaced=unspaced[:MOST_UNSPACED],
+        parts=parts,
     )
+
+
+def _words_of(text: str) -> list[re.Match[str]]:
+    return list(_WORD.finditer(text))[:MOST_WORDS]
+
+
+def _pairs(run: str) -> list[str]:
+    return [run[place : place + 2] for place in range(len(run) - 1)] or [run]

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from shared.search.cursors import ForeignCursor, _mark, read_cursor, write_cursor
 from shared.search.listing import Continuation, Matching, Position, Search, Sort, Total
+from shared.search.texts import clean
 
 SEARCH = Search(text="lamp", sort=Sort.PRICE_ASC)
-FOLLOWING = Continuation(Matching.WORDS, Total(60, True), Position(2000, UUID(int=7)))
+FOLLOWING = Continuation(Matching.WORDS, 4, None, Total(60, True), Position(2000, UUID(int=7)))
 
 
 @given(
@@ -21,10 +22,14 @@ FOLLOWING = Continuation(Matching.WORDS, Total(60, True), Position(2000, UUID(in
     last=st.uuids(),
     value=st.integers(0, 1000),
     exact=st.booleans(),
-    matching=st.sampled_from([Matching.WORDS, Matching.PREFIX, Matching.SUBSTRING]),
+    matching=st.sampled_from([Matching.WORDS, Matching.PREFIX, Matching.SUBSTRING, Matching.SOME]),
+    reach=st.integers(0, 4),
+    corrected=st.none() | st.text(min_size=1, max_size=200).map(clean).filter(bool),
 )
-def test_a_cursor_reads_as_it_was_written(key: int, last: UUID, value: int, exact: bool, matching: Matching) -> None:
-    following = Continuation(matching, Total(value, exact), Position(key, last))
+def test_a_cursor_reads_as_it_was_written(
+    key: int, last: UUID, value: int, exact: bool, matching: Matching, reach: int, corrected: str | None
+) -> None:
+    following = Continuation(matching, reach, corrected, Total(value, exact), Position(key, last))
 
     assert read_cursor(SEARCH, write_cursor(SEARCH, following)) == following
 
@@ -55,6 +60,7 @@ def test_a_cursor_in_which_anything_was_changed_is_foreign(place: int, by: int) 
         Search(text="lamp", sort=Sort.PRICE_ASC, price_min=0),
         Search(text="lamp", sort=Sort.PRICE_ASC, brand="lumo"),
         Search(text="lamp", sort=Sort.PRICE_ASC, category="home"),
+        Search(text="lamp", sort=Sort.PRICE_ASC, correct=False),
     ],
 )
 def test_a_cursor_of_another_search_is_foreign(other: Search) -> None:
@@ -65,16 +71,20 @@ def test_a_cursor_of_another_search_is_foreign(other: Search) -> None:
 @pytest.mark.parametrize(
     "content",
     [
-        ["words", 60, 1, 10**30, "0" * 32],
-        ["words", 60, 1, -60_000_000_000_000_001, "0" * 32],
-        ["words", -1, 1, 1, "0" * 32],
-        ["words", 1, 2, 1, "0" * 32],
-        ["words", 1, 1, 1.5, "0" * 32],
-        ["words", 1, 1, True, "0" * 32],
-        ["words", 1, 1, 1, 7],
-        ["words", 1, 1, 1, "no id"],
-        ["nothing at all", 1, 1, 1, "0" * 32],
-        ["everything", 1, 1, 1, "0" * 32],
+        ["words", 4, None, 60, 1, 10**30, "0" * 32],
+        ["words", 4, None, 60, 1, -60_000_000_000_000_001, "0" * 32],
+        ["words", 4, None, -1, 1, 1, "0" * 32],
+        ["words", 4, None, 1, 2, 1, "0" * 32],
+        ["words", 4, None, 1, 1, 1.5, "0" * 32],
+        ["words", 4, None, 1, 1, True, "0" * 32],
+        ["words", 4, None, 1, 1, 1, 7],
+        ["words", 5, None, 1, 1, 1, "0" * 32],
+        ["words", 4, "", 1, 1, 1, "0" * 32],
+        ["words", 4, " lamp", 1, 1, 1, "0" * 32],
+        ["words", 4, 7, 1, 1, 1, "0" * 32],
+        ["words", 4, None, 1, 1, 1, "no id"],
+        ["nothing at all", 4, None, 1, 1, 1, "0" * 32],
+        ["everything", 4, None, 1, 1, 1, "0" * 32],
         [],
         {"a": 1},
         None,
@@ -91,7 +101,7 @@ def test_whoever_computes_the_mark_is_refused_all_the_same_where_the_content_is_
 @pytest.mark.parametrize("key", [60_000_000_000_000_000, -60_000_000_000_000_000, 0])
 def test_a_forged_position_is_an_empty_or_a_first_page_and_no_error(client: FlaskClient, sort: Sort, key: int) -> None:
     search = Search(text="lamp", sort=sort)
-    cursor = write_cursor(search, Continuation(Matching.WORDS, Total(5, True), Position(key, UUID(int=0))))
+    cursor = write_cursor(search, Continuation(Matching.WORDS, 4, None, Total(5, True), Position(key, UUID(int=0))))
 
     assert client.get(f"/v1/products?q=lamp&sort={sort}&cursor={cursor}").status_code == 200
 

@@ -6,7 +6,9 @@ import pytest
 from flask.testing import FlaskClient
 
 from local.database import Address
+from shared.persistence.search import counted_total
 from shared.persistence.search_projection import SearchProjection
+from shared.search.listing import Total
 from shared.search.projecting import follow_stock
 
 
@@ -96,6 +98,15 @@ def test_what_is_popular_comes_first_without_a_text(client: FlaskClient) -> None
         ("q=stand&price_max=4900&in_stock=true&category=office&brand=northloop", ["LAPTOP-1"]),
         ("q=stand&price_max=4899", []),
         ("q=plain", ["TEE-M"]),
+        ("q=tee-l", ["TEE-M"]),
+        ("q=kestral", ["KT-INS114-DRE"]),
+        ("q=insulatd%20botle", ["KT-INS114-DRE"]),
+        ("q=kestral&correct=false", []),
+        ("q=%E6%89%8B", ["ZH-1"]),
+        ("q=%E5%B0%8F%E7%B1%B3%20%E7%BA%A2", ["ZH-1"]),
+        ("q=%E6%9C%BA%E5%B0%8F", []),
+        ("q=unheard%20kestrel", ["KT-INS114-DRE"]),
+        ("q=the&category=office", []),
     ],
 )
 def test_a_search_finds_what_it_names(client: FlaskClient, query: str, found: list[str]) -> None:
@@ -164,8 +175,22 @@ def test_a_sold_out_product_shows_its_cheapest_variant(
 
 
 def test_a_total_beyond_a_thousand_says_that_it_is_not_exact() -> None:
-    from shared.persistence.search import _total
-    from shared.search.listing import Total
+    assert counted_total(1000) == Total(1000, exact=True)
+    assert counted_total(1001) == Total(1000, exact=False)
 
-    assert _total(1000) == Total(1000, exact=True)
-    assert _total(1001) == Total(1000, exact=False)
+
+def test_a_misspelt_word_is_spelt_as_the_catalogue_spells_it_and_the_page_says_so(client: FlaskClient) -> None:
+    page = client.get("/v1/products?q=coper%20lamp&limit=3&sort=relevance").get_json()
+    following = client.get(
+        f"/v1/products?q=coper%20lamp&limit=100&sort=relevance&cursor={page['next_cursor']}"
+    ).get_json()
+
+    assert page["corrected_query"] == following["corrected_query"] == "copper lamp"
+    assert {item["name"] for item in page["items"] + following["items"]} == {"Copper Lamp"}
+    assert len(page["items"] + following["items"]) == page["total"]["value"] == 30
+    assert client.get("/v1/products?q=copper%20lamp").get_json()["corrected_query"] is None
+
+
+def test_a_sku_goes_before_whatever_has_its_words(client: FlaskClient) -> None:
+    assert skus(client, "q=LAMP-07&limit=1") == ["LAMP-07"]
+    assert sorted(skus(client, "q=lamp-1&limit=10")) == [f"LAMP-{number}" for number in range(10, 20)]

@@ -1,0 +1,106 @@
+"""Large catalogues: the popular are looked at first, and pages still go on to the end without a gap or a repeat."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from local.database import Address
+from shared.kernel.clock import SystemClock
+from shared.persistence.connecting import connector
+from shared.persistence.database import Database
+from shared.persistence.search import CatalogueReader
+from shared.search.listing import Continuation, ListedProduct, Search, Sort, Total
+from shared.settings import DatabaseSettings
+from tools.scratch_database import ScratchServer
+
+# 500 of the most popular, 500 of the next, 2,000 of the rest; each third is a brass lamp, each of the others a lamp.
+_FILL = """
+insert into search_products (product_id, slug, sku, name, price_minor, offer_minor, currency, in_stock, created_at, heat,
+    tier, place, words, search_text, projected_at)
+select ('00000000-0000-4000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 'lamp-' || n, 'L' || n, name, 1000 + n % 7,
+    1000 + n % 7, 'USD', n % 2 = 0, now(), 0, tier, (tier::bigint << 32) + n, product_words_v1(name, '', '', ''), name,
+    now()
+from generate_series(1, 3000) as n,
+    lateral (select case when n <= 500 then 0 when n <= 1000 then 1 else 4 end as tier,
+        case when n % 3 = 0 then 'brass lamp' else 'lamp' end as name) of
+"""
+
+
+@pytest.fixture(scope="module")
+def reader(postgres: ScratchServer) -> Iterator[CatalogueReader]:
+    address: Address = postgres.copy()
+    connection = address.connect()
+    connection.run(_FILL)
+    connection.run("delete from search_tiers")
+    connection.run("insert into search_tiers values (0, 3, 500), (1, 2, 1000), (4, 0, 3000)")
+    connection.run("analyze")
+    connection.close()
+    login = postgres.login(address, "search")
+    settings = DatabaseSettings("url", 1, login.url)
+    database = Database(connector(settings, application="test", statement_timeout_ms=5000), size=1, clock=SystemClock())
+    yield CatalogueReader(database)
+    database.close()
+
+
+def pages(reader: CatalogueReader, search: Search, *, limit: int) -> tuple[list[ListedProduct], list[Total]]:
+    found: list[ListedProduct] = []
+    totals: list[Total] = []
+    following: Continuation | None = None
+    for _ in range(4000 // limit + 1):
+        page = reader.list_products(search, limit=limit, following=following)
+        found += page.items
+        totals.append(page.total)
+        following = page.next
+        if following is None:
+            break
+    return found, totals
+
+
+@pytest.mark.parametrize("limit", [70, 100])
+@pytest.mark.parametrize(
+    "search", [Search(text="lamp"), Search(text="lam"), Search(text="amp"), Search(text="lamps lamp")]
+)
+def test_ranked_pages_go_on_by_popularity_to_the_last_product(
+    reader: CatalogueReader, search: Search, limit: int
+) -> None:
+    found, totals = pages(reader, search, limit=limit)
+
+    assert len(found) == len({item.slug for item in found}) == 3000
+    assert set(totals) == {Total(3000, exact=False)}
+    ranked, rest = found[:500], found[500:]
+    assert {int(item.slug[5:]) for item in ranked} == set(range(1, 501))
+    assert [int(item.slug[5:]) for item in rest] == list(range(501, 3001))
+
+
+def test_a_rarer_word_is_looked_for_among_more_and_counted_to_the_end(reader: CatalogueReader) -> None:
+    found, totals = pages(reader, Search(text="brass"), limit=100)
+
+    assert len(found) == len({item.slug for item in found}) == 1000
+    assert set(totals) == {Total(1000, exact=True)}
+
+
+@pytest.mark.parametrize("sort", [Sort.PRICE_ASC, Sort.PRICE_DESC, Sort.NEWEST, Sort.POPULARITY])
+def test_another_order_is_one_of_all_products(reader: CatalogueReader, sort: Sort) -> None:
+    found, _ = pages(reader, Search(text="lamp", sort=sort), limit=100)
+
+    assert len(found) == len({item.slug for item in found}) == 3000
+    prices = [item.price_minor for item in found]
+    if sort is Sort.PRICE_ASC:
+        assert prices == sorted(prices)
+    if sort is Sort.PRICE_DESC:
+        assert prices == sorted(prices, reverse=True)
+    if sort is Sort.POPULARITY:
+        assert [int(item.slug[5:]) for item in found] == list(range(1, 3001))
+
+
+def test_a_filter_counts_before_enough_is_found(reader: CatalogueReader) -> None:
+    """Of 500 popular lamps 250 are in stock: too few to stop there."""
+    found, _ = pages(reader, Search(text="lamp", in_stock=True), limit=100)
+
+    assert len(found) == len({item.slug for item in found}) == 1500
+    assert {int(item.slug[5:]) for item in found[:500]} == set(range(2, 1001, 2))
+
+
+def test_facets_of_a_part_say_that_they_are_estimates(reader: CatalogueReader) -> None:
+    assert reader.facets(Search(text="lamp")).total == Total(500, exact=False)
+    assert reader.facets(Search(text="brass")).total == Total(1000, exact=True)
