@@ -52,6 +52,9 @@ check: check-code check-layers check-schema check-openapi check-terraform  ## ru
 bench: $(ENVIRONMENT)  ## the figures of docs/architecture.md as ratios to their floors
 	@exec $(BIN)/python -m benchmarks
 
+bench-relevance: $(ENVIRONMENT)  ## how good the first ten are by people's judgements, and what becomes of misspelt words
+	@exec $(BIN)/python -m benchmarks.relevance $(ARGS)
+
 bundle: $(ENVIRONMENT)  ## build/<deployment>.zip, what a deployment uploads: the same bytes every time
 	@exec $(BIN)/python -m tools.bundle
 
@@ -95,5 +98,5 @@ $(ENVIRONMENT): requirements/dev.txt tools/environment.py
 	@test -n "$(PYTHON)" || { echo "Vitrine needs Python 3.11 or newer, and found none."; exit 1; }
 	@$(PYTHON) tools/environment.py
 
-.PHONY: help run demo import rebuild-search quick test prove chaos breaking check bench bundle schema openapi lock clean \
+.PHONY: help run demo import rebuild-search quick test prove chaos breaking check bench bench-relevance bundle schema openapi lock clean \
 	check-code check-layers check-schema check-openapi check-terraform

@@ -41,11 +41,26 @@ from shared.search.listing import (
     Suggestion,
     Total,
 )
-from shared.search.spelling import LONGEST, MOST_CORRECTED, SHORTEST, Candidate, choose, most_edits, replaced, traces_of
+from shared.search.spelling import (
+    LONG,
+    LONGEST,
+    MOST_CORRECTED,
+    MOST_EDITS,
+    MOST_EDITS_OF_LONG,
+    SHORTEST,
+    Candidate,
+    choose,
+    replaced,
+    traces_of,
+)
 from shared.search.texts import Text, take_apart
 
 FACETED = 20_000
 MOST_CATEGORIES = 5000
+# So few products are not enough to say that a text was meant as it was typed, where spelt right it finds far more.
+FEW, FAR_MORE = 3, 4
+# Words may grow when they are corrected; a cursor has room for so much.
+LONGEST_TEXT = 200
 
 # What is offered of a product: the cheapest variant in stock, else the cheapest.
 _OFFER = """
@@ -150,7 +165,7 @@ group by t.n, m.word, v.names
 """
 
 _FOLDED = """
-select fold_v1(typed) as folded, coalesce(v.names, 0) as names, v.word is not null as known
+select fold_v1(typed) as folded, coalesce(v.names, 0) as names, coalesce(v.products, 0) as products
 from unnest(:typed::text[]) with ordinality as t (typed, n) left join search_words v on v.word = fold_v1(typed)
 order by n
 """
@@ -201,16 +216,7 @@ class CatalogueReader:
         text = take_apart(typed)
         if not text.searchable:
             return []
-        sources = [_NAMES_THAT_GO_ON.format(tier=tier, most=most) for tier, most in ((0, 2000), (LAST_TIER, 300))]
-        parameters: dict[str, Any] = {"typed": typed}
-        if len(text.tail) >= 3:
-            tiers = [_MATCHING_TIER.format(tier=tier) for tier in (0, 2, LAST_TIER)]
-            few = [f"(select count(*) from ({tier} limit 200) t) < 200" for tier in tiers]
-            gated = [tiers[0], f"{tiers[1]} and {few[0]}", f"{tiers[2]} and {few[1]}"]
-            sources.append(_WORDS_THAT_GO_ON.format(tiers=" union ".join(gated)))
-            unspaced = " & ".join(quote_lexeme(pair) for pair in text.unspaced)
-            parameters |= {"head": text.head, "tail": text.tail, "unspaced": unspaced}
-        sql = _SUGGESTIONS.format(products=" union all ".join(sources))
+        sql, parameters = suggestions_statement(text)
         rows = self._database.call(sql, **parameters, limit=limit)
         return [Suggestion(row["kind"], row["name"], row["key"]) for row in rows]
 
@@ -255,13 +261,15 @@ class CatalogueReader:
         if not text.searchable:
             return _Found(search, text, Matching.NOTHING, LAST_TIER, None, None)
         as_typed = self._try(search, text, WAYS[: 2 if text.tail else 1], corrected=None)
-        if as_typed.matching is not Matching.NOTHING:
+        if as_typed.matching is Matching.WORDS and as_typed.counted > FEW:
             return as_typed
         meant = self._correct(text) if search.correct else None
         if meant is not None:
             corrected = self._try(replace(search, text=meant), take_apart(meant), WAYS[:1], corrected=meant)
-            if corrected.matching is not Matching.NOTHING:
+            if corrected.counted > as_typed.counted * FAR_MORE:
                 return corrected
+        if as_typed.matching is not Matching.NOTHING:
+            return as_typed
         return self._try(search, text, WAYS[2:], corrected=None)
 
     def _try(self, search: Search, text: Text, ways: Sequence[Matching], *, corrected: str | None) -> "_Found":
@@ -270,14 +278,17 @@ class CatalogueReader:
         return _Found(search, text, Matching(row["matching"]), row["reach"], corrected, _estimate(row))
 
     def _correct(self, text: Text) -> str | None:
-        """The text with its unknown words as the catalogue would spell them; None where there is nothing to correct."""
+        """The text with its unknown words as the catalogue would spell them; None where there is nothing to correct.
+        A word that no name has, and hardly a description, may be a description's mistake."""
         spans = [span for span in text.spans if SHORTEST <= len(span[2]) <= LONGEST and span[2].isalpha()]
         if not spans:
             return None
         known = self._database.call(_FOLDED, typed=[word for _, _, word in spans])
-        unknown = [(span, row["folded"]) for span, row in zip(spans, known, strict=True) if not row["known"]][
-            :MOST_CORRECTED
-        ]
+        unknown = [
+            (span, row["folded"])
+            for span, row in zip(spans, known, strict=True)
+            if row["names"] == 0 and row["products"] <= FEW
+        ][:MOST_CORRECTED]
         if not unknown:
             return None
         traced = [(n, trace) for n, (_, word) in enumerate(unknown, 1) for trace in traces_of(word)]
@@ -286,14 +297,15 @@ class CatalogueReader:
             owners=[n for n, _ in traced],
             traces=[trace for _, trace in traced],
             typed=[word for _, word in unknown],
-            edits=[most_edits(word) for _, word in unknown],
+            edits=[MOST_EDITS if len(word) < LONG else MOST_EDITS_OF_LONG for _, word in unknown],
         )
         changes = []
         for n, ((start, stop, _), word) in enumerate(unknown, 1):
             meant = choose(word, [Candidate(row["word"], row["names"]) for row in rows if row["n"] == n])
             if meant is not None:
                 changes.append((start, stop, meant))
-        return replaced(text.typed, changes) if changes else None
+        meant = replaced(text.typed, changes)
+        return meant if changes and len(meant) <= LONGEST_TEXT else None
 
     def _rows(self, found: "_Found", after: Position | None, wanted: int, *, first: bool) -> tuple[list[Row], Total]:
         search, text, matching = found.search, found.text, found.matching
@@ -313,6 +325,19 @@ class CatalogueReader:
         return rows, total
 
 
+def suggestions_statement(text: Text) -> tuple[str, dict[str, Any]]:
+    sources = [_NAMES_THAT_GO_ON.format(tier=tier, most=most) for tier, most in ((0, 2000), (LAST_TIER, 300))]
+    parameters: dict[str, Any] = {"typed": text.typed}
+    if len(text.tail) >= 3:
+        tiers = [_MATCHING_TIER.format(tier=tier) for tier in (0, 2, LAST_TIER)]
+        few = [f"(select count(*) from ({tier} limit 200) t) < 200" for tier in tiers]
+        gated = [tiers[0], f"{tiers[1]} and {few[0]}", f"{tiers[2]} and {few[1]}"]
+        sources.append(_WORDS_THAT_GO_ON.format(tiers=" union ".join(gated)))
+        unspaced = " & ".join(quote_lexeme(pair) for pair in text.unspaced)
+        parameters |= {"head": text.head, "tail": text.tail, "unspaced": unspaced}
+    return _SUGGESTIONS.format(products=" union all ".join(sources)), parameters
+
+
 @dataclass(frozen=True, slots=True)
 class _Found:
     """How a list's text finds its products: what is searched for in the end, and among how many tiers it is ranked."""
@@ -323,6 +348,10 @@ class _Found:
     reach: int
     corrected: str | None
     total: Total | None
+
+    @property
+    def counted(self) -> int:
+        return self.total.value if self.total is not None else 0
 
 
 def _resume(search: Search, following: Continuation) -> _Found:

@@ -54,9 +54,14 @@ _BEGUN_SKU = f"""select product_id from search_variants
     where folded >= fold_v1(:typed::text) and folded < fold_v1(:typed::text) || '{_HIGHEST}'
     order by folded limit {MOST_SKUS}"""
 
-# D, C, B, A: description, category, brand, name; weights and normalisation as the human judgements of the real
-# catalogue like them best (benchmarks/relevance.py). Whole numbers, so that a cursor's key is exact.
-_RANK = "(ts_rank_cd('{{0.1, 0.4, 0.4, 1.0}}', p.words, {query}, 1) * p.boost * 1e6)::bigint"
+# D, C, B, A: description, category, brand, name; weights, normalisation, and what it adds that the description has all
+# of the words or the name has them as they were typed, as the human judgements of the real catalogue like them best
+# (benchmarks/relevance.py). Whole numbers, so that a cursor's key is exact.
+_RANK = r"""((ts_rank_cd('{{0.3, 0.4, 0.4, 1.0}}', p.words, {query}, 1)
+    + case when p.words @@ (select regexp_replace(regexp_replace({query}::text, ''':\*', ''':*D', 'g'),
+        '''( |$)', ''':D\1', 'g')::tsquery) then 0.15 else 0 end
+    + case when strpos(p.search_text, (select fold_v1(:typed::text))) > 0 then 0.2 else 0 end)
+    * p.boost * 1e6)::bigint"""
 
 _LISTED = """p.slug, p.sku, p.name, p.brand_name as brand, p.brand_slug, p.category_path, p.category_name,
     p.offer_minor as price_minor, p.currency, p.in_stock, p.image_url"""
@@ -116,6 +121,7 @@ def list_statement(
     sort = search.sorted_by
     if sort is Sort.RELEVANCE:
         key, direction = _relevance(text, matching), "desc"
+        parameters |= {} if matching is Matching.SUBSTRING else {"typed": text.typed}
     else:
         key, direction = _SORT_KEYS[sort]
         reach = LAST_TIER

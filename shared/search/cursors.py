@@ -14,7 +14,7 @@ from shared.search.texts import clean
 
 _MAX_LENGTH = 1500
 _MOST_TIERS = 5
-_LONGEST_TEXT = 400
+_LONGEST_TEXT = 200
 # A moment is a key in microseconds: far enough for prices and scores, and a date on either side of 1970.
 _LARGEST_KEY = 60_000_000_000_000_000
 _MARK_BYTES = 9
@@ -36,6 +36,7 @@ def write_cursor(search: Search, following: Continuation) -> str:
             following.after.id.hex,
         ],
         separators=(",", ":"),
+        ensure_ascii=False,
     ).encode()
     return base64.urlsafe_b64encode(_mark(search, content) + content).decode().rstrip("=")
 

@@ -18,6 +18,9 @@ _VOWELS = frozenset("aeiouy")
 # Letters that sound alike somewhere; each stands for the other at less than the price of any letter.
 _ALIKE = {frozenset(pair) for pair in ("ck", "sc", "sz", "gj", "fv", "mn", "td", "bp", "kq", "xz", "iy", "vw")}
 _FIRST_LETTER = 0.6
+_DEAREST, _DEAREST_OF_SHORT = 2.6, 1.4
+# Letters left out, added or changed, in a short word and in a long one; two that were swapped count twice.
+MOST_EDITS, MOST_EDITS_OF_LONG, LONG = 2, 3, 8
 _COMMON = 0.16  # what a word gains by each e-fold of products
 
 
@@ -39,14 +42,12 @@ def traces_of(word: str) -> list[str]:
     return sorted(shorter)
 
 
-def most_edits(word: str) -> int:
-    return 1 if len(word) <= SHORTEST else 2
-
-
 def choose(typed: str, candidates: Iterable[Candidate]) -> str | None:
     """The word that was most likely meant; the same candidates choose the same word whatever their order."""
+    dearest = _DEAREST_OF_SHORT if len(typed) <= SHORTEST else _DEAREST
+    priced = [(price(typed, one.word), one) for one in candidates]
     weighed = [
-        (price(typed, one.word) - _COMMON * log(max(one.products, 1)), -one.products, one.word) for one in candidates
+        (dear - _COMMON * log(max(one.products, 1)), -one.products, one.word) for dear, one in priced if dear <= dearest
     ]
     return min(weighed)[2] if weighed else None
 
@@ -67,10 +68,11 @@ def price(typed: str, meant: str) -> float:
                 current[column - 1] + _left_out(meant, column - 1),
             )
             if row > 1 and column > 1 and a == meant[column - 2] and typed[row - 2] == b and a != b:
-                best = min(best, before[column - 2] + 0.8)
+                best = min(best, before[column - 2] + 0.7)
             current.append(best)
         before, last = last, current
-    return last[-1] + (_FIRST_LETTER if typed[:1] != meant[:1] else 0.0)
+    begins_otherwise = typed[:1] != meant[:1] and typed[:2] != meant[1::-1]
+    return last[-1] + (_FIRST_LETTER if begins_otherwise else 0.0)
 
 
 def _swapped(a: str, b: str) -> float:

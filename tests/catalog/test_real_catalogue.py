@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 
 from functions.inventory import cli
+from functions.search import cli as search_cli
 from local.database import Address
 from shared.kernel.clock import SystemClock
 from shared.persistence import search as search_sql
 from shared.persistence.connecting import connector
 from shared.persistence.database import Database
 from shared.persistence.search import CatalogueReader
+from shared.persistence.search_statements import LAST_TIER, list_statement
 from shared.search.listing import Matching, ProductPage, Search, Sort
 from shared.search.texts import take_apart
 from shared.settings import DatabaseSettings
@@ -38,6 +40,7 @@ def real_shop(postgres: ScratchServer, shared_data: Path, tmp_path_factory: pyte
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DATABASE_URL", address.url)
         assert cli.main(["import", str(file), "--default-on-hand", "3"]) == 0
+        assert search_cli.main(["rebuild", "--quiet"]) == 0
     connection = address.connect()
     yield Shop(address, folder, connection)
     connection.close()
@@ -121,47 +124,44 @@ def test_every_listed_product_has_its_page(reader: CatalogueReader) -> None:
 @pytest.mark.parametrize(
     ("search", "matching", "index"),
     [
-        (Search(), Matching.EVERYTHING, "products_popular"),
-        (Search(sort=Sort.PRICE_ASC), Matching.EVERYTHING, "products_price"),
-        (Search(sort=Sort.PRICE_DESC), Matching.EVERYTHING, "products_price"),
-        (Search(sort=Sort.NEWEST), Matching.EVERYTHING, "products_newest"),
-        (Search(sort=Sort.PRICE_ASC, in_stock=True), Matching.EVERYTHING, "products_price"),
-        (Search(category="components/motherboards"), Matching.EVERYTHING, "products_category_popular"),
-        (Search(category="components", sort=Sort.PRICE_ASC), Matching.EVERYTHING, "products_category_price"),
-        (Search(category="printing", sort=Sort.NEWEST), Matching.EVERYTHING, "products_category_newest"),
-        (Search(brand="plustek", sort=Sort.PRICE_ASC), Matching.EVERYTHING, "products_brand_price"),
-        (Search(text="motherboard"), Matching.WORDS, "products_words"),
-        (Search(text="motherboard", sort=Sort.PRICE_ASC, price_max=9900), Matching.WORDS, "products_words"),
-        (Search(text="motherb"), Matching.PREFIX, "products_words"),
-        (Search(text="006R9"), Matching.SUBSTRING, "products_search_text"),
+        (Search(), Matching.EVERYTHING, "search_products_place"),
+        (Search(sort=Sort.PRICE_ASC), Matching.EVERYTHING, "search_products_price"),
+        (Search(sort=Sort.PRICE_DESC), Matching.EVERYTHING, "search_products_price"),
+        (Search(sort=Sort.NEWEST), Matching.EVERYTHING, "search_products_newest"),
+        (Search(sort=Sort.PRICE_ASC, in_stock=True), Matching.EVERYTHING, "search_products_price"),
+        (Search(category="components/motherboards"), Matching.EVERYTHING, "search_products_category_place"),
+        (Search(category="components", sort=Sort.PRICE_ASC), Matching.EVERYTHING, "search_products_category_price"),
+        (Search(category="printing", sort=Sort.NEWEST), Matching.EVERYTHING, "search_products_category_newest"),
+        (Search(brand="plustek", sort=Sort.PRICE_ASC), Matching.EVERYTHING, "search_products_brand_price"),
+        (Search(text="motherboard"), Matching.WORDS, "search_products_words_4"),
+        (Search(text="motherboard", sort=Sort.PRICE_ASC, price_max=9900), Matching.WORDS, "search_products_words_4"),
+        (Search(text="motherb"), Matching.PREFIX, "search_products_words_4"),
+        (Search(text="006R9"), Matching.SUBSTRING, "search_products_text_4"),
     ],
 )
 def test_a_list_walks_an_index(
     reader: CatalogueReader, real_shop: Shop, search: Search, matching: Matching, index: str
 ) -> None:
-    sql, parameters = search_sql._list_statement(search, take_apart(search.text), matching, None, counting=False)
+    sql, parameters = list_statement(
+        search, take_apart(search.text), matching, reach=LAST_TIER, after=None, counting=False
+    )
 
     plan = _plan(real_shop.address, sql, **parameters, limit=25)
 
     assert [name for name in plan["indexes"] if name.startswith(index)] != [], plan
-    assert "products" not in plan["scanned"]
+    assert "search_products" not in plan["scanned"]
 
 
 def test_a_page_and_a_suggestion_walk_an_index(real_shop: Shop) -> None:
     page = _plan(real_shop.address, search_sql._PRODUCT, slug="xerox-kit-fuser")
     moved = _plan(real_shop.address, search_sql._MOVED_PRODUCT, slug="xerox-kit-fuser")
-    suggestions = _plan(
-        real_shop.address,
-        search_sql._SUGGESTIONS.format(
-            products=f"{search_sql._NAMES_THAT_GO_ON} union all {search_sql._WORDS_THAT_GO_ON}"
-        ),
-        typed="xerox to", head="xerox ", tail="to", limit=8,
-    )  # fmt: skip
+    suggested, parameters = search_sql.suggestions_statement(take_apart("xerox ton"))
+    suggestions = _plan(real_shop.address, suggested, **parameters, limit=8)
 
     assert "products_slug_unique" in page["indexes"]
     assert {"variants_product", "stock_levels_pkey"} <= page["indexes"]
-    assert {"products_name_prefix", "products_words"} <= suggestions["indexes"]
-    assert not {"products", "variants", "stock_levels"} & (page["scanned"] | suggestions["scanned"])
+    assert {"search_products_name", "search_products_words_0", "search_products_words_4"} <= suggestions["indexes"]
+    assert not {"search_products", "products", "variants", "stock_levels"} & (page["scanned"] | suggestions["scanned"])
     assert "products" not in moved["scanned"]
 
 

@@ -13,13 +13,13 @@ from shared.search.listing import Continuation, ListedProduct, Search, Sort, Tot
 from shared.settings import DatabaseSettings
 from tools.scratch_database import ScratchServer
 
-# 500 of the most popular, 500 of the next, 2,000 of the rest; each third is a brass lamp, each of the others a lamp.
+# 500 of the most popular, 500 of the next, 2,000 of the rest; each third is a brass lamp, the others are lamps.
 _FILL = """
 insert into search_products (product_id, slug, sku, name, price_minor, offer_minor, currency, in_stock, created_at, heat,
     tier, place, words, search_text, projected_at)
 select ('00000000-0000-4000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 'lamp-' || n, 'L' || n, name, 1000 + n % 7,
-    1000 + n % 7, 'USD', n % 2 = 0, now(), 0, tier, (tier::bigint << 32) + n, product_words_v1(name, '', '', ''), name,
-    now()
+    1000 + n % 7, 'USD', n % 2 = 0, now(), 0, tier, (tier::bigint << 32) + n, product_words_v1(name, '', '', ''),
+    name, now()
 from generate_series(1, 3000) as n,
     lateral (select case when n <= 500 then 0 when n <= 1000 then 1 else 4 end as tier,
         case when n % 3 = 0 then 'brass lamp' else 'lamp' end as name) of
