@@ -15,8 +15,8 @@ from tools.scratch_database import ScratchServer
 
 # 500 of the most popular, 500 of the next, 2,000 of the rest; each third is a brass lamp, the others are lamps.
 _FILL = """
-insert into search_products (product_id, slug, sku, name, price_minor, offer_minor, currency, in_stock, created_at, heat,
-    tier, place, words, search_text, projected_at)
+insert into search_products (product_id, slug, sku, name, price_minor, offer_minor, currency, in_stock, created_at,
+    heat, tier, place, words, search_text, projected_at)
 select ('00000000-0000-4000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 'lamp-' || n, 'L' || n, name, 1000 + n % 7,
     1000 + n % 7, 'USD', n % 2 = 0, now(), 0, tier, (tier::bigint << 32) + n, product_words_v1(name, '', '', ''),
     name, now()
