@@ -64,3 +64,33 @@ def test_an_order_that_is_not_paid_has_no_invoice(cloud: Cloud) -> None:
     answer = cloud.call("GET", f"/v1/orders/{order['number']}/invoice", headers=cloud.token(order))
 
     assert (answer.status, answer.json["type"].rpartition("/")[2]) == (404, "document-not-found")
+
+
+def test_staff_have_an_invoice_issued_at_once_and_a_reversal_is_credited_when_its_dispute_is_lost(cloud: Cloud) -> None:
+    order = cloud.paid_order({cloud.make_stock("LAMP", 1): 1})
+    staff, path = cloud.staff(), f"/v1/orders/{order['number']}/timeline"
+    owed = cloud.call("GET", "/v1/admin/open-rows?kind=documents", headers=staff).json["items"]
+    for row in owed:
+        cloud.call("POST", f"/v1/admin/open-rows/documents/{row['id']}/replay", headers=staff)
+    cloud.settle()
+    (capture,) = [each for each in cloud.ledger()["captures"] if each["custom_id"] == order["id"]]
+
+    def tell(event_type: str, **resource: object) -> list[str]:
+        """What the buyer reads when it has settled."""
+        event = {"event_type": event_type, "resource": resource}
+        assert cloud.call("POST", "/_local/paypal/events", event).status == 200
+        cloud.settle()
+        return [each["event"] for each in cloud.call("GET", path, headers=cloud.token(order)).json["items"]]
+
+    tell("CUSTOMER.DISPUTE.CREATED", capture_id=capture["id"])
+    reversed_ = tell("PAYMENT.CAPTURE.REVERSED", capture_id=capture["id"])
+    (dispute,) = [
+        each for each in cloud.ledger()["disputes"] if each["disputed_transactions"][0].get("custom") == order["id"]
+    ]
+    outcome = {"outcome_code": "RESOLVED_BUYER_FAVOUR"}
+    lost = tell(
+        "CUSTOMER.DISPUTE.RESOLVED", dispute_id=dispute["dispute_id"], status="RESOLVED", dispute_outcome=outcome
+    )
+
+    assert reversed_ == ["placed", "paid", "invoice_issued", "reversed"]
+    assert lost == [*reversed_, "credit_note_issued"]
