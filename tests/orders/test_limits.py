@@ -6,9 +6,11 @@ from functools import partial
 
 import pytest
 
+from local.database import Address
 from shared.orders.order import Order, TooManyOpenOrders
 from shared.persistence.shop_settings import SettingsOfShop
 from shared.shop.settings import ShopSettings
+from tests.auditor.auditor import audit_database
 from tests.orders.shop import Shop, at_once
 
 
@@ -163,3 +165,22 @@ def test_staff_may_set_another_limit(shop: Shop) -> None:
         settings.change(lambda _now: before, actor="staff:1", if_match=None)
 
     assert refused.value.data == {"per": "email", "limit": 2}
+
+
+def test_the_auditor_sees_a_client_with_too_many_open_orders(shop: Shop, orders_database: Address) -> None:
+    lamp = shop.make_stock("LAMP", 100)
+    shop.email, shop.network = f"{lamp}@example.com", "2001:db8:0:9::/64"
+    for _ in range(3):
+        shop.order({lamp: 1})
+    limits = (
+        """update shop_settings set value = value || '{"open_orders_per_email": %s, "open_orders_per_network": %s}'"""
+    )
+
+    shop.database.call(limits % (2, 2))
+    found = audit_database(orders_database.url)
+    shop.database.call(limits % (5, 20))
+
+    assert [finding for finding in found if lamp.lower() in finding or shop.network in finding] == [
+        f"{shop.email.lower()}: 3 orders open at once, the setting open_orders_per_email is 2",
+        f"{shop.network}: 3 orders open at once, the setting open_orders_per_network is 2",
+    ]

@@ -145,3 +145,54 @@ def test_staff_make_change_list_and_take_away_vouchers(cloud: Cloud) -> None:
     assert deleted == [204, 404]
     assert guest.status == 401
     assert [entry["action"] for entry in audit] == ["voucher.deleted", "voucher.changed", "voucher.created"]
+
+
+def test_every_deployment_that_lets_an_order_go_gives_its_voucher_back(cloud: Cloud) -> None:
+    """S18, S47, S51: jobs expire, money comes late, staff cancel what is paid; each under a database role of its own."""
+    lamp = cloud.make_stock("LAMP", 5)
+    voucher = make_voucher(cloud, total_limit=1)
+
+    def redeemed() -> int:
+        found = cloud.call("GET", f"/v1/admin/vouchers/{voucher['code']}", headers=cloud.staff()).json["redeemed"]
+        return int(found)
+
+    def order() -> Any:
+        placed = cloud.place(put_voucher(cloud, cloud.make_cart({lamp: 1}), voucher["code"]).json)
+        assert placed.status == 201, placed.raw.decode()
+        return placed.json
+
+    first = order()
+    counts = [redeemed()]
+    cloud.advance(16 * 60)
+    cloud.settle()
+    counts.append(redeemed())
+    second = order()
+    cloud.approve(second)
+    assert cloud.capture(second).status == 200
+    counts.append(redeemed())
+    paid_late = {
+        "event_type": "PAYMENT.CAPTURE.COMPLETED",
+        "resource": {"order_id": first["payment"]["paypal_order_id"]},
+    }
+    assert cloud.call("POST", "/_local/paypal/events", paid_late).status == 200
+    cloud.settle()
+    counts.append(redeemed())
+    seen = cloud.call("GET", f"/v1/admin/orders/{first['number']}", headers=cloud.staff()).json
+    for each in (first, second):
+        cancelled = cloud.call("POST", f"/v1/admin/orders/{each['number']}/cancel", {}, headers=cloud.staff())
+        assert cancelled.status == 200, cancelled.raw.decode()
+        counts.append(redeemed())
+    cloud.settle()
+
+    assert counts == [1, 0, 1, 2, 1, 0]
+    assert (seen["status"], seen["late"], seen["voucher_over_limit"]) == ("paid", True, True)
+    assert cloud.level(lamp) == (5, 0)
+
+
+@pytest.mark.parametrize("currency", ["KWD", "XXX"])
+def test_a_currency_that_paypal_does_not_take_is_no_shops(cloud: Cloud, currency: str) -> None:
+    """S50: KWD has three decimals, and PayPal no KWD."""
+    answer = cloud.call("PATCH", "/v1/admin/settings", {"currency": currency}, headers=cloud.staff())
+
+    assert (answer.status, [bad["pointer"] for bad in answer.json["errors"]]) == (422, ["/currency"])
+    assert cloud.call("GET", "/v1/admin/settings", headers=cloud.staff()).json["currency"] == "USD"
