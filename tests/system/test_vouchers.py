@@ -148,7 +148,7 @@ def test_staff_make_change_list_and_take_away_vouchers(cloud: Cloud) -> None:
 
 
 def test_every_deployment_that_lets_an_order_go_gives_its_voucher_back(cloud: Cloud) -> None:
-    """S18, S47, S51: jobs expire, money comes late, staff cancel what is paid; each under a database role of its own."""
+    """S18, S47, S51: jobs expire, money comes late, staff cancel what is paid; each in a role of its own."""
     lamp = cloud.make_stock("LAMP", 5)
     voucher = make_voucher(cloud, total_limit=1)
 
