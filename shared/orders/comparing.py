@@ -28,6 +28,10 @@ class News:
     was: str | None
     in_flight: bool
 
+    @property
+    def said(self) -> dict[str, str | None]:
+        return {"kind": self.kind, "status": self.status, "was": self.was}
+
 
 @dataclass(frozen=True, slots=True)
 class AmountDiffers:

@@ -27,7 +27,7 @@ IN_FLIGHT = timedelta(minutes=5)
 OVERLAP = timedelta(hours=1)
 FULL_OVERLAP = timedelta(days=3)
 PAID_WINDOW = timedelta(days=30)
-UNPAID_WINDOW = timedelta(days=7)
+UNPAID_WINDOW = timedelta(days=2)
 # So often a run waits before one and the same thing; then it leaves it out, and says so.
 MOST_WAITS = 3
 FIRST_STEP = "stock"

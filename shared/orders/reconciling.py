@@ -30,6 +30,8 @@ NEARLY_A_DAY = timedelta(hours=20)
 _SAVE_EVERY = timedelta(seconds=5)
 _PUT_OFF = timedelta(minutes=1)
 _SKUS_AT_ONCE = 200
+# Steps that cannot end without an answer, and whose.
+_PROOFS = {"stock": "database", "events": "paypal", "open": "paypal"}
 
 
 def begin(kind: RunKind, tools: Tools) -> None:
@@ -87,8 +89,8 @@ def _work(run: Run, tools: Tools, give_up_at: datetime) -> bool:
         tools.runs.pause(run, at=at, not_before=at + max(timedelta(seconds=error.retry_after_s), _PUT_OFF))
         log.warning("reconciliation_waits", run=run.id, kind=run.kind, step=run.step, retry_after_s=error.retry_after_s)
         return False
-    if run.step in ("events", "open"):
-        tools.findings.close_named("unreachable", "paypal", at=tools.clock.now(), reason="it answers again")
+    if run.step in _PROOFS:
+        tools.findings.close_named("unreachable", _PROOFS[run.step], at=tools.clock.now(), reason="it answers again")
     return tools.runs.save(run, at=tools.clock.now())
 
 

@@ -49,34 +49,25 @@ def _compare(order_id: UUID, run: Run, tools: Tools) -> None:
             "ours_currency": other.ours_currency,
         }
         found(run, tools, Finding("amount_differs", other.object_id, detail, order_id))
-    opened = [
-        found(
-            run,
-            tools,
-            Finding(
-                "fact_missed", news.object_id, {"kind": news.kind, "status": news.status, "was": news.was}, order_id
-            ),
-        )
+    missed = [
+        found(run, tools, Finding("fact_missed", news.object_id, news.said, order_id))
         for news in compared.news
         if not news.in_flight
     ]
     order, book = books.order, ledger.read(books.facts)
+    unsettled = None
     if comparing.disagrees(order, book):
-        opened.append(found(run, tools, Finding("order_unsettled", order.number, {"status": order.status}, order_id)))
+        unsettled = found(run, tools, Finding("order_unsettled", order.number, {"status": order.status}, order_id))
     if compared.unknown or comparing.disagrees(order, book):
         settled = tools.orders.settle(order_id, facts=facts, source="poll")
-        for finding in filter(None, opened):
-            tools.findings.close(
-                finding,
-                at=tools.clock.now(),
-                state="repaired",
-                reason="settled",
-                more={"status_before": order.status, "status_after": settled.order.status},
-            )
+        before, books = order.status, tools.registry.get_books(order_id)
+        order, book = books.order, ledger.read(books.facts)
+        repaired = missed if comparing.disagrees(order, book) else [*missed, unsettled]
+        for finding in filter(None, repaired):
+            more = {"status_before": before, "status_after": order.status}
+            tools.findings.close(finding, at=tools.clock.now(), state="repaired", reason="settled", more=more)
         if settled.attempt is not None:
             capturing.finish_attempt(settled.attempt, settled.order, store=tools.orders, processor=tools.paypal)
-        books = tools.registry.get_books(order_id)
-        order, book = books.order, ledger.read(books.facts)
     kept_minor = comparing.kept_minor(order, book)
     if kept_minor:
         detail = {"amount_minor": kept_minor, "currency": order.currency, "status": order.status}

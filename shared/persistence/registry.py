@@ -15,7 +15,9 @@ from shared.payments.applying import Verdict
 from shared.payments.webhooks import PROVIDER, WebhookEvent
 from shared.persistence.database import Database, Row
 
-_JUST_OVER = timedelta(hours=2)
+# What nobody paid is asked for a few times more, and then by the night: PayPal wants to tell, not to be asked.
+_JUST_PLACED = timedelta(hours=2)
+_JUST_OVER = timedelta(minutes=30)
 
 # A full run looks at all that is not final; a fresh one leaves out what has its own sweep or waits for people.
 _OPEN = """
@@ -25,7 +27,8 @@ select id, placed_at from (
             and (:full::boolean or status = 'pending_payment' or status_reason = 'capture_pending')
     union
     select id, placed_at from orders
-        where placed_at >= :just_over::timestamptz and status in ('expired', 'cancelled')
+        where placed_at >= :just_placed::timestamptz and updated_at >= :just_over::timestamptz
+            and status in ('expired', 'cancelled')
     union
     select o.id, o.placed_at from refunds r join orders o on o.id = r.order_id
         where :full::boolean and r.state in ('requested', 'pending')
@@ -66,6 +69,7 @@ class Registry:
             _OPEN,
             after,
             full=run.kind == "full",
+            just_placed=run.started_at - _JUST_PLACED,
             just_over=run.started_at - _JUST_OVER,
             settled=at - IN_FLIGHT,
             limit=limit,
