@@ -164,18 +164,21 @@ def _give_back(capture: CaptureFact, number: str, run: Run, tools: Tools) -> Ver
         return GIVEN_BACK
     if capture.created_at is not None and capture.created_at > at - UNPAIRED:
         return None
-    known = tools.findings.is_known(_STRAY, capture.id)
-    found_today = tools.findings.count_since(_STRAY, at - timedelta(days=1)) + (not known)
+    known = tools.findings.find_open(_STRAY, capture.id)
+    found_today = tools.findings.count_since(_STRAY, at - timedelta(days=1)) + (known is None)
     detail = {"invoice_id": capture.invoice_id, "status": capture.status, **_amount(capture)}
     finding = tools.findings.report(run, Finding(_STRAY, capture.id, detail), at=at)
     if finding is None:
         return NO_ORDER  # somebody has explained it
-    if not known:
+    if known is None:
         run.count(f"found_{_STRAY}")
+    elif "held_back" in known:
+        return None
     if capture.status != "COMPLETED" or capture.amount is None:
         return None  # pending, or part of it went back: what is left is not known
     if found_today > MOST_GIVEN_BACK_A_DAY:
         log.error("captures_without_orders", found=found_today)
+        tools.findings.report(run, Finding(_STRAY, capture.id, detail | {"held_back": found_today}), at=at)
         return None
     answer = tools.paypal.refund(
         capture.id, refund_id=finding, amount=capture.amount, number=number, note="This shop has no such order."

@@ -1,6 +1,6 @@
 """What reconciling works with: what it needs of the database and of PayPal, and how one thing of many is tried."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -72,6 +72,10 @@ class Findings(Protocol):
 
     def close_named(self, kind: str, subject: str, *, at: datetime, reason: str) -> None:
         """The open one of that kind and subject, if there is any, is repaired."""
+        ...
+
+    def find_open(self, kind: str, subject: str) -> Mapping[str, Any] | None:
+        """The detail of the open one, None where there is none."""
         ...
 
     def is_known(self, kind: str, subject: str) -> bool: ...

@@ -211,6 +211,17 @@ class Findings:
             reason=reason,
         )
 
+    def find_open(self, kind: str, subject: str) -> Mapping[str, Any] | None:
+        found = self._database.find(
+            """
+            select detail from reconciliation_findings
+            where kind = :kind::text and subject = :subject::text and state = 'open'
+            """,
+            kind=kind,
+            subject=subject,
+        )
+        return None if found is None else found["detail"]
+
     def is_known(self, kind: str, subject: str) -> bool:
         """Open, or explained."""
         found = self._database.find(

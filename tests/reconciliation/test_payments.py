@@ -8,6 +8,7 @@ import pytest
 
 from shared.kernel.money import Money
 from shared.orders.order import Order
+from shared.payments.webhooks import WebhookEvent
 from tests.reconciliation.kit import AwayFrom, ReconciledShop
 
 Found = list[tuple[str, str, str]]
@@ -112,6 +113,19 @@ def test_an_event_that_did_come_is_not_found_again(shop: ReconciledShop) -> None
 
     assert shop.reconcile("fresh") == []
     assert shop.status(order) == ("paid", None)
+
+
+def test_a_notice_that_comes_after_its_event_was_read_from_the_list_is_known(shop: ReconciledShop) -> None:
+    order = shop.order({_lamp(shop): 1})
+    capture = shop.paypal.make_capture(order.paypal_order_id)
+    event = shop.paypal.tell("PAYMENT.CAPTURE.COMPLETED", id=capture.id, status="COMPLETED")
+    shop.clock.advance(minutes=6)
+    shop.reconcile("fresh")
+
+    late = WebhookEvent(uuid4(), str(uuid4()), event.id, event.event_type, event.body, shop.clock.now())
+
+    assert not shop.webhooks.keep(late)
+    assert shop.verdict(event.id)[0] == "applied"
 
 
 def test_an_event_whose_notice_is_on_its_way_is_left_to_it(shop: ReconciledShop) -> None:
@@ -340,8 +354,10 @@ def test_many_payments_without_an_order_are_for_a_person(shop: ReconciledShop) -
     found = shop.reconcile("fresh")
     assert sorted(state for _kind, _subject, state in found) == ["open"] * 2 + ["repaired"] * 3
     assert len(shop.paypal.refunds) == 3
+    shop.clock.advance(days=4)
     shop.reconcile("full")
     assert len(shop.paypal.refunds) == 3
+    assert [state for _kind, _subject, state in shop.found()].count("open") == 2
 
 
 @pytest.mark.parametrize("invoice_id", [None, "EBAY-1", "VITRINE-1"])
