@@ -30,6 +30,18 @@ SLOW = (
     "tests/system/",
 )
 
+# Longest first: a file stays with one process, and one that came last would keep the others waiting.
+LONG = (
+    "tests/system/test_documented.py",
+    "tests/catalog/test_real_catalogue.py",
+    "tests/system/test_chaos.py",
+    "tests/system/test_kills.py",
+    "tests/platform/test_terraform.py",
+    "tests/system/",
+    "tests/notices/test_histories.py",
+    "tests/platform/",
+)
+
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 
@@ -73,10 +85,16 @@ def fresh_database_url(fresh_database: Address) -> str:
     return fresh_database.url
 
 
+@pytest.hookimpl(trylast=True)  # after the order was drawn
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.nodeid.startswith(SLOW):
             item.add_marker(pytest.mark.slow)
+    items.sort(key=lambda item: _place(item.nodeid))
+
+
+def _place(nodeid: str) -> int:
+    return next((place for place, begin in enumerate(LONG) if nodeid.startswith(begin)), len(LONG))
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
