@@ -71,6 +71,16 @@ def test_any_split_of_a_lines_units_is_worth_exactly_what_was_paid(
     assert all(part >= 0 and part % step == 0 for part in parts)
 
 
+def test_a_currency_of_which_paypal_takes_no_decimals_is_split_in_whole_forints() -> None:
+    """S45: HUF has two decimals in ISO 4217, and none at PayPal."""
+    assert [worth_minor(100_000, 3, before=done, units=1, step_minor=100) for done in range(3)] == [
+        33_300,
+        33_400,
+        33_300,
+    ]
+    assert [worth_minor(100, 3, before=done, units=1, step_minor=100) for done in range(3)] == [0, 100, 0]
+
+
 def test_three_units_of_a_dollar_are_worth_33_34_and_33() -> None:
     assert [worth_minor(100, 3, before=done, units=1) for done in range(3)] == [33, 34, 33]
 
