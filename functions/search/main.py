@@ -29,6 +29,7 @@ from shared.edge.payloads import read_payload
 from shared.edge.problems import Unreadable
 from shared.kernel.first_use import first_use
 from shared.kernel.logs import Log
+from shared.persistence.connecting import BY_INDEXES
 from shared.persistence.search import CatalogueReader
 from shared.persistence.search_projection import SearchProjection
 from shared.search import projecting
@@ -47,7 +48,7 @@ STATEMENT_TIMEOUT_MS = 300
 PAGE_FOR_S = 10
 TREE_FOR_S = 60
 
-parts = ReadOnlyParts(statement_timeout_ms=STATEMENT_TIMEOUT_MS)
+parts = ReadOnlyParts(statement_timeout_ms=STATEMENT_TIMEOUT_MS, planning=BY_INDEXES)
 platform = parts.platform
 # The other deployment of this folder: jobs have the time of any request.
 job_parts = ReadOnlyParts(statement_timeout_ms=5000)

@@ -8,7 +8,8 @@ no statement, lock or forgotten transaction outlives its request (DESIGN.md rule
 import json
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -54,11 +55,20 @@ def session_limits(statement_timeout_ms: int) -> dict[str, str]:
     }
 
 
+# For whoever reads by indexes alone, with statements that stay prepared: a plan is made once, goes by keys, and
+# is the same whatever was asked for first and whatever the statistics say (docs/architecture.md).
+BY_INDEXES = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
+
+
 def connector(
-    settings: Settings, *, application: str, statement_timeout_ms: int = 5000
+    settings: Settings,
+    *,
+    application: str,
+    statement_timeout_ms: int = 5000,
+    planning: Mapping[str, str] = MappingProxyType({}),
 ) -> Callable[[], CoreConnection]:
     """A function that opens one connection; nothing is opened or imported before it is called."""
-    limits = session_limits(statement_timeout_ms)
+    limits = session_limits(statement_timeout_ms) | dict(planning)
     if settings.access == "url":
         return lambda: _by_url(settings.url, application, limits)
     if settings.access == "private":

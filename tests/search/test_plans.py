@@ -1,0 +1,225 @@
+"""Plans do not flip: every kind of list goes by indexes, whatever is asked for and however many products there are."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from pg8000.core import CoreConnection
+from pg8000.native import to_statement
+
+from shared.kernel.clock import SystemClock
+from shared.persistence.connecting import BY_INDEXES, connector
+from shared.persistence.database import Database
+from shared.persistence.search import _FOLDED, _SPELLINGS, CatalogueReader, suggestions_statement
+from shared.persistence.search_statements import (
+    WAYS,
+    Statement,
+    facets_statement,
+    find_statement,
+    list_statement,
+    rest_statement,
+)
+from shared.search.listing import Matching, Search, Sort
+from shared.search.texts import take_apart
+from shared.settings import DatabaseSettings
+from tests.numbers import PROVE
+from tools.scratch_database import ScratchServer
+
+PRODUCTS = 1_000_000 if PROVE else 1_000
+READ = {"search_products", "search_variants", "search_words", "search_misspellings"}
+
+# `lamp` is in a third of the names, `brassN` in seven, nothing is called a torch.
+_FILL = """
+insert into search_products (product_id, slug, sku, name, brand_id, brand_slug, category_id, category_path,
+    price_minor, offer_minor, currency, in_stock, created_at, heat, tier, place, words, search_text, projected_at)
+select md5(n::text)::uuid, 'product-' || n, 'SKU-' || n, p.name, b.id, b.slug, c.id, c.path, n % 9000, n % 9000, 'USD',
+    n % 2 = 0, '2026-01-01'::timestamptz + n * interval '1 second', 0, tier, (tier::bigint << 32) + n,
+    product_words_v1(p.name, b.name, c.name, '') || array_to_tsvector(array['b:' || b.slug, 'c:' || c.path]),
+    lower(p.name), now()
+from (select n, n * 1000 / :products::int as share from generate_series(1::bigint, :products::int) as n) numbers
+cross join lateral (select
+    case n % 3 when 0 then 'lamp' else 'stand' end || ' brass' || n / 7 || ' number ' || n as name,
+    case when share < 8 then 0 when share < 32 then 1 when share < 128 then 2 when share < 512 then 3 else 4 end
+    as tier) p
+join brands b on b.slug = 'brand-' || n % 20
+join categories c on c.path = 'home/shelf-' || n % 30
+"""
+
+
+@dataclass
+class Shop:
+    """The search function's connections: one that it lists with, and one to ask for plans in the same settings."""
+
+    database: Database
+    asking: CoreConnection
+
+
+@pytest.fixture(scope="module")
+def shop(postgres: ScratchServer) -> Iterator[Shop]:
+    address = postgres.copy()
+    connection = address.connect()
+    for number in range(30):
+        connection.run(f"insert into brands values (gen_random_uuid(), 'brand-{number}', 'Brand {number}')")
+    connection.run(
+        "insert into categories (id, slug, path, name)"
+        " values ('00000000-0000-4000-8000-000000000000', 'home', 'home', 'Home')"
+    )
+    for number in range(30):
+        connection.run(
+            "insert into categories (id, parent_id, slug, path, name) values (gen_random_uuid(),"
+            f" '00000000-0000-4000-8000-000000000000', 'shelf-{number}', 'home/shelf-{number}', 'Shelf {number}')"
+        )
+    connection.run(_FILL.replace(":products::int", str(PRODUCTS)))
+    connection.run("insert into search_variants select product_id, sku, lower(sku), in_stock from search_products")
+    connection.run(
+        "insert into search_words (word, names, products) select 'word' || n, 1, 1 from generate_series(1, 2000) n"
+    )
+    connection.run("insert into search_misspellings select left(word, 3) || right(word, 3), word from search_words")
+    connection.run("analyze")
+    connection.close()
+    settings = DatabaseSettings("url", 1, postgres.login(address, "search").url)
+    connect = connector(settings, application="test", statement_timeout_ms=300, planning=BY_INDEXES)
+    made = Database(connect, size=1, clock=SystemClock())
+    asking = connect()
+    yield Shop(made, asking)
+    asking.close()
+    made.close()
+
+
+def plan_of(shop: Shop, statement: str) -> tuple[set[str], set[str]]:
+    """The indexes of the plan that is kept for all parameters, and the tables that it reads whole."""
+    sql, _ = to_statement(statement)
+    found = shop.asking.execute_simple(f"explain (generic_plan, format json) {sql}").rows[0][0]
+    indexes: set[str] = set()
+    whole: set[str] = set()
+
+    def walk(node: dict[str, Any]) -> None:
+        if "Index Name" in node:
+            indexes.add(node["Index Name"])
+        if node["Node Type"] == "Seq Scan":
+            whole.add(node["Relation Name"])
+        for child in node.get("Plans", ()):
+            walk(child)
+
+    walk((json.loads(found) if isinstance(found, str) else found)[0]["Plan"])
+    return indexes, whole
+
+
+def kinds() -> dict[str, tuple[Search, str]]:
+    """Every kind of list, and the index that it goes by."""
+    found: dict[str, tuple[Search, str]] = {
+        "everything": (Search(), "search_products_place"),
+        "everything in stock": (Search(in_stock=True), "search_products_place"),
+        "prices": (Search(sort=Sort.PRICE_ASC), "search_products_price"),
+        "prices down": (Search(sort=Sort.PRICE_DESC, price_min=500), "search_products_price"),
+        "newest": (Search(sort=Sort.NEWEST), "search_products_newest"),
+        "category": (Search(category="home"), "search_products_category_place"),
+        "category by price": (Search(category="home/shelf-3", sort=Sort.PRICE_ASC), "search_products_category_price"),
+        "category newest": (Search(category="home", sort=Sort.NEWEST), "search_products_category_newest"),
+        "brand": (Search(brand="brand-3"), "search_products_brand_place"),
+        "brand by price": (Search(brand="brand-3", sort=Sort.PRICE_DESC), "search_products_brand_price"),
+    }
+    for what, text in {"common": "lamp", "rare": "brass77", "absent": "torch", "two": "lamp brass77"}.items():
+        found[f"{what} word"] = (Search(text=text), "search_products_words_4")
+        found[f"{what} word by price"] = (Search(text=text, sort=Sort.PRICE_ASC), "search_products_words_4")
+        found[f"{what} word, all filters"] = (
+            Search(text=text, category="home", brand="brand-3", price_max=5000, in_stock=True, sort=Sort.NEWEST),
+            "search_products_words_4",
+        )
+    return found
+
+
+KINDS = kinds()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_list_goes_by_its_index(shop: Shop, kind: str) -> None:
+    search, index = KINDS[kind]
+    matching = Matching.WORDS if search.text else Matching.EVERYTHING
+    sql, _ = list_statement(search, take_apart(search.text), matching, reach=4, after=None, counting=False)
+
+    indexes, whole = plan_of(shop, sql)
+
+    assert index in indexes
+    assert not whole & READ
+
+
+@pytest.mark.parametrize(
+    ("matching", "index"),
+    [
+        (Matching.WORDS, "search_products_words_4"),
+        (Matching.PREFIX, "search_products_words_4"),
+        (Matching.SUBSTRING, "search_products_text_4"),
+        (Matching.SOME, "search_products_words_4"),
+    ],
+)
+@pytest.mark.parametrize("text", ["lamp", "brass77", "torch", "lamp brass77 number"])
+def test_a_way_goes_by_its_index(shop: Shop, matching: Matching, index: str, text: str) -> None:
+    search, taken = Search(text=text), take_apart(text)
+    statements: list[Statement] = [
+        list_statement(search, taken, matching, reach=4, after=None, counting=False),
+        facets_statement(search, taken, matching, reach=4, most=1000),
+    ]
+
+    for sql, _ in statements:
+        indexes, whole = plan_of(shop, sql)
+        assert index in indexes
+        assert not whole & READ
+
+
+@pytest.mark.parametrize("tier", range(4))
+def test_each_tier_has_an_index_of_its_own(shop: Shop, tier: int) -> None:
+    search, text = Search(text="lamp"), take_apart("lamp")
+    sql, _ = list_statement(search, text, Matching.WORDS, reach=tier, after=None, counting=False)
+
+    indexes, whole = plan_of(shop, sql)
+
+    used = [int(name[-1]) for name in indexes if name.startswith("search_products_words_")]
+    # Among a thousand products they are all of a size.
+    assert used == [tier] if PROVE else len(used) == 1 and used[0] >= tier
+    assert not whole & READ
+
+
+def test_finding_the_rest_and_spelling_read_no_table_whole(shop: Shop) -> None:
+    search, text = Search(text="lamp"), take_apart("lamp")
+    statements = [
+        find_statement(search, text, WAYS[:2])[0],
+        find_statement(search, text, WAYS[2:])[0],
+        rest_statement(search, text, Matching.WORDS, reach=0, after=None)[0],
+        suggestions_statement(text)[0],
+        _FOLDED,
+        _SPELLINGS,
+    ]
+
+    assert [plan_of(shop, sql)[1] & READ for sql in statements] == [set()] * len(statements)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_list_keeps_its_time(shop: Shop, kind: str) -> None:
+    """300 ms, and then PostgreSQL would end it: first page and second, whatever is asked for."""
+    search, _ = KINDS[kind]
+    reader = CatalogueReader(shop.database)
+
+    first = reader.list_products(search, limit=24)
+    following = reader.list_products(search, limit=24, following=first.next) if first.next else None
+
+    assert len(first.items) <= 24
+    assert following is None or not {item.slug for item in first.items} & {item.slug for item in following.items}
+
+
+@pytest.mark.parametrize(
+    "text", ["x" * 200, "a " * 100, "%" * 200, "lamp " * 40, "l", "la", "'" * 200, "\\" * 200, "手" * 200, "the and or",
+             "9" * 200, "lamp-" * 40, "(((" * 60, ":*" * 100],
+)  # fmt: skip
+def test_no_text_takes_longer_than_its_time(shop: Shop, text: str) -> None:
+    reader = CatalogueReader(shop.database)
+
+    page = reader.list_products(Search(text=text), limit=24)
+    facets = reader.facets(Search(text=text))
+    suggestions = reader.suggest(text[:100], limit=8)
+
+    assert len(page.items) <= 24
+    assert (facets.total.value == 0) == (page.total.value == 0)
+    assert len(suggestions) <= 8
