@@ -321,7 +321,9 @@ class Actors:
             self.tell("CUSTOMER.DISPUTE.RESOLVED", {"dispute_id": dispute, "outcome": step.detail["outcome"]})
 
     def _capture_again(self, step: Step, actor: str) -> None:
-        self._about(step, "PAYMENT.CAPTURE.COMPLETED", paid=step.detail["late"])
+        other: dict[str, Any] = {"amount": {"currency_code": "USD", "value": "1.23"}}
+        more = other if step.detail["other_amount"] else {}
+        self._about(step, "PAYMENT.CAPTURE.COMPLETED", paid=step.detail["late"], **more)
 
     def _approve_late(self, step: Step, actor: str) -> None:
         order = self._awaited(step)

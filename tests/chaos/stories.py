@@ -239,7 +239,8 @@ def _paypal(random: Random, carts: int) -> Iterator[Step]:
             event_types = ("PAYMENT.CAPTURE.COMPLETED", "PAYMENT.CAPTURE.REFUNDED", "CHECKOUT.ORDER.APPROVED")
             yield _step(random, deed, cart, event_type=random.choice(event_types))
         elif deed == "second capture":
-            yield _step(random, deed, cart, late=random.random() < 0.7)
+            other_amount = random.random() < 0.3
+            yield _step(random, deed, cart, late=random.random() < 0.7, other_amount=other_amount)
         elif deed == "deliver again":
             yield _step(random, deed, cart, times=random.choice((1, 2, 3)))
         else:

@@ -38,6 +38,7 @@ def tell_step(step: Step) -> str:
     detail, cart = step.detail, f"cart {step.cart}"
     manner = _MANNERS.get(str(detail.get("manner")), "")
     units = "one unit" if detail.get("units") == "one" else "all"
+    other_amount = ", another amount" if detail.get("other_amount") else ""
     sentences = {
         "fill": f"fills {cart}",
         "search": f"searches for {detail.get('letter')}",
@@ -68,7 +69,7 @@ def tell_step(step: Step) -> str:
         "reverse": f"reverses the payment of {cart}",
         "open a dispute": f"opens a dispute about {cart}",
         "resolve the dispute": f"resolves the dispute about {cart}: {detail.get('outcome')}",
-        "second capture": f"captures {cart} {'once more' if detail.get('late') else 'by itself'}",
+        "second capture": f"captures {cart} {'once more' if detail.get('late') else 'by itself'}{other_amount}",
         "approve late": f"tells of the approval of {cart} once more",
         "take the approval back": f"takes the approval of {cart} back",
         "foreign capture": "tells of a capture that is none of this shop's",
