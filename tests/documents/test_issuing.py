@@ -17,7 +17,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.documents.issuing import issue_documents
+from shared.documents.errors import DocumentsMoved
+from shared.documents.issuing import compose, issue_documents
 from shared.kernel.money import Money
 from shared.orders.order import Order
 from shared.payments.processor import DisputeFact, RefundFact
@@ -60,6 +61,16 @@ def serials(shop: Shop, kind: str = "invoice") -> list[int]:
         "select serial from documents where kind = :kind::text and number is not null order by serial", kind=kind
     )
     return [row["serial"] for row in found]
+
+
+def drawn(shop: Shop, kind: str) -> int:
+    """How many numbers of this year were drawn."""
+    found = shop.database.call(
+        "select last from document_counters where kind = :kind::text and year = :year::int",
+        kind=kind,
+        year=shop.clock.now().year,
+    )
+    return found[0]["last"] if found else 0
 
 
 def tell(shop: Shop, order: Order, fact: Any) -> None:
@@ -180,7 +191,24 @@ def test_many_issuers_of_one_order_share_its_documents_out(shop: Shop, documents
         credited.update({line.sku: line.gross_minor for line in note.lines})
     assert refused == []
     assert [note.total_minor for note in notes] == [318] * 5
+    assert drawn(shop, "credit_note") == serials(shop, "credit_note")[-1] == len(serials(shop, "credit_note"))
     assert credited == {line.sku: line.gross_minor for line in invoice.lines}
+
+
+def test_what_was_composed_before_another_was_issued_is_not_written(shop: Shop, documents: Documents) -> None:
+    order = shop.paid_order({shop.make_stock("LAMP", 1): 1})
+    case = documents.find_case(order.id)
+    assert case is not None
+    before = drawn(shop, "invoice")
+
+    with pytest.raises(DocumentsMoved):
+        documents.issue(case.id, compose(case), before=1, prefix="INV-")
+
+    assert rows(shop, order) == [("invoice", None, TOTAL, False)]
+    assert drawn(shop, "invoice") == before
+    number = documents.issue(case.id, compose(case), before=0, prefix="INV-")
+    assert documents.issue(case.id, compose(case), before=0, prefix="INV-") == number
+    assert drawn(shop, "invoice") == before + 1
 
 
 def test_a_transaction_that_fails_after_its_number_was_drawn_leaves_no_gap(shop: Shop, documents: Documents) -> None:
