@@ -55,6 +55,9 @@ bench: $(ENVIRONMENT)  ## the figures of docs/architecture.md as ratios to their
 bench-relevance: $(ENVIRONMENT)  ## how good the first ten are by people's judgements, and what becomes of misspelt words
 	@exec $(BIN)/python -m benchmarks.relevance $(ARGS)
 
+bench-search: $(ENVIRONMENT)  ## how long every kind of search takes, beside a full scan and trigrams (N=50000)
+	@exec $(BIN)/python -m benchmarks.searching --products $(or $(N),50000)
+
 bundle: $(ENVIRONMENT)  ## build/<deployment>.zip, what a deployment uploads: the same bytes every time
 	@exec $(BIN)/python -m tools.bundle
 
@@ -98,5 +101,5 @@ $(ENVIRONMENT): requirements/dev.txt tools/environment.py
 	@test -n "$(PYTHON)" || { echo "Vitrine needs Python 3.11 or newer, and found none."; exit 1; }
 	@$(PYTHON) tools/environment.py
 
-.PHONY: help run demo import rebuild-search quick test prove chaos breaking check bench bench-relevance bundle schema openapi lock clean \
+.PHONY: help run demo import rebuild-search quick test prove chaos breaking check bench bench-relevance bench-search bundle schema openapi lock clean \
 	check-code check-layers check-schema check-openapi check-terraform
