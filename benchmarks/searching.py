@@ -1,7 +1,7 @@
 """`make bench-search N=50000`: how long every kind of search takes, beside a full scan and trigrams on the same rows.
 
 The catalogue is drawn from a seed, so two runs search the same; it is copied in, and `rebuild` makes what search reads,
-as in a shop. Times are a client's with one warm connection, in milliseconds; a ratio above 1 is how often faster we are.
+as in a shop. Times are a client's with one warm connection, in milliseconds; a ratio above 1 says how often faster.
 """
 
 import argparse
@@ -178,7 +178,8 @@ def sizes(connection: pg8000.native.Connection) -> None:
     print("\nsizes in MB")
     rows = connection.run(
         "select relname::text, round(pg_relation_size(oid) / 1e6, 1)::text from pg_class"
-        " where relname like 'search\\_%' or relname = 'products_name_trigrams' order by pg_relation_size(oid) desc limit 16"
+        " where relname like 'search\\_%' or relname = 'products_name_trigrams'"
+        " order by pg_relation_size(oid) desc limit 16"
     )
     for name, megabytes in rows or ():
         print(f"  {name:<40} {megabytes:>8}")
