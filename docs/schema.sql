@@ -31,6 +31,7 @@ create table brands (
     constraint brands_pkey PRIMARY KEY (id),
     constraint brands_slug_unique UNIQUE (slug)
 );
+CREATE INDEX brands_folded ON public.brands USING btree (fold_v1(name) COLLATE "C");
 CREATE UNIQUE INDEX brands_name_unique ON public.brands USING btree (lower(name));
 grant insert, select on brands to vitrine_inventory;
 grant select on brands to vitrine_search;
@@ -106,6 +107,7 @@ create table categories (
     constraint categories_parent FOREIGN KEY (parent_id) REFERENCES categories(id),
     constraint categories_path_ends_in_slug CHECK (((path = slug) OR (path ~~ ('%/'::text || slug))))
 );
+CREATE INDEX categories_folded ON public.categories USING btree (fold_v1(name) COLLATE "C");
 CREATE INDEX categories_parent ON public.categories USING btree (parent_id, "position", path);
 CREATE INDEX categories_path_prefix ON public.categories USING btree (path text_pattern_ops);
 grant insert, select on categories to vitrine_inventory;

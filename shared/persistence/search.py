@@ -136,10 +136,15 @@ _MATCHING_TIER = f"select p.product_id, p.place from search_products p where p.w
 
 _SUGGESTIONS = """
 with found as (
-    select 'category' as kind, c.name, c.path as key, 0::bigint as place from categories c
-    where starts_with(fold_v1(c.name), fold_v1(:typed::text))
+    (select 'category' as kind, c.name, c.path as key, 0::bigint as place from categories c
+     where fold_v1(c.name) collate "C" >= fold_v1(:typed::text)
+        and fold_v1(c.name) collate "C" < fold_v1(:typed::text) || chr(1114111)
+     order by fold_v1(c.name) collate "C" limit 20)
     union all
-    select 'brand', b.name, b.slug, 0 from brands b where starts_with(fold_v1(b.name), fold_v1(:typed::text))
+    (select 'brand', b.name, b.slug, 0 from brands b
+     where fold_v1(b.name) collate "C" >= fold_v1(:typed::text)
+        and fold_v1(b.name) collate "C" < fold_v1(:typed::text) || chr(1114111)
+     order by fold_v1(b.name) collate "C" limit 20)
     union all
     {products}
 ), best as (

@@ -28,7 +28,7 @@ from tests.numbers import PROVE
 from tools.scratch_database import ScratchServer
 
 PRODUCTS = 1_000_000 if PROVE else 1_000
-READ = {"search_products", "search_variants", "search_words", "search_misspellings"}
+READ = {"brands", "categories", "search_products", "search_variants", "search_words", "search_misspellings"}
 
 # `lamp` is in a third of the names, `brassN` in seven, nothing is called a torch.
 _FILL = """
