@@ -628,7 +628,17 @@ def _told(database: _Database, inbox: Sequence[Mapping[str, Any]]) -> Iterable[s
 
 
 def _waits(database: _Database, paypal: Mapping[str, Any]) -> Iterable[str]:
-    """Every deadline has passed and PayPal has decided everything: whoever still waits, waits for ever."""
+    """Every deadline has passed and PayPal has decided everything: whoever still waits, waits for ever.
+
+    Reconciliation has run, too, and would hide what it repairs: stock that drifted is a defect, even if it was mended.
+    """
+    for row in database.rows(
+        "select sku, delta_on_hand, delta_held, reason from stock_movements where kind = 'repair'"
+    ):
+        yield (
+            f"stock {row['sku']} had drifted: reconciliation moved {row['delta_on_hand']} on hand"
+            f" and {row['delta_held']} held ({row['reason']})"
+        )
     for order in database.orders.values():
         if order["status"] == "pending_payment" or order["status_reason"] == "capture_pending":
             yield f"order {order['number']} still waits for its money ({order['status']})"
