@@ -1,4 +1,4 @@
-"""The desk: its role, and what staff read in the order of time."""
+"""The desk: its role."""
 
 from pathlib import Path
 

@@ -6,8 +6,6 @@ begin
 exception when duplicate_object or unique_violation then null;
 end $$;
 
-create index audit_log_at on audit_log (at desc, id);
-
 grant select on sessions to vitrine_desk;
 grant select, insert, update on idempotency_keys, outbox to vitrine_desk;
 grant select, insert on audit_log to vitrine_desk;

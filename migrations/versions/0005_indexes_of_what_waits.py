@@ -1,4 +1,4 @@
-"""Webhooks by their order, mails that failed: built beside the writers of tables that only grow."""
+"""The audit log by time, webhooks by their order, mails that failed: built beside the writers of what only grows."""
 
 from alembic import op
 
@@ -8,6 +8,7 @@ branch_labels = None
 depends_on = None
 
 _INDEXES = {
+    "audit_log_at": "audit_log (at desc, id)",
     "webhook_events_orders": "webhook_events using gin (order_ids)",
     "mails_failed": "mails (created_at, id) where state = 'failed'",
 }

@@ -75,10 +75,6 @@ create index search_products_brand_price on search_products (brand_id, price_min
 -- search_text begins with the folded name: suggestions complete it.
 create index search_products_name on search_products ((left(search_text, 60)) collate "C", place) where tier <= 4;
 
--- Suggestions complete these as well.
-create index brands_folded on brands ((fold_v1(name)) collate "C");
-create index categories_folded on categories ((fold_v1(name)) collate "C");
-
 create table search_variants (
     product_id uuid not null,
     sku text collate "C" not null,

@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import sys
 import time
@@ -110,3 +111,37 @@ def test_the_description_of_a_schema_shows_what_was_changed(
 
     changed = set(before.splitlines()) ^ set(after.splitlines())
     assert any(shows in line for line in changed), changed
+
+
+def hindrances(sql: str) -> list[str]:
+    """What stops writers of a table that was there before: an index built in its way, a look at all of its rows."""
+    bare = re.sub(r"--[^\n]*", "", sql)
+    new = set(re.findall(r"create table (\w+)", bare))
+    indexes = re.findall(r"create (?:unique )?index (\w+) on (\w+)", bare)
+    changes = re.findall(r"alter table (\w+)([^;]*);", bare)
+    return [name for name, table in indexes if table not in new] + [
+        name
+        for table, change in changes
+        for name, rest in re.findall(r"add constraint (\w+)((?:(?!add constraint).)*)", change, re.DOTALL)
+        if table not in new and "not valid" not in rest
+    ]
+
+
+def test_what_hinders_writers_is_seen() -> None:
+    hindering = """
+        create table young (a int);
+        create index young_a on young (a);
+        create unique index old_a on old (a);
+        alter table old add constraint seen check (a > 0), add constraint unseen check (a > 1) not valid;
+        """
+
+    assert hindrances(hindering) == ["old_a", "seen"]
+
+
+@pytest.mark.parametrize(
+    "migration",
+    [path for path in sorted((ROOT / "migrations/versions").glob("*.sql")) if not path.name.startswith("0001")],
+    ids=lambda path: path.stem,
+)
+def test_no_transaction_of_a_migration_hinders_the_writers_of_tables_that_were_there(migration: Path) -> None:
+    assert hindrances(migration.read_text(encoding="utf-8")) == []
