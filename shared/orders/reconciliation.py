@@ -94,6 +94,10 @@ class Shelves(Protocol):
         """SKUs and locations that do not add up among the next `limit` SKUs, and the last SKU looked at."""
         ...
 
+    def find_next_sku(self, *, after: str) -> str | None:
+        """The SKU that `list_drifted` with the limit 1 looks at; None where it looks at what has no level."""
+        ...
+
     def put_right(self, sku: str, location: str, *, run: Run) -> Finding | None:
         """Lock, look again, repair and report in one step; None where nothing was wrong after all."""
         ...

@@ -4,7 +4,7 @@ against our ledger; what was missed is recorded through the same settling as eve
 A run is a row: it goes on where it stopped, whoever stopped it and however. Everything it does may be done twice. Where
 PayPal does not answer, nothing is concluded; the run waits and goes on. Steps, in this order:
 
-    stock     every SKU: level, movements, order lines                              (needs no PayPal, so it comes first)
+    stock     a full run only: every SKU: level, movements, order lines             (needs no PayPal, so it comes first)
     events    PayPal's list of events: what never came is stored and applied as if it had
     strays    stored events that belong to no order we know: paired, given back, or listed as somebody else's
     open      PayPal's objects of every order that is not final
@@ -30,6 +30,10 @@ NEARLY_A_DAY = timedelta(hours=20)
 _SAVE_EVERY = timedelta(seconds=5)
 _PUT_OFF = timedelta(minutes=1)
 _SKUS_AT_ONCE = 200
+# Where so many SKUs are too much for one statement: 200, 25, 3, 1, and again more as it goes well.
+_FEWER = 8
+# They read whole logs: movements without end, orders of weeks. That is for the night.
+_FULL_ONLY = {"stock", "window"}
 # Steps that cannot end without an answer, and whose.
 _PROOFS = {"stock": "database", "events": "paypal", "open": "paypal"}
 
@@ -54,7 +58,7 @@ def reconcile(kind: RunKind, tools: Tools, *, give_up_at: datetime) -> bool:
     run = tools.runs.take_turn(kind, at=tools.clock.now())
     if run is None:
         return False
-    names = [name for name in STEPS if name != "window" or run.kind == "full"]
+    names = [name for name in STEPS if run.kind == "full" or name not in _FULL_ONLY]
     # A step that this version does not know was another version's: then from the beginning.
     for name in names[names.index(run.step) if run.step in names else 0 :]:
         if run.step != name:
@@ -109,8 +113,23 @@ def _say(run: Run, still_open: dict[str, int], at: datetime) -> None:
 
 
 def _stock(run: Run, tools: Tools) -> Iterator[str]:
+    """The log of movements only grows: what it takes too long to sum must not keep everything else from its turn."""
+    at_once = _SKUS_AT_ONCE
     while True:
-        drifted, last = tools.shelves.list_drifted(after=run.cursor, limit=_SKUS_AT_ONCE)
+        try:
+            drifted, last = tools.shelves.list_drifted(after=run.cursor, limit=at_once)
+        except Unavailable:
+            if at_once > 1:
+                at_once = max(1, at_once // _FEWER)
+                continue
+            # Unavailable here as well: the database is away, and not this SKU's log too long.
+            last = tools.shelves.find_next_sku(after=run.cursor)
+            subject = last or "movements without a level"
+            tools.findings.report(run, Finding("unreachable", subject, {"step": run.step}), at=tools.clock.now())
+            log.warning("stock_is_too_long_to_sum", sku=subject)
+            drifted = ()
+        else:
+            at_once = min(_SKUS_AT_ONCE, at_once * _FEWER)
         for sku, location in drifted:
             try:
                 finding = tools.shelves.put_right(sku, location, run=run)

@@ -47,6 +47,14 @@ from (
 ) d
 """
 
+_NEXT_SKU = """
+select min(sku) as sku from (
+    (select sku from stock_levels where sku > :after::text order by sku limit 1)
+    union all
+    (select sku from order_lines where held + allocated > 0 and sku > :after::text order by sku limit 1)
+) keys
+"""
+
 _LOCK = """
 select on_hand, held from stock_levels where sku = :sku::text and location = :location::text for update
 """
@@ -105,6 +113,10 @@ class StockDrift:
     def list_drifted(self, *, after: str, limit: int) -> tuple[Sequence[tuple[str, str]], str | None]:
         row = self._database.call(_LIST_DRIFTED, after=after, limit=limit)[0]
         return [(sku, location) for sku, location in row["drifted"]], row["last"]
+
+    def find_next_sku(self, *, after: str) -> str | None:
+        sku: str | None = self._database.call(_NEXT_SKU, after=after)[0]["sku"]
+        return sku
 
     def put_right(self, sku: str, location: str, *, run: Run) -> Finding | None:
         """Nothing else is locked with the level, and whoever changes it waits for us and then sees what we wrote.

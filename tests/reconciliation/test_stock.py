@@ -1,13 +1,16 @@
 """Stock that was tampered with is found, named and put right by movements; a second run finds nothing."""
 
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from uuid import uuid4
 
 import pytest
 
 from shared.inventory.drift import Units
+from shared.kernel.errors import Unavailable
 from shared.persistence.stock_drift import StockDrift
 from tests.orders.shop import at_once
 from tests.reconciliation.kit import ReconciledShop
@@ -225,3 +228,101 @@ def test_a_thousand_skus_are_looked_at_in_batches_and_every_fault_is_found(shop:
     assert found == [(STOCK_DRIFT, f"{sku}/main", "repaired") for sku in [*faulty, "T1"]]
     assert shop.level("T1") == (4, 0)
     assert shop.reconcile() == []
+
+
+def test_the_log_of_movements_is_summed_at_night_and_not_every_few_minutes(shop: ReconciledShop) -> None:
+    """It only grows: whoever summed it every five minutes would do little else."""
+    lamp = shop.make_stock("LAMP", 5)
+    shop.database.call("update stock_levels set on_hand = 6 where sku = :sku::text", sku=lamp)
+
+    assert shop.reconcile("fresh") == []
+    assert shop.books(lamp) == (Units(6, 0), Units(5, 0), 0)
+    assert shop.reconcile("full") == [(STOCK_DRIFT, f"{lamp}/main", "repaired")]
+
+
+class _TooSlow(StockDrift):
+    """The statement is stopped for its time where SKUs that are too much for it are among those it sums."""
+
+    def __init__(self, shop: ReconciledShop, *skus: str, at_most: int = 200) -> None:
+        super().__init__(shop.database, shop.clock)
+        self.skus = skus
+        self.at_most = at_most
+        self.asked: list[int] = []
+
+    def list_drifted(self, *, after: str, limit: int) -> tuple[Sequence[tuple[str, str]], str | None]:
+        self.asked.append(limit)
+        drifted, last = super().list_drifted(after=after, limit=limit)
+        if limit > self.at_most or any(after < sku and (last is None or sku <= last) for sku in self.skus):
+            raise Unavailable
+        return drifted, last
+
+
+def _four_of_which_two_drifted(shop: ReconciledShop) -> list[str]:
+    skus = [shop.make_stock(f"SKU{n}", 5) for n in range(4)]
+    drifted = [skus[0], skus[3]]
+    shop.database.call("update stock_levels set on_hand = 6 where sku = any (:skus::text[])", skus=drifted)
+    return skus
+
+
+def test_what_is_too_much_for_one_statement_is_summed_in_several(shop: ReconciledShop) -> None:
+    skus = _four_of_which_two_drifted(shop)
+    slow = _TooSlow(shop, at_most=3)
+    shop.tools = replace(shop.tools, shelves=slow)
+
+    assert shop.reconcile() == [(STOCK_DRIFT, f"{sku}/main", "repaired") for sku in (skus[0], skus[3])]
+    assert slow.asked == [200, 25, 3, 24, 3]
+
+
+def test_a_sku_that_takes_too_long_to_sum_is_named_and_keeps_nothing_else_from_its_turn(shop: ReconciledShop) -> None:
+    """Least of all the money: the steps behind this one are reached."""
+    skus = _four_of_which_two_drifted(shop)
+    order = shop.order({skus[2]: 1})
+    capture = shop.paypal.make_capture(order.paypal_order_id)
+    shop.clock.advance(minutes=6)
+    shop.tools = replace(shop.tools, shelves=_TooSlow(shop, skus[1]))
+
+    assert shop.reconcile() == [
+        ("fact_missed", capture.id, "repaired"),
+        (STOCK_DRIFT, f"{skus[0]}/main", "repaired"),
+        (STOCK_DRIFT, f"{skus[3]}/main", "repaired"),
+        ("unreachable", skus[1], "open"),
+    ]
+    assert shop.status(order) == ("paid", None)
+
+
+def test_while_the_database_is_away_the_run_waits_and_skips_nothing(shop: ReconciledShop) -> None:
+    skus = _four_of_which_two_drifted(shop)
+    slow = _TooSlow(shop, *skus)
+    whole, shop.tools = shop.tools, replace(shop.tools, shelves=slow)
+
+    def away(*, after: str) -> str | None:
+        raise Unavailable(retry_after_s=5)
+
+    slow.find_next_sku = away  # type: ignore[method-assign]
+    shop.begin()
+    assert not shop.go_on()
+    assert shop.found() == [("unreachable", "database", "open")]
+    shop.tools = whole
+    shop.clock.advance(minutes=2)
+    assert shop.go_on()
+
+    assert shop.found() == [
+        *((STOCK_DRIFT, f"{sku}/main", "repaired") for sku in (skus[0], skus[3])),
+        ("unreachable", "database", "repaired"),
+    ]
+
+
+def test_the_sku_to_skip_is_the_one_that_a_batch_of_one_looks_at(shop: ReconciledShop) -> None:
+    lamp, cup = shop.make_stock("LAMP", 5), shop.make_stock("CUP", 5)
+    shop.paid_order({lamp: 2})
+    shop.database.call("delete from stock_levels where sku = :sku::text", sku=lamp)
+    shelves = shop.tools.shelves
+
+    named, after = [], ""
+    while (sku := shelves.find_next_sku(after=after)) is not None:
+        assert shelves.list_drifted(after=after, limit=1)[1] == sku
+        named.append(sku)
+        after = sku
+    assert named == sorted([cup, lamp])
+    assert shelves.list_drifted(after=after, limit=1) == ([], None)
+    assert shop.reconcile() == [(STOCK_DRIFT, f"{lamp}/main", "repaired")]
