@@ -481,7 +481,7 @@ def ask_refund(call: Call[RefundBody]) -> Reply:
 @api.post(
     "/v1/admin/orders/<number>/refunds/<refund_id>/retry",
     answers={201: StaffRefundView},
-    errors=[OrderNotFound, RefundNotFound, NotRetryable, NothingCaptured, Disputed, RefundTooLarge],
+    errors=[OrderNotFound, RefundNotFound, NotRetryable, NothingCaptured, Disputed, UnitsRefunded, RefundTooLarge],
     permission="refunds:write",
 )
 def retry_refund(call: Call[None]) -> Reply:

@@ -132,7 +132,9 @@ def ask_refund(asked: AskRefund) -> Command:
 def retry_refund(refund_id: UUID, *, new_id: UUID, actor: str) -> Command:
     """Ask again for what PayPal refused, as a new refund: the old one's request id would be answered the same.
 
-    Nothing is restocked a second time. Raises RefundNotFound, NotRetryable, NothingCaptured, Disputed, RefundTooLarge.
+    Its units and its shipping may have gone back by another refund meanwhile, so they are counted and priced anew.
+    Nothing is restocked a second time. Raises RefundNotFound, NotRetryable, NothingCaptured, Disputed, UnitsRefunded,
+    RefundTooLarge.
     """
 
     def command(situation: Situation, outcome: Outcome, now: datetime) -> None:
@@ -148,14 +150,22 @@ def retry_refund(refund_id: UUID, *, new_id: UUID, actor: str) -> Command:
             raise NothingCaptured
         if outcome.order.disputed:
             raise Disputed
+        asked = [AskedLine(line.sku, line.quantity, line.restock) for line in failed.lines]
+        lines = _price(outcome.order, asked, refunds)
+        _check_shipping(outcome.order, failed.shipping_minor, refunds)
+        cheaper = sum(line.amount_minor for line in failed.lines) - sum(line.amount_minor for line in lines)
+        amount = failed.amount_minor - cheaper
+        if amount <= 0:
+            raise NotRetryable(state=failed.state)
         left = refundable_minor(outcome, situation.ledger, capture)
-        if failed.amount_minor > left:
+        if amount > left:
             raise RefundTooLarge(left_minor=max(left, 0))
         outcome.actor = actor
         # Of kind staff, whatever it was: what the shop gives back by itself it asks for once.
         again = replace(failed, id=new_id, kind="staff", state="requested", retries=failed.id, requested_by=actor)
-        outcome.new_refunds.append(replace(again, paypal_refund_id=None, failure=None, requested_at=now))
-        detail = {"refund_id": str(new_id), "retries": str(refund_id), "amount_minor": failed.amount_minor}
+        again = replace(again, amount_minor=amount, lines=lines, paypal_refund_id=None, failure=None, requested_at=now)
+        outcome.new_refunds.append(again)
+        detail = {"refund_id": str(new_id), "retries": str(refund_id), "amount_minor": amount}
         outcome.audit.append(Done("refund.retried", detail))
 
     return command
@@ -236,8 +246,12 @@ def _check_amounts(order: Order, asked: AskRefund, amount: int, outcome: Outcome
         raise Invalid(bad)
     if amount <= 0:
         raise Invalid([Field("", "names nothing to give back: lines, shipping_minor or amount_minor")])
-    shipping_left = order.shipping_paid_minor - refunded_shipping_minor(outcome.refunds_now)
-    if asked.shipping_minor > shipping_left:
+    _check_shipping(order, asked.shipping_minor, outcome.refunds_now)
+
+
+def _check_shipping(order: Order, wanted_minor: int, refunds: Sequence[OrderRefund]) -> None:
+    shipping_left = order.shipping_paid_minor - refunded_shipping_minor(refunds)
+    if wanted_minor > shipping_left:
         raise RefundTooLarge("Less of the shipping is left to give back.", left_minor=max(shipping_left, 0))
 
 

@@ -190,29 +190,33 @@ def close(return_id: UUID, *, store: Store, actor: str, answering: Answering[Ret
 def refund_return(goods: Return, asked: AskReturnRefund) -> Command:
     """Give back the money of the units that came, in whatever condition; what of them is for sale was said before.
 
-    Once for a return, unless PayPal has refused it. Raises NotReceived, ReturnRefunded, and what `ask_refund` does.
+    Once for a return, unless PayPal has refused it; then it takes up the refused one, so that nobody else does. Raises
+    NotReceived, ReturnRefunded, and what `ask_refund` does.
     """
 
     def command(situation: Situation, outcome: Outcome, now: datetime) -> None:
         if not goods.receipts:
             raise NotReceived
-        if _is_refunded(goods, outcome.refunds_now):
+        earlier = _refunds_of(goods, outcome.refunds_now)
+        if any(refund.counts for refund in earlier):
             raise ReturnRefunded(refund_id=goods.refund_id)
         units = sorted(goods.received_units().items())
         lines = tuple(AskedLine(sku, quantity, restock=False) for sku, quantity in units)
         refund = AskRefund(asked.refund_id, lines, asked.shipping_minor, asked.amount_minor, asked.reason, asked.actor)
         ask_refund(refund)(situation, outcome, now)
+        if earlier:
+            outcome.new_refunds[-1] = replace(outcome.new_refunds[-1], retries=earlier[-1].id)
 
     return command
 
 
-def _is_refunded(goods: Return, refunds: Sequence[OrderRefund]) -> bool:
-    """By its refund, or by one that has taken that up again."""
-    of_return = {goods.refund_id} if goods.refund_id is not None else set()
+def _refunds_of(goods: Return, refunds: Sequence[OrderRefund]) -> list[OrderRefund]:
+    """Its refund, and those that have taken that up again, each the one before it."""
+    found: list[OrderRefund] = []
     for refund in refunds:  # in the order in which they were asked for
-        if refund.retries is not None and refund.retries in of_return:
-            of_return.add(refund.id)
-    return any(refund.counts for refund in refunds if refund.id in of_return)
+        if refund.id == goods.refund_id or (found and refund.retries == found[-1].id):
+            found.append(refund)
+    return found
 
 
 def _units_left(order: Order, returns: Sequence[Return], sku: str) -> int:

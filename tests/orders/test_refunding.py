@@ -417,6 +417,69 @@ def test_every_refusal_of_paypal_is_a_failed_refund_with_a_way_out(shop: Shop, r
         shop.desk.change(order.number, refunding.retry_refund(refund.id, new_id=uuid4(), actor="staff:2"))
 
 
+def refused(shop: Shop, order: Order) -> UUID:
+    """The refund that was asked for last, which PayPal now refuses."""
+    shop.paypal.refund_refusals = ["REFUND_FAILED_INSUFFICIENT_FUNDS"]
+    return shop.finish_refunds(order).refunds[-1].id
+
+
+def test_units_that_went_back_by_another_refund_are_not_paid_again_by_a_retry(shop: Shop) -> None:
+    lamp, desk = shop.make_stock("LAMP", 5), shop.make_stock("DESK", 5, price_minor=5000)
+    order = shop.paid_order({lamp: 1, desk: 1})
+    shop.ask_refund(order, {lamp: 1})
+    failed = refused(shop, order)
+    shop.ask_refund(order, {lamp: 1})
+    before = shop.finish_refunds(order)
+
+    with pytest.raises(UnitsRefunded) as over:
+        shop.desk.change(order.number, refunding.retry_refund(failed, new_id=uuid4(), actor="staff:2"))
+
+    assert over.value.data == {"lines": [{"sku": lamp, "wanted": 1, "refundable": 0}]}
+    assert shop.orders.get(order.id) == before
+    assert refunds_of(before) == [("staff", "failed", 1000), ("staff", "completed", 1000)]
+    assert shop.audit(order) == [("staff:1", "refund.requested")] * 2
+
+
+def test_shipping_that_went_back_by_another_refund_is_not_paid_again_by_a_retry(shop: Shop) -> None:
+    order = shop.paid_order({shop.make_stock("LAMP", 5): 1})
+    shop.ask_refund(order, shipping_minor=SHIPPING_MINOR)
+    failed = refused(shop, order)
+    shop.ask_refund(order, shipping_minor=400)
+    before = shop.finish_refunds(order)
+
+    with pytest.raises(RefundTooLarge) as over:
+        shop.desk.change(order.number, refunding.retry_refund(failed, new_id=uuid4(), actor="staff:2"))
+
+    assert over.value.data == {"left_minor": 190}
+    assert shop.orders.get(order.id) == before
+
+
+def test_a_retried_unit_is_worth_what_is_left_to_it_by_the_others(shop: Shop) -> None:
+    """33, 34 and 33: the second unit failed, and another has had its cent meanwhile."""
+    lamp = shop.make_stock("LAMP", 5, price_minor=100)
+    voucher = shop.make_voucher("TWO", amount_minor=200)
+    order = shop.place(shop.use_voucher(shop.make_cart({lamp: 3}), voucher))
+    shop.paypal.approve(order.paypal_order_id)
+    order = shop.capture(order)
+    shop.ask_refund(order, {lamp: 1})
+    shop.finish_refunds(order)
+    shop.ask_refund(order, {lamp: 1}, amount_minor=7)
+    failed = refused(shop, order)
+    shop.ask_refund(order, {lamp: 1})
+    shop.finish_refunds(order)
+
+    shop.desk.change(order.number, refunding.retry_refund(failed, new_id=uuid4(), actor="staff:2"))
+    done = shop.finish_refunds(order)
+
+    assert [(refund.state, refund.amount_minor) for refund in done.refunds] == [
+        ("completed", 33),
+        ("failed", 41),
+        ("completed", 34),
+        ("completed", 40),
+    ]
+    assert [line.amount_minor for line in done.refunds[3].lines] == [33]
+
+
 def test_what_was_given_back_in_the_dashboard_is_learnt_from_paypals_refusal(shop: Shop) -> None:
     order = shop.paid_order({shop.make_stock("LAMP", 5): 1})
     shop.paypal.make_refund(shop.paypal.captures[order.bound_capture_id or ""])  # and nobody tells us

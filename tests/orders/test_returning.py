@@ -14,7 +14,7 @@ from local.database import Address
 from shared.kernel.errors import Invalid
 from shared.orders import refunding, returning
 from shared.orders.order import Order, OrderNotFound
-from shared.orders.refunding import UnitsRefunded
+from shared.orders.refunding import NotRetryable, UnitsRefunded
 from shared.orders.returning import AskReturn, AskReturnRefund
 from shared.orders.returns import (
     NotReceived,
@@ -423,6 +423,24 @@ def test_a_refund_that_paypal_refused_can_be_asked_for_again_and_one_taken_up_ag
 
     assert [asked.state for asked in finish(shop, order).refunds] == ["failed", "failed", "completed"]
     assert shop.orders.get(order.id).refunded_minor == 1000
+
+
+def test_a_return_that_was_refunded_after_a_refusal_is_not_paid_again_by_a_retry_of_that(shop: Shop) -> None:
+    """The second lamp is still the buyer's, so its units would not stop it."""
+    lamp = shop.make_stock("LAMP", 5)
+    order, goods = received(shop, {lamp: 2}, {lamp: 1})
+    first = refund(shop, goods).goods.refund_id
+    assert first is not None
+    shop.orders.fail_refund(first, "REFUND_FAILED_INSUFFICIENT_FUNDS")
+    refund(shop, goods)
+    before = finish(shop, order)
+
+    with pytest.raises(NotRetryable):
+        shop.desk.change(order.number, refunding.retry_refund(first, new_id=uuid4(), actor=STAFF))
+
+    assert shop.orders.get(order.id) == before
+    assert [(asked.state, asked.retries) for asked in before.refunds] == [("failed", None), ("completed", first)]
+    assert before.refunded_minor == 1000
 
 
 def test_nothing_is_refunded_for_what_never_came(shop: Shop) -> None:
