@@ -110,12 +110,10 @@ class Fulfilments:
     def _write(self, tx: Transaction, before: Order, outcome: Outcome, actor: str, now: datetime) -> None:
         order, shipment = outcome.order, outcome.shipment
         is_shipped = outcome.action == "shipment.shipped"
-        if order.status != before.status:
-            set_status(tx, order, now)
         _update(tx, shipment, paypal_is_due=is_shipped, now=now)
         _log(tx, outcome, actor, now)
         if is_shipped:
-            # Stock comes last: its rows are the contended ones.
+            # Stock comes late: its rows are the contended ones. The status comes after: the guard looks at the old one.
             tx.rows(
                 "select ship_stock_v1(:id::uuid, :lines::jsonb, :actor::text, :reason::text, :now::timestamptz)",
                 id=order.id,
@@ -124,6 +122,9 @@ class Fulfilments:
                 reason=f"{shipment.carrier} {shipment.tracking_number}",
                 now=now,
             )
+        if order.status != before.status:
+            set_status(tx, order, now)
+        if is_shipped:
             frozen = tx.one("select order_json_v2(:id::uuid) as frozen", id=order.id)["frozen"]
             told = next(known for known in frozen["shipments"] if known["id"] == str(shipment.id))
             tx.emit(

@@ -1,6 +1,8 @@
 """Fulfilling: units leave the house once, never more than were paid, and the order follows them to their buyer."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
 from uuid import uuid4
 
 import pytest
@@ -11,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from local.database import Address
 from shared.kernel.errors import Invalid, ShopError, Unavailable
 from shared.orders import cancelling, expiring, fulfilling, refunding
-from shared.orders.fulfilling import NotAllocated, NotShippable, UnitsStillHere
+from shared.orders.fulfilling import NotAllocated, NotShippable, Outcome, UnitsStillHere
 from shared.orders.order import NotCancellable, Order, OrderNotFound
 from shared.orders.settling import Wish
 from shared.payments.processor import Fact, Refused, Tracking
@@ -267,6 +269,27 @@ def test_the_stock_itself_refuses_units_that_are_not_allocated(shop: Shop) -> No
 
     assert refused.value.data == {"lines": [{"sku": lamp, "wanted": 2, "available": 1}]}
     assert shop.level(lamp) == (5, 1)
+
+
+def test_the_stock_itself_refuses_an_order_on_hold_whatever_was_decided(shop: Shop) -> None:
+    """The same step, with a decision that forgot to look at the order: the guard in SQL sees the order as it was."""
+    lamp = shop.make_stock("LAMP", 5)
+    order = shop.paid_order({lamp: 1})
+    draft = shop.draft(order, {lamp: 1})
+    [capture] = shop.paypal.captures.values()
+    shop.orders.settle(order.id, facts=[shop.paypal.make_refund(capture, 100)], source="webhook")
+
+    def decide(order: Order, shipment: Shipment, now: datetime) -> Outcome:
+        moved = shipment.hand_over("DHL", "JJD0001", at=now)
+        return Outcome(replace(order, status="fulfilling", status_reason=None), moved, "shipment.shipped")
+
+    with pytest.raises(NotShippable) as refused:
+        shop.fulfilments.move(draft.id, decide, actor="staff:1")
+
+    assert refused.value.data == {"status": "on_hold"}
+    assert shop.level(lamp) == (5, 1)
+    assert shop.orders.get(order.id).status == "on_hold"
+    assert shop.fulfilments.get(draft.id).shipment.state == "draft"
 
 
 # At once ----------------------------------------------------------------------------------------------
