@@ -174,6 +174,14 @@ create table document_counters (
 comment on table document_counters is 'locked last, by issue_document_v1 alone; a sequence would leave gaps where a transaction fails';
 grant insert, select, update on document_counters to vitrine_payment_jobs;
 
+create table document_sweep (
+    id text not null,
+    facts_seen bigint not null,
+    constraint document_sweep_pkey PRIMARY KEY (id)
+);
+comment on column document_sweep.facts_seen is 'no order of a fact up to here owes a document that is not written down';
+grant select, update on document_sweep to vitrine_payment_jobs;
+
 create table documents (
     id uuid not null,
     position bigint not null generated always as identity,

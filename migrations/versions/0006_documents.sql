@@ -76,21 +76,19 @@ begin
     return owed.number;
 end $$;
 
--- What was paid before there were documents owes them too.
-insert into documents (id, order_id, kind, amount_minor, currency, owed_at)
-    select gen_random_uuid(), id, 'invoice', total_minor, currency, paid_at from orders
-    where paid_at is not null order by paid_at, id;
-insert into documents (id, order_id, kind, refund_id, amount_minor, currency, owed_at)
-    select gen_random_uuid(), o.id, 'credit_note', f.object_id, f.amount_minor, o.currency, f.recorded_at
-    from payment_facts f join orders o on o.id = f.order_id
-    where f.kind = 'refund' and f.status = 'COMPLETED' and not f.reversal and f.capture_id = o.bound_capture_id
-        and o.paid_at is not null
-    order by f.id;
+-- What was paid before there were documents owes them too: found fact by fact, after this has let go of orders.
+create table document_sweep (
+    id text primary key,
+    facts_seen bigint not null
+);
+comment on column document_sweep.facts_seen is 'no order of a fact up to here owes a document that is not written down';
+insert into document_sweep values ('sweep', 0);
 
 -- Whoever settles an order writes down what it owes; payment_jobs issue it; buyers and staff read it.
 grant select, insert on documents to vitrine_checkout, vitrine_desk;
 grant select on stock_movements to vitrine_checkout; -- a buyer's timeline
 grant select, insert, update on documents to vitrine_payment_jobs;
 grant select, insert, update on document_counters to vitrine_payment_jobs;
+grant select, update on document_sweep to vitrine_payment_jobs;
 grant select on shop_settings to vitrine_payment_jobs;
 grant execute on function issue_document_v1 to vitrine_payment_jobs;

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import takewhile
 from uuid import UUID
 
 from shared.documents.documents import Content, Document, content_from_json, content_to_json
@@ -15,6 +16,22 @@ from shared.shop import settings as shop_values
 
 # How long a deployment may lie behind its migration: what older code settled meanwhile is looked for.
 _FORGOTTEN_WITHIN = timedelta(days=2)
+
+# A fact that is older is in sight of whoever reads the facts up to it: its transaction is over, whatever its id.
+_IN_SIGHT = timedelta(minutes=10)
+
+_FORGOTTEN = """
+o.paid_at is not null and (
+    not exists (select 1 from documents d where d.order_id = o.id and d.kind = 'invoice')
+    or exists (
+        select 1 from payment_facts f
+        where f.order_id = o.id and f.kind = 'refund' and f.status = 'COMPLETED' and not f.reversal
+            and f.amount_minor > 0 and f.capture_id = o.bound_capture_id and not exists (
+                select 1 from documents d where d.order_id = o.id and d.refund_id = f.object_id)
+            and o.total_minor > (
+                select coalesce(sum(d.amount_minor), 0) from documents d
+                where d.order_id = o.id and d.kind = 'credit_note')))
+"""
 
 _CASE = """
 select d.id, d.kind, d.refund_id, d.amount_minor, d.currency, order_json_v2(d.order_id) as found,
@@ -51,24 +68,40 @@ class Documents:
         return [
             row["id"]
             for row in self._database.call(
-                """
-                select o.id from orders o
-                where o.placed_at > :since::timestamptz and o.paid_at is not null and (
-                    not exists (select 1 from documents d where d.order_id = o.id)
-                    or exists (
-                        select 1 from payment_facts f
-                        where f.order_id = o.id and f.kind = 'refund' and f.status = 'COMPLETED' and not f.reversal
-                            and f.capture_id = o.bound_capture_id and not exists (
-                                select 1 from documents d where d.order_id = o.id and d.refund_id = f.object_id)
-                            and o.total_minor > (
-                                select coalesce(sum(d.amount_minor), 0) from documents d
-                                where d.order_id = o.id and d.kind = 'credit_note')))
+                f"""
+                select o.id from orders o where o.placed_at > :since::timestamptz and {_FORGOTTEN}
                 order by o.placed_at limit :limit::int
                 """,
                 since=self._clock.now() - _FORGOTTEN_WITHIN,
                 limit=limit,
             )
         ]
+
+    def look_on(self, limit: int) -> list[UUID] | None:
+        """Forgotten orders, whatever their age, of the next `limit` facts; None where all facts have been looked at.
+
+        What is before the first of them is not looked at again: settle them, then look on.
+        """
+        facts = self._database.call(
+            f"""
+            select p.id, p.order_id, p.recorded_at, coalesce((
+                select {_FORGOTTEN} from orders o where o.id = p.order_id), false) as is_forgotten
+            from payment_facts p where p.id > (select facts_seen from document_sweep where id = 'sweep')
+            order by p.id limit :limit::int
+            """,
+            limit=limit,
+        )
+        before = self._clock.now() - _IN_SIGHT
+        settled = list(takewhile(lambda fact: fact["recorded_at"] < before, facts))
+        clear = list(takewhile(lambda fact: not fact["is_forgotten"], settled))
+        if clear:
+            self._database.call(
+                """
+                update document_sweep set facts_seen = :seen::bigint where id = 'sweep' and facts_seen < :seen::bigint
+                """,
+                seen=clear[-1]["id"],
+            )
+        return list(dict.fromkeys(fact["order_id"] for fact in settled if fact["is_forgotten"])) if settled else None
 
     def find_case(self, order_id: UUID) -> Case | None:
         found = self._database.find(_CASE, order_id=order_id)

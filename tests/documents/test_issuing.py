@@ -382,6 +382,55 @@ def test_what_older_code_has_settled_is_found_and_owed(shop: Shop, documents: Do
     assert documents.list_forgotten(100) == []
 
 
+def test_what_was_settled_long_before_there_were_documents_is_found_fact_by_fact(
+    shop: Shop, documents: Documents
+) -> None:
+    shop.clock.advance(days=1)
+    look_through(shop, documents)
+    paid = shop.paid_order({shop.make_stock("LAMP", 1): 1})
+    whole = shop.paid_order({shop.make_stock("LAMP", 1): 1})
+    refunded = shop.paid_order({shop.make_stock("LAMP", 1): 1})
+    tell(shop, refunded, refund_of(refunded, "R1", 500))
+    shop.database.call("delete from documents where order_id = :id::uuid", id=paid.id)
+    shop.database.call("delete from documents where order_id = :id::uuid and kind = 'credit_note'", id=refunded.id)
+    assert documents.look_on(100) is None  # too young: a transaction with an earlier fact may be under way
+
+    shop.clock.advance(days=400)
+    young = documents.list_forgotten(100)
+    found = look_through(shop, documents)
+
+    assert young == []
+    assert found == [paid.id, refunded.id]
+    assert rows(shop, paid) == [("invoice", None, TOTAL, False)]
+    assert rows(shop, whole) == [("invoice", None, TOTAL, False)]
+    assert rows(shop, refunded)[1:] == [("credit_note", f"R1-{refunded.number}", 500, False)]
+    assert documents.look_on(100) is None
+
+
+def look_through(shop: Shop, documents: Documents) -> list[UUID]:
+    """Three facts at a time, as the job does."""
+    settled = []
+    while (found := documents.look_on(3)) is not None:
+        for order_id in found:
+            shop.orders.settle(order_id)
+            settled.append(order_id)
+    return settled
+
+
+def test_a_place_is_kept_before_an_order_that_is_still_forgotten(shop: Shop, documents: Documents) -> None:
+    shop.clock.advance(days=1)
+    look_through(shop, documents)
+    order = shop.paid_order({shop.make_stock("LAMP", 1): 1})
+    shop.database.call("delete from documents where order_id = :id::uuid", id=order.id)
+    shop.clock.advance(days=1)
+
+    looks = [documents.look_on(100) for _time in range(3)]
+    look_through(shop, documents)
+
+    assert looks == [[order.id]] * 3
+    assert rows(shop, order) == [("invoice", None, TOTAL, False)]
+
+
 def test_the_settings_of_the_moment_are_frozen(shop: Shop, documents: Documents) -> None:
     order = shop.paid_order({shop.make_stock("LAMP", 1): 1})
     issue_documents(order.id, store=documents)
