@@ -119,9 +119,18 @@ Command = Callable[[Situation, Outcome, datetime], None]
 
 
 def settle(
-    situation: Situation, *, now: datetime, reply: AttemptReply | None = None, wish: Wish | None = None
+    situation: Situation,
+    *,
+    now: datetime,
+    reply: AttemptReply | None = None,
+    wish: Wish | None = None,
+    is_commanded: bool = False,
 ) -> Outcome:
-    """What the order is, now that the ledger says this. Settling twice changes nothing the second time."""
+    """What the order is, now that the ledger says this. Settling twice changes nothing the second time.
+
+    Where somebody's command follows, or wants it cancelled, no capture is asked for: an approval that waited behind a
+    lockout would else refuse every cancel.
+    """
     outcome = Outcome(situation.order)
     ledger = situation.ledger
     outcome.change(
@@ -137,7 +146,8 @@ def settle(
     _follow_payment(situation, outcome, now)
     _follow_outside(situation, outcome)
     _give_back_strays(situation, outcome)
-    _open_attempt(situation, outcome, attempts, now)
+    if not is_commanded and (wish is None or wish.to == "expired"):
+        _open_attempt(situation, outcome, attempts, now)
     if wish is not None:
         _grant(wish, outcome, attempts, now)
     return outcome

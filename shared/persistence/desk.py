@@ -132,7 +132,7 @@ def do_command(tx: Transaction, locked: Row | None, command: Command, now: datet
     whatever the command refuses with.
     """
     situation = situation_from_json(locked["situation"] if locked else None)
-    outcome = settle(situation, now=now)
+    outcome = settle(situation, now=now, is_commanded=True)
     command(situation, outcome, now)
     if outcome.order.paid_at is not None:
         owe_documents(tx, outcome.order, situation.ledger, now)

@@ -330,7 +330,7 @@ class Orders:
                     now=now,
                 )["situation"]
             )
-            outcome = settle(situation, now=now, reply=reply, wish=wish)
+            outcome = settle(situation, now=now, reply=reply, wish=wish, is_commanded=command is not None)
             if command is not None:
                 command(situation, outcome, now)
             if require is not None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.orders import capturing
+from shared.orders import cancelling, capturing, expiring
 from shared.orders.capturing import PaymentRefused
 from shared.orders.lockout import CheckoutLocked, Lockout, LockoutNotFound
 from shared.orders.order import Order
@@ -158,6 +158,33 @@ def test_an_approval_that_waited_is_captured_at_the_deadline(shop: Shop) -> None
     shop.expire()
 
     assert shop.orders.get(waiting.id).status == "paid"
+
+
+@pytest.mark.parametrize("waited_s", [0, 61])
+@pytest.mark.parametrize("by", ["staff", "buyer", "buyer by number"])
+def test_an_order_whose_approval_waits_can_be_cancelled(shop: Shop, by: str, waited_s: int) -> None:
+    lamp = shop.make_stock("LAMP", 100)
+    shop.email = f"{lamp}@example.com"
+    waiting = shop.order({lamp: 1})
+    refuse_five(shop, lamp)
+    shop.paypal.approve(waiting.paypal_order_id)
+    capturing.look_at_paypal(waiting, store=shop.orders, processor=shop.paypal)
+    held = shop.level(lamp)[1]
+    shop.clock.advance(seconds=waited_s)
+
+    if by == "staff":
+        shop.cancel(waiting)
+    elif by == "buyer":
+        expiring.cancel_order(waiting.id, reason="buyer", actor="buyer", store=shop.orders)
+    else:
+        command = cancelling.cancel_order(refund_id=uuid4(), reason="buyer", actor="buyer", is_staff=False)
+        shop.orders.settle(waiting.id, command=command)
+
+    ended = shop.orders.get(waiting.id)
+    assert (ended.status, ended.attempt, shop.level(lamp)) == ("cancelled", None, (100, held - 1))
+    shop.clock.advance(minutes=16)
+    expiring.expire_order(waiting.id, store=shop.orders, processor=shop.paypal)
+    assert shop.orders.get(waiting.id) == ended
 
 
 def test_after_the_wait_one_more_refusal_doubles_it(shop: Shop) -> None:
