@@ -12,12 +12,9 @@ from decimal import ROUND_HALF_UP, Decimal
 
 from shared.documents.documents import Content, Line, Party, TaxPart
 from shared.documents.owing import Owed
-from shared.kernel.money import Money
+from shared.kernel.money import Money, charge_step_minor
 from shared.orders.order import Order, OrderLine
 from shared.shop.settings import ShopSettings
-
-# PayPal takes no decimals of these, ISO 4217 has two: parts are whole units, as the order's are.
-_WHOLE_UNITS = {"HUF": 100, "TWD": 100}
 
 
 def compose_invoice(order: Order, *, shop: ShopSettings) -> Content:
@@ -148,7 +145,7 @@ def _rate(frozen: str | None, net_minor: int, tax_minor: int, tax_class: str, or
     # An order from before its rates were frozen with it.
     to = order.shipping_address
     rate = shop.tax_rate(to["country"], to["region"], tax_class)
-    if not net_minor or abs(net_minor * rate - tax_minor) <= _WHOLE_UNITS.get(order.currency, 1):
+    if not net_minor or abs(net_minor * rate - tax_minor) <= charge_step_minor(order.currency):
         return f"{rate.normalize():f}"
     # Staff have changed the rates since the order was placed.
     return f"{(Decimal(tax_minor) / net_minor).quantize(Decimal('0.0001'), ROUND_HALF_UP).normalize():f}"
@@ -202,7 +199,7 @@ def _credit(line: Line, gone_minor: int, share_minor: int, *, quantity: int | No
 
 
 def _step(invoice: Content) -> int:
-    step = _WHOLE_UNITS.get(invoice.currency, 1)
+    step = charge_step_minor(invoice.currency)
     return 1 if any(line.gross_minor % step or line.tax_minor % step for line in invoice.lines) else step
 
 

@@ -218,10 +218,6 @@ def _portable(schema: Any) -> Any:
     return schema
 
 
-def _full_name(shape: type[msgspec.Struct]) -> tuple[str, str]:
-    return shape.__name__, shape.__module__
-
-
 def _name_of(reference: Json) -> str:
     return str(reference["$ref"]).rpartition("/")[2]
 

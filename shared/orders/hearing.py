@@ -84,9 +84,6 @@ def _hear(event: PastEvent, kept_as: UUID | None, run: Run, tools: Tools) -> Non
 # Payments that no order of ours has ------------------------------------------------------------------
 
 
-# Payments that no order of ours has ------------------------------------------------------------------
-
-
 def sort_out_strays(run: Run, tools: Tools) -> Iterator[str]:
     """Stored events that wait for an order, or that were foreign; then the payments that are open in the report."""
     before = tools.clock.now() - UNPAIRED

@@ -30,7 +30,7 @@ from shared.orders.placing import Placed, PlaceOrder, Quote
 from shared.orders.refunding import RefundTooLarge
 from shared.orders.settling import AttemptReply, Command, Outcome, Wish, settle
 from shared.payments import ledger
-from shared.payments.processor import CaptureFact, Fact, OrderFact, RefundFact
+from shared.payments.processor import Fact
 from shared.persistence.database import Database, Transaction, as_json, fields_of
 from shared.persistence.idempotency import raise_unless_mine
 from shared.persistence.settling import apply_outcome, situation_from_json
@@ -208,40 +208,6 @@ class Orders:
             return None
         order = order_values.from_json(found["found"])
         return next(refund for refund in order.refunds if refund.id == refund_id), order
-
-    def find_order_of(self, fact: Fact) -> UUID | None:
-        """The order that a fact belongs to: by what we gave PayPal (custom_id), by PayPal's order, or by its
-        capture.
-        """
-        if isinstance(fact, OrderFact):
-            return self._find_id(fact.custom_id, fact.id)
-        if isinstance(fact, CaptureFact):
-            return self._find_id(fact.custom_id, fact.paypal_order_id) or self._find_id_of_captures([fact.id])
-        if isinstance(fact, RefundFact):
-            return self._find_id_of_captures([fact.capture_id])
-        return self._find_id_of_captures(fact.capture_ids)
-
-    def _find_id(self, custom_id: str | None, paypal_order_id: str | None) -> UUID | None:
-        found = self._database.find(
-            """
-            select id from orders where id::text = :custom_id::text or paypal_order_id = :paypal_order_id::text
-            order by id::text = :custom_id::text desc limit 1
-            """,
-            custom_id=custom_id,
-            paypal_order_id=paypal_order_id,
-        )
-        return found["id"] if found else None
-
-    def _find_id_of_captures(self, capture_ids: Sequence[str]) -> UUID | None:
-        found = self._database.find(
-            """
-            select order_id from payment_facts
-            where provider = 'paypal' and kind = 'capture' and object_id = any (:ids::text[]) and order_id is not null
-                limit 1
-            """,
-            ids=list(capture_ids),
-        )
-        return found["order_id"] if found else None
 
     # Open rows: what a sweep wakes ----------------------------------------------------------------
 
