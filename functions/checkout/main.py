@@ -32,7 +32,13 @@ from shared.edge.buying_views import (
 from shared.edge.callers import require_order_token
 from shared.edge.calls import Call, Reply
 from shared.edge.document_queries import MEDIA, DocumentQuery, TimelineView, timeline_view
-from shared.edge.parsing import Body
+from shared.edge.payment_tasks import (
+    AttemptBody,
+    ReconcileBody,
+    RefundBody,
+    ShipmentBody,
+    WebhookEventBody,
+)
 from shared.edge.voucher_views import VoucherCodeBody
 from shared.gateways.paypal import PayPal
 from shared.gateways.turnstile import Turnstile
@@ -467,26 +473,6 @@ def cancel_by_number(call: Call[None]) -> Reply:
 
 
 # Jobs: what a payment still needs once its request is gone ------------------------------------------------
-
-
-class AttemptBody(Body, frozen=True, kw_only=True):
-    attempt_id: UUID
-
-
-class RefundBody(Body, frozen=True, kw_only=True):
-    refund_id: UUID
-
-
-class ShipmentBody(Body, frozen=True, kw_only=True):
-    shipment_id: UUID
-
-
-class WebhookEventBody(Body, frozen=True, kw_only=True):
-    webhook_event_id: UUID
-
-
-class ReconcileBody(Body, frozen=True, kw_only=True):
-    kind: RunKind
 
 
 @jobs.task("/jobs/payments/capture", body=AttemptBody)

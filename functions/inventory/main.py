@@ -28,7 +28,7 @@ from shared.edge.inventory_views import (
     movement_view,
     settings_view,
 )
-from shared.edge.paging import PageQuery, foreign_cursor, make_cursor, read_cursor, read_moment_cursor
+from shared.edge.paging import PageQuery, cursor_after, foreign_cursor, read_cursor, read_moment_cursor
 from shared.edge.voucher_views import (
     VoucherBody,
     VoucherChangeBody,
@@ -93,7 +93,7 @@ def list_levels(call: Call[None]) -> Reply:
     """Every SKU's stock, by SKU."""
     found = read_cursor(call.query.cursor, 1)
     levels = stock().list_levels(after=found[0] if found else "", limit=call.query.limit)
-    cursor = make_cursor(levels[-1].sku) if len(levels) == call.query.limit else None
+    cursor = cursor_after(levels, call.query.limit, lambda level: (level.sku,))
     return Reply(200, LevelsPage(items=[level_view(level) for level in levels], next_cursor=cursor))
 
 
@@ -111,7 +111,7 @@ def list_movements(call: Call[None]) -> Reply:
         raise foreign_cursor()
     before = int(found[0]) if found else None
     movements = stock().list_movements(call.query.sku, before=before, limit=call.query.limit)
-    cursor = make_cursor(movements[-1][0]) if len(movements) == call.query.limit else None
+    cursor = cursor_after(movements, call.query.limit, lambda each: (each[0],))
     return Reply(200, MovementsPage(items=[movement_view(moved) for _place, moved in movements], next_cursor=cursor))
 
 
@@ -121,8 +121,7 @@ def list_holds(call: Call[None]) -> Reply:
     found = read_cursor(call.query.cursor, 2)
     after = (found[0], found[1]) if found else None
     holds = stock().list_holds(call.query.sku, after=after, limit=call.query.limit)
-    full = len(holds) == call.query.limit
-    cursor = make_cursor(holds[-1].sku, holds[-1].order_number) if full else None
+    cursor = cursor_after(holds, call.query.limit, lambda hold: (hold.sku, hold.order_number))
     return Reply(200, HoldsPage(items=[hold_view(hold) for hold in holds], next_cursor=cursor))
 
 
@@ -165,8 +164,7 @@ def list_shipments(call: Call[None]) -> Reply:
     before = read_moment_cursor(call.query.cursor)
     number = call.query.order_number.upper() if call.query.order_number is not None else None
     found = fulfilments().list_shipments(number, before=before, limit=call.query.limit)
-    last = found[-1].shipment if len(found) == call.query.limit else None
-    cursor = make_cursor(last.created_at.isoformat(), last.id) if last is not None else None
+    cursor = cursor_after(found, call.query.limit, lambda each: (each.shipment.created_at, each.shipment.id))
     return Reply(200, ShipmentsPage(items=[listed_shipment_view(each) for each in found], next_cursor=cursor))
 
 
@@ -279,7 +277,7 @@ def list_vouchers(call: Call[None]) -> Reply:
     """Every voucher, by code."""
     found = read_cursor(call.query.cursor, 1)
     listed = vouchers().list_vouchers(after=found[0] if found else "", limit=call.query.limit)
-    cursor = make_cursor(listed[-1].code) if len(listed) == call.query.limit else None
+    cursor = cursor_after(listed, call.query.limit, lambda voucher: (voucher.code,))
     return Reply(200, VouchersPage(items=[voucher_view(voucher) for voucher in listed], next_cursor=cursor))
 
 

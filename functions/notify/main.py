@@ -1,15 +1,11 @@
 """Notify: events become mails, open mails are looked after, and the relay sweeps the outbox of every deployment."""
 
-from typing import Annotated
-
 from flask import Request, Response
-from msgspec import Meta
 
 from shared.edge.api import Api
 from shared.edge.calls import Call
-from shared.edge.parsing import Query
 from shared.edge.payloads import read_payload
-from shared.edge.pushes import read_dead_letter
+from shared.edge.pushes import DeadLetterQuery, read_dead_letter
 from shared.gateways.sendgrid import SendGrid
 from shared.kernel.first_use import first_use
 from shared.kernel.logs import Log
@@ -70,13 +66,6 @@ def announce(call: Call[None]) -> None:
         tokens=tokens(),
         clock=clock,
     )
-
-
-class DeadLetterQuery(Query, frozen=True, kw_only=True):
-    """Whose dead letter it is: the subscription that its consumer did not take it from, and that one's topic."""
-
-    subscription: Annotated[str, Meta(min_length=1, max_length=255)]
-    topic: Annotated[str, Meta(min_length=1, max_length=255)]
 
 
 @api.dead_letters("/jobs/notify/dead-letters", query=DeadLetterQuery)

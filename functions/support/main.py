@@ -41,7 +41,7 @@ from shared.edge.leftover_views import (
     read_kind,
     read_open_rows_cursor,
 )
-from shared.edge.paging import PageQuery, make_cursor, read_moment_cursor
+from shared.edge.paging import PageQuery, cursor_after, read_moment_cursor
 from shared.edge.problems import Unreadable
 from shared.edge.reconciliation_views import (
     FindingsQuery,
@@ -257,8 +257,7 @@ def list_returns(call: Call[None]) -> Reply:
         before=read_moment_cursor(asked.cursor),
         limit=asked.limit,
     )
-    last = found[-1].goods if len(found) == asked.limit else None
-    cursor = make_cursor(last.requested_at.isoformat(), last.id) if last else None
+    cursor = cursor_after(found, asked.limit, lambda each: (each.goods.requested_at, each.goods.id))
     return Reply(200, AdminReturnsPage(items=[listed_return_view(each) for each in found], next_cursor=cursor))
 
 
@@ -367,8 +366,7 @@ def list_orders(call: Call[None]) -> Reply:
         before=read_moment_cursor(asked.cursor),
         limit=asked.limit,
     )
-    last = rows[-1] if len(rows) == asked.limit else None
-    cursor = make_cursor(last["placed_at"].isoformat(), last["id"]) if last else None
+    cursor = cursor_after(rows, asked.limit, lambda row: (row["placed_at"], row["id"]))
     return Reply(200, OrdersPage(items=[order_row_view(row) for row in rows], next_cursor=cursor))
 
 
@@ -518,8 +516,7 @@ def list_documents(call: Call[None]) -> Reply:
         before=read_moment_cursor(asked.cursor),
         limit=asked.limit,
     )
-    last = found[-1] if len(found) == asked.limit else None
-    cursor = make_cursor(last.issued_at.isoformat(), last.id) if last else None
+    cursor = cursor_after(found, asked.limit, lambda each: (each.issued_at, each.id))
     return Reply(200, DocumentsPage(items=[document_row_view(each) for each in found], next_cursor=cursor))
 
 
@@ -568,8 +565,7 @@ def list_audit_log(call: Call[None]) -> Reply:
     """Who did what, the newest first; all of it, or what was done to one thing."""
     before = read_moment_cursor(call.query.cursor)
     entries = AuditLog(parts.database()).list_entries(call.query.subject, limit=call.query.limit, before=before)
-    last = entries[-1] if len(entries) == call.query.limit else None
-    cursor = make_cursor(last.at.isoformat(), last.id) if last else None
+    cursor = cursor_after(entries, call.query.limit, lambda entry: (entry.at, entry.id))
     return Reply(200, AuditPage(items=[audit_entry_view(entry) for entry in entries], next_cursor=cursor))
 
 
@@ -583,8 +579,7 @@ def list_webhook_events(call: Call[None]) -> Reply:
     """What vendors have told us and what came of it, the newest first."""
     before = read_moment_cursor(call.query.cursor)
     events = inbox().list_events(call.query.wanted, limit=call.query.limit, before=before)
-    last = events[-1] if len(events) == call.query.limit else None
-    cursor = make_cursor(last.received_at.isoformat(), last.id) if last else None
+    cursor = cursor_after(events, call.query.limit, lambda event: (event.received_at, event.id))
     return Reply(200, WebhookEventsPage(items=[webhook_event_view(event) for event in events], next_cursor=cursor))
 
 
@@ -617,8 +612,7 @@ def list_webhook_refusals(call: Call[None]) -> Reply:
     """How many webhooks were refused, by day and reason, the latest day first."""
     before = read_refusals_cursor(call.query.cursor)
     counts = inbox().list_refusals(limit=call.query.limit, before=before)
-    last = counts[-1] if len(counts) == call.query.limit else None
-    cursor = make_cursor(last.day.isoformat(), last.provider, last.reason) if last else None
+    cursor = cursor_after(counts, call.query.limit, lambda each: (each.day, each.provider, each.reason))
     return Reply(200, WebhookRefusalsPage(items=[webhook_refusal_view(each) for each in counts], next_cursor=cursor))
 
 
@@ -630,8 +624,7 @@ def list_lockouts(call: Call[None]) -> Reply:
     """Carts, e-mail addresses and networks that wait after too many refused payments, the longest wait first."""
     after = read_moment_cursor(call.query.cursor)
     found = Lockouts(parts.database(), parts.clock).list_locked(limit=call.query.limit, after=after)
-    last = found[-1] if len(found) == call.query.limit else None
-    cursor = make_cursor(last.locked_until.isoformat(), last.id) if last and last.locked_until else None
+    cursor = cursor_after(found, call.query.limit, lambda each: (each.locked_until, each.id))
     return Reply(200, LockoutsPage(items=[lockout_view(lockout) for lockout in found], next_cursor=cursor))
 
 
@@ -659,8 +652,7 @@ def list_dead_letters(call: Call[None]) -> Reply:
         limit=query.limit,
         before=read_moment_cursor(query.cursor),
     )
-    last = letters[-1] if len(letters) == query.limit else None
-    cursor = make_cursor(last.received_at.isoformat(), last.id) if last else None
+    cursor = cursor_after(letters, query.limit, lambda letter: (letter.received_at, letter.id))
     return Reply(200, DeadLettersPage(items=[dead_letter_view(letter) for letter in letters], next_cursor=cursor))
 
 
@@ -710,8 +702,7 @@ def list_open_rows(call: Call[None]) -> Reply:
     """What was begun and is open: messages, captures, refunds, tracking numbers, webhooks, mails; the oldest."""
     query = call.query
     rows = open_rows().list_rows(kind=query.kind, limit=query.limit, after=read_open_rows_cursor(query.cursor))
-    last = rows[-1] if len(rows) == query.limit else None
-    cursor = make_cursor(last.since.isoformat(), last.kind, last.id) if last else None
+    cursor = cursor_after(rows, query.limit, lambda row: (row.since, row.kind, row.id))
     return Reply(200, OpenRowsPage(items=[open_row_view(row, at=call.at) for row in rows], next_cursor=cursor))
 
 
@@ -742,11 +733,10 @@ def show_reconciliation(call: Call[None]) -> Reply:
     """What does not add up between PayPal, orders and stock, the newest first: empty when all is well."""
     before = read_moment_cursor(call.query.cursor)
     found = findings().list_findings(call.query.state, before=before, limit=call.query.limit)
-    last = found[-1] if len(found) == call.query.limit else None
     view = ReconciliationView(
         runs=[run_view(run) for run in runs().list_latest()],
         items=[finding_view(finding) for finding in found],
-        next_cursor=make_cursor(last.found_at.isoformat(), last.id) if last else None,
+        next_cursor=cursor_after(found, call.query.limit, lambda each: (each.found_at, each.id)),
     )
     return Reply(200, view)
 

@@ -2,8 +2,9 @@
 
 import base64
 import binascii
-from datetime import datetime
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from datetime import date, datetime
+from typing import Annotated, TypeVar
 from uuid import UUID
 
 from msgspec import Meta
@@ -11,6 +12,7 @@ from msgspec import Meta
 from shared.edge.parsing import Query
 from shared.edge.problems import Unreadable
 
+T = TypeVar("T")
 Limit = Annotated[int, Meta(ge=1, le=100)]
 Cursor = Annotated[str, Meta(max_length=400)]
 
@@ -20,9 +22,12 @@ class PageQuery(Query, frozen=True, kw_only=True):
     limit: Limit = 24
 
 
-def make_cursor(*parts: object) -> str:
-    """Where a page ended, as a word for an address."""
-    return base64.urlsafe_b64encode("\x1f".join(str(part) for part in parts).encode()).rstrip(b"=").decode()
+def cursor_after(rows: Sequence[T], limit: int, place: Callable[[T], tuple[object, ...]]) -> str | None:
+    """Where a page ended, by the `place` of its last row, as a word for an address; None where it is the last page."""
+    if len(rows) < limit:
+        return None
+    parts = (part.isoformat() if isinstance(part, date) else str(part) for part in place(rows[-1]))
+    return base64.urlsafe_b64encode("\x1f".join(parts).encode()).rstrip(b"=").decode()
 
 
 def read_cursor(cursor: str | None, parts: int) -> list[str] | None:

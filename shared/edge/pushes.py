@@ -7,10 +7,13 @@ https://cloud.google.com/pubsub/docs/push#receive_push: {"message": {"data": bas
 import base64
 import binascii
 import json
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
+from msgspec import Meta
 
+from shared.edge.parsing import Query
 from shared.edge.problems import Unreadable
 from shared.kernel.messages import SCHEMA_VERSION, Event
 from shared.outbox.dead_letters import DeadMessage
@@ -36,6 +39,13 @@ class _DeadEnvelope(msgspec.Struct):
 
 class _Envelope(msgspec.Struct):
     message: _Message
+
+
+class DeadLetterQuery(Query, frozen=True, kw_only=True):
+    """Whose dead letter it is: the subscription that its consumer did not take it from, and that one's topic."""
+
+    subscription: Annotated[str, Meta(min_length=1, max_length=255)]
+    topic: Annotated[str, Meta(min_length=1, max_length=255)]
 
 
 def read_event(raw: bytes, topic: str) -> Event:
