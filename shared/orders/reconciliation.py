@@ -68,6 +68,10 @@ class Findings(Protocol):
         """Write it down, or that it is still there. None where a person has explained this very thing."""
         ...
 
+    def keep_open(self, subject: str, *, at: datetime) -> None:
+        """What could not be looked at: open findings of it, of its order or of a SKU's levels count as seen."""
+        ...
+
     def close(self, finding_id: UUID, *, at: datetime, state: State, reason: str, more: dict[str, Any]) -> None: ...
 
     def close_named(self, kind: str, subject: str, *, at: datetime, reason: str) -> None:
@@ -177,8 +181,10 @@ def attempt(work: Callable[[Run, Tools], None], subject: str, run: Run, tools: T
             run.count("waits")
             raise
         tools.findings.report(run, Finding("unreachable", subject, {"step": run.step}), at=tools.clock.now())
+        tools.findings.keep_open(subject, at=tools.clock.now())
     except Exception as error:  # noqa: BLE001 - a row that always fails must not stop all the others for good
         log.error("reconciliation_failed", exc=error, step=run.step, subject=subject)
+        tools.findings.keep_open(subject, at=tools.clock.now())
     run.counts.pop("waits", None)
 
 

@@ -126,6 +126,7 @@ def _stock(run: Run, tools: Tools) -> Iterator[str]:
             last = tools.shelves.find_next_sku(after=run.cursor)
             subject = last or "movements without a level"
             tools.findings.report(run, Finding("unreachable", subject, {"step": run.step}), at=tools.clock.now())
+            tools.findings.keep_open(subject, at=tools.clock.now())
             log.warning("stock_is_too_long_to_sum", sku=subject)
             drifted = ()
         else:
@@ -135,6 +136,7 @@ def _stock(run: Run, tools: Tools) -> Iterator[str]:
                 finding = tools.shelves.put_right(sku, location, run=run)
             except Unavailable:
                 log.warning("stock_is_busy", sku=sku)  # the next run looks again
+                tools.findings.keep_open(f"{sku}/{location}", at=tools.clock.now())
                 continue
             if finding is not None:
                 run.count(f"found_{finding.kind}")

@@ -195,6 +195,17 @@ class Findings:
         row = self._database.find(_REPORT, **_reported(run, finding, at=at, state=state, reason=reason))
         return None if row is None else row["id"]
 
+    def keep_open(self, subject: str, *, at: datetime) -> None:
+        self._database.call(
+            """
+            update reconciliation_findings set seen_at = :at::timestamptz
+            where state = 'open' and (subject = :subject::text or order_id::text = :subject::text
+                or starts_with(subject, :subject::text || '/'))
+            """,
+            subject=subject,
+            at=at,
+        )
+
     def close(self, finding_id: UUID, *, at: datetime, state: State, reason: str, more: Mapping[str, Any]) -> None:
         self._database.call(_CLOSE, id=finding_id, at=at, state=state, reason=reason, more=as_json(more))
 

@@ -433,6 +433,43 @@ def test_one_order_that_cannot_be_read_keeps_no_other_from_its_turn(shop: Reconc
     )
 
 
+@pytest.mark.parametrize("failure", ["away", "defect"])
+def test_what_a_full_run_could_not_look_at_stays_open(
+    shop: ReconciledShop, failure: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That nobody looked is no repair: what an order's report says stands until its order is read again."""
+    order = shop.paid_order({_lamp(shop): 1})
+    capture = shop.capture_of(order)
+    assert capture.amount is not None
+    shop.paypal.captures[capture.id] = replace(capture, amount=Money(capture.amount.minor - 1, "USD"))
+    shop.clock.advance(minutes=6)
+    assert shop.reconcile() == [("amount_differs", capture.id, "open")]
+    shop.clock.advance(days=1)
+
+    def broken(paypal_order_id: str) -> None:
+        raise KeyError(paypal_order_id)
+
+    assert order.paypal_order_id is not None
+    if failure == "away":
+        shop.paypal.unreadable.add(order.paypal_order_id)
+    else:
+        monkeypatch.setattr(shop.paypal, "find_order", broken)
+    shop.begin()
+    for _ in range(8):
+        if shop.go_on():
+            break
+        shop.clock.advance(minutes=2)
+
+    (run,) = shop.database.call("select count(*) filter (where finished_at is null) as open from reconciliation_runs")
+    assert run["open"] == 0
+    assert ("amount_differs", capture.id, "open") in shop.found()
+    monkeypatch.undo()
+    shop.paypal.unreadable.clear()
+    shop.paypal.captures[capture.id] = capture
+    assert shop.reconcile() == []
+    assert ("amount_differs", capture.id, "repaired") in shop.found()
+
+
 def test_a_run_that_is_out_of_time_goes_on_where_it_stopped(shop: ReconciledShop) -> None:
     orders = [shop.paid_order({_lamp(shop): 1}) for _ in range(4)]
     shop.clock.advance(minutes=6)

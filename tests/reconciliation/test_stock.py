@@ -11,6 +11,7 @@ import pytest
 
 from shared.inventory.drift import Units
 from shared.kernel.errors import Unavailable
+from shared.orders.findings import Finding, Run
 from shared.persistence.stock_drift import StockDrift
 from tests.orders.shop import at_once
 from tests.reconciliation.kit import ReconciledShop
@@ -326,3 +327,31 @@ def test_the_sku_to_skip_is_the_one_that_a_batch_of_one_looks_at(shop: Reconcile
     assert named == sorted([cup, lamp])
     assert shelves.list_drifted(after=after, limit=1) == ([], None)
     assert shop.reconcile() == [(STOCK_DRIFT, f"{lamp}/main", "repaired")]
+
+
+def test_shortage_of_a_sku_that_could_not_be_looked_at_stays_open(shop: ReconciledShop) -> None:
+    """Neither a level that is busy nor a log that is too long says that anything was put right."""
+    lamp = shop.make_stock("LAMP", 2)
+    shop.paid_order({lamp: 2})
+    shop.database.call("delete from stock_movements where sku = :sku::text", sku=lamp)
+    shop.database.call("update stock_levels set on_hand = 1, held = 1 where sku = :sku::text", sku=lamp)
+    whole, short = shop.tools, ("stock_short", f"{lamp}/main", "open")
+    assert shop.reconcile() == [short]
+    shop.clock.advance(days=1)
+
+    def busy(sku: str, location: str, *, run: Run) -> Finding | None:
+        raise Unavailable
+
+    shop.tools = replace(whole, shelves=StockDrift(shop.database, shop.clock))
+    shop.tools.shelves.put_right = busy  # type: ignore[method-assign]
+    assert shop.reconcile() == [short]
+    shop.clock.advance(days=1)
+    shop.tools = replace(whole, shelves=_TooSlow(shop, lamp))
+    assert shop.reconcile() == [short, ("unreachable", lamp, "open")]
+    shop.clock.advance(days=1)
+    shop.tools = whole
+    assert shop.reconcile() == [short]
+    # Somebody finds the other one.
+    shop.database.call("update stock_levels set on_hand = 2 where sku = :sku::text", sku=lamp)
+    assert shop.reconcile() == [(STOCK_DRIFT, f"{lamp}/main", "repaired")]
+    assert (*short[:2], "repaired") in shop.found()
