@@ -116,8 +116,12 @@ class Runs:
 
         def in_one_step(tx: Transaction) -> Run:
             at = self._clock.now()
-            tx.rows(_BEGIN, **_begun("full", at=at, asked_by=actor), unless_since=None)
-            found = tx.one(f"select {_COLUMNS} from reconciliation_runs where kind = 'full' and finished_at is null")
+            found = None
+            while found is None:  # the open one that kept ours from beginning may have ended by now
+                tx.rows(_BEGIN, **_begun("full", at=at, asked_by=actor), unless_since=None)
+                found = tx.find(
+                    f"select {_COLUMNS} from reconciliation_runs where kind = 'full' and finished_at is null"
+                )
             run = _run(found)
             tx.emit(Task(QUEUE, CONTINUE_PATH, {"kind": run.kind}))
             audit.append(tx, Entry(at, actor, "reconciliation.asked", f"reconciliation:{run.id}"))

@@ -1,11 +1,13 @@
 """The report of reconciliation, as staff see it and answer it."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
 from shared.orders.findings import Finding
+from shared.persistence.database import Transaction
 from shared.persistence.reconciliation import Findings, Runs
 from tests.support.conftest import Desk, problem_of
 
@@ -32,6 +34,7 @@ def _find(desk: Desk, *subjects: str) -> list[UUID]:
 @pytest.fixture(autouse=True)
 def _empty(desk: Desk) -> None:
     desk.shop.database.call("truncate reconciliation_findings, reconciliation_runs")
+    desk.shop.database.call("delete from outbox where name = '/jobs/payments/reconcile'")
 
 
 def _resolve(desk: Desk, finding_id: UUID, reason: str = "The bank was asked.", **options: Any) -> Any:
@@ -92,6 +95,34 @@ def test_a_finding_is_explained_once_and_not_found_again_while_it_is_the_same(de
     now = desk.shop.clock.now()
     assert findings.report(run, Finding("amount_differs", "CAPTURE1", {"ours_minor": 1}), at=now) is None
     assert findings.report(run, Finding("amount_differs", "CAPTURE1", {"ours_minor": 2}), at=now) is not None
+
+
+def test_a_run_that_ends_while_another_is_asked_for_makes_room_for_it(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The open one keeps a second from beginning, and is over when it is looked for."""
+    shop = desk.shop
+    runs = Runs(shop.database, shop.clock)
+    runs.begin("full", at=shop.clock.now(), asked_by="shop")
+    first = runs.take_turn("full", at=shop.clock.now())
+    assert first is not None
+    find = Transaction.find
+    looked: list[str] = []
+
+    def find_later(tx: Transaction, sql: str, **parameters: Any) -> Any:
+        if "finished_at is null" in sql and not looked:
+            looked.append(sql)
+            with ThreadPoolExecutor(1) as other:
+                other.submit(runs.finish, first, at=shop.clock.now()).result(10)
+        return find(tx, sql, **parameters)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Transaction, "find", find_later)
+        asked = runs.ask(actor=desk.actor, answering=None)
+
+    assert len(looked) == 1
+    assert asked.id != first.id
+    assert (asked.asked_by, asked.finished_at) == (desk.actor, None)
 
 
 def test_who_may_not_and_what_is_not_there(desk: Desk) -> None:
