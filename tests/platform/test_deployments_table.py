@@ -151,6 +151,15 @@ def test_dead_letters_have_one_consumer() -> None:
     assert len(triggers("dead_letters")) == 1
 
 
+@pytest.mark.parametrize("name", ["desk", "notify"])
+def test_who_sends_again_what_others_left_may_send_all_of_it(name: str) -> None:
+    """The desk replays a dead letter of any topic and wakes any row of the outbox, as notify's relay does."""
+    (row,) = [row for row in ROWS if row["name"] == name]
+
+    assert set(row["publishes"]) == {topic["name"] for topic in TABLE["topics"]}
+    assert set(row["enqueues"]) == {queue["name"] for queue in TABLE["queues"]}
+
+
 def test_every_topic_is_written_by_code_and_read_by_a_subscription_or_says_why_not() -> None:
     """S61: an event that nobody produces, or that nobody hears, is silent in production."""
     code = [file.read_text() for file in (ROOT / "shared").rglob("*.py")]
