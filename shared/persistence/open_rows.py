@@ -109,7 +109,7 @@ class OpenRows:
 
         def in_one_step(tx: Transaction) -> tuple[OpenRow, list[Message]]:
             messages = _WAYS[kind](tx, row_id)
-            row = _open_row(tx.one(_FIND, kind=kind, id=row_id))
+            row = _open_row(_found(tx.find(_FIND, kind=kind, id=row_id)))  # finished by somebody meanwhile: not open
             detail = {"state": row.state, "what": row.what}
             audit.append(tx, Entry(tx.clock.now(), actor, "open-row.woken", f"{kind}:{row_id}", detail))
             return tx.answer(answering, row), messages

