@@ -418,7 +418,8 @@ grant insert, select, update on orders to vitrine_checkout;
 grant select, update on orders to vitrine_desk;
 grant select, update on orders to vitrine_inventory;
 grant select, update on orders to vitrine_payment_jobs;
-grant select, update on orders to vitrine_support;
+grant select on orders to vitrine_support;
+grant update (updated_at) on orders to vitrine_support;
 
 create table outbox (
     id uuid not null,
@@ -977,6 +978,7 @@ create table voucher_redemptions (
 comment on column voucher_redemptions.email is 'folded: with customer_id, who the customer is';
 CREATE INDEX voucher_redemptions_customer ON public.voucher_redemptions USING btree (voucher_id, customer_id) WHERE ((state = 'redeemed'::text) AND (customer_id IS NOT NULL));
 CREATE INDEX voucher_redemptions_email ON public.voucher_redemptions USING btree (voucher_id, email) WHERE (state = 'redeemed'::text);
+CREATE INDEX voucher_redemptions_voucher ON public.voucher_redemptions USING btree (voucher_id);
 grant insert, select, update on voucher_redemptions to vitrine_checkout;
 grant select, update on voucher_redemptions to vitrine_desk;
 grant select on voucher_redemptions to vitrine_inventory;
@@ -1012,10 +1014,13 @@ create table vouchers (
 ) with (fillfactor=50);
 comment on column vouchers.redeemed is 'redemptions that stand; more than total_limit only where money came late, or staff lowered the limit';
 comment on column vouchers.version is 'of its terms: staff change it, a redemption does not';
-grant select, update on vouchers to vitrine_checkout;
-grant select, update on vouchers to vitrine_desk;
+grant select on vouchers to vitrine_checkout;
+grant select on vouchers to vitrine_desk;
 grant delete, insert, select, update on vouchers to vitrine_inventory;
-grant select, update on vouchers to vitrine_payment_jobs;
+grant select on vouchers to vitrine_payment_jobs;
+grant update (redeemed) on vouchers to vitrine_checkout;
+grant update (redeemed) on vouchers to vitrine_desk;
+grant update (redeemed) on vouchers to vitrine_payment_jobs;
 
 create table webhook_events (
     id uuid not null,

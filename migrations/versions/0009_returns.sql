@@ -111,7 +111,7 @@ end $$;
 -- support, of buyers: they ask for a return of what they hold the order's token of.
 grant select on shop_settings, order_lines, refunds, capture_attempts, shipments, shipment_lines, return_receipts
     to vitrine_support;
-grant select, update on orders to vitrine_support;
+grant select, update (updated_at) on orders to vitrine_support; -- to lock the row takes a column
 grant select, insert, update on idempotency_keys, outbox to vitrine_support;
 grant select, insert on returns, return_lines to vitrine_support;
 grant insert on audit_log to vitrine_support;

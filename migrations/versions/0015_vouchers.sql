@@ -43,6 +43,7 @@ create table voucher_redemptions (
     constraint voucher_redemptions_state_known check (state in ('redeemed', 'released'))
 );
 comment on column voucher_redemptions.email is 'folded: with customer_id, who the customer is';
+create index voucher_redemptions_voucher on voucher_redemptions (voucher_id);
 create index voucher_redemptions_email on voucher_redemptions (voucher_id, email) where state = 'redeemed';
 create index voucher_redemptions_customer on voucher_redemptions (voucher_id, customer_id)
     where state = 'redeemed' and customer_id is not null;
@@ -160,11 +161,11 @@ begin
 end $$;
 
 -- checkout: carts with vouchers, placing; whoever settles releases, and counts again.
-grant select, update on vouchers to vitrine_checkout;
+grant select, update (redeemed) on vouchers to vitrine_checkout, vitrine_payment_jobs, vitrine_desk;
 grant select, insert, update on voucher_redemptions to vitrine_checkout;
 grant execute on function voucher_uses_v1, voucher_json_v1, cart_voucher_v1, lock_vouchers_v1, redeem_voucher_v1,
     release_voucher_v1, redeem_voucher_again_v1 to vitrine_checkout;
-grant select, update on vouchers, voucher_redemptions to vitrine_payment_jobs, vitrine_desk;
+grant select, update on voucher_redemptions to vitrine_payment_jobs, vitrine_desk;
 grant execute on function voucher_uses_v1, lock_vouchers_v1, release_voucher_v1, redeem_voucher_again_v1
     to vitrine_payment_jobs, vitrine_desk;
 

@@ -23,6 +23,7 @@ from shared.orders.order import Order
 from shared.orders.placing import PlaceOrder, Quote
 from shared.orders.refunding import RefundTooLarge
 from shared.payments.processor import CaptureFact
+from shared.persistence.database import Transaction
 from shared.persistence.orders import Orders
 from shared.pricing.vouchers import (
     UnknownVoucher,
@@ -436,6 +437,15 @@ def test_a_code_is_given_once_and_a_used_voucher_stays(shop: Shop) -> None:
 
     with pytest.raises(UnknownVoucher):
         shop.vouchers.get(spare)
+
+
+def test_who_has_redeemed_a_voucher_is_looked_up_by_an_index_whatever_became_of_the_order(shop: Shop) -> None:
+    def plan(tx: Transaction) -> str:
+        tx.rows("set local enable_seqscan = off")
+        looked_up = "explain select 1 from voucher_redemptions where voucher_id = :id::uuid"
+        return str(tx.rows(looked_up, id=UUID(int=7)))
+
+    assert "voucher_redemptions_voucher" in shop.database.step(plan)
 
 
 def test_a_voucher_that_is_gone_is_a_problem_of_the_carts_that_have_it(shop: Shop) -> None:

@@ -30,8 +30,8 @@ def tables_of_the_table() -> set[tuple[str, str, str]]:
         (role, table, privilege)
         for role, row in ROLES.items()
         for table, privileges in row["grants"]["tables"].items()
-        if isinstance(privileges, list)
         for privilege in privileges
+        if isinstance(privileges, list) or privileges[privilege] == "all"
     }
 
 
@@ -43,6 +43,7 @@ def columns_of_the_table() -> set[tuple[str, str, str, str]]:
         for table, privileges in row["grants"]["tables"].items()
         if isinstance(privileges, dict)
         for privilege, columns in privileges.items()
+        if columns != "all"
         for column in columns
     }
 
