@@ -44,6 +44,8 @@ union all
 select 'mails', m.id, m.created_at, m.state, m.template, r.number, m.attempts, m.next_attempt_at, m.failure
 from mails m left join orders r on r.id = m.order_id
 where (m.state in ('queued', 'sending') or m.state = 'failed') and coalesce(:kind, 'mails') = 'mails'
+    -- What was accepted and came back is final: nothing of it is open.
+    and not (m.state = 'failed' and exists (select 1 from mail_events e where e.mail_id = m.id))
 """
 
 _LIST = f"""

@@ -314,6 +314,19 @@ def test_waking_a_mail_makes_it_due_unless_that_could_send_it_twice(house: House
     assert states == [{"state": "failed", "next_attempt_at": None}, {"state": "sending", "next_attempt_at": later}]
 
 
+def test_a_mail_that_bounced_is_over_and_one_that_the_vendor_refused_is_open(house: House) -> None:
+    """Else what can neither be woken nor put away would fill the list, the oldest first."""
+    refused, bounced = house.mail("failed", failure="400 to"), house.mail("failed", failure="bounce")
+    house.owner.call(
+        "insert into mail_events (id, mail_id, event, vendor_message_id, at, recorded_at) "
+        "values ('e', :id::uuid, 'bounce', 'v', now(), now())",
+        id=bounced,
+    )
+
+    assert [row.id for row in house.rows.list_rows(kind=None, limit=10)] == [refused]
+    assert [row.id for row in house.rows.list_rows(kind="mails", limit=10)] == [refused]
+
+
 @pytest.mark.parametrize("kind", get_args(Kind))
 def test_what_is_finished_or_was_never_there_cannot_be_woken(house: House, kind: Kind) -> None:
     with pytest.raises(OpenRowNotFound):
