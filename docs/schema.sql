@@ -407,6 +407,7 @@ CREATE INDEX orders_cart ON public.orders USING btree (cart_id, cart_version);
 CREATE INDEX orders_disputed ON public.orders USING btree (placed_at DESC, id) WHERE disputed;
 CREATE INDEX orders_due ON public.orders USING btree (hold_expires_at) WHERE (status = 'pending_payment'::text);
 CREATE INDEX orders_email ON public.orders USING btree (email, placed_at DESC);
+CREATE INDEX orders_let_go_with_voucher ON public.orders USING btree (updated_at) WHERE ((voucher_code IS NOT NULL) AND (status = ANY (ARRAY['expired'::text, 'cancelled'::text])));
 CREATE INDEX orders_not_final ON public.orders USING btree (placed_at, id) WHERE ((status = 'pending_payment'::text) OR (status = 'on_hold'::text) OR disputed OR (pending_minor > 0));
 CREATE UNIQUE INDEX orders_one_open_per_cart ON public.orders USING btree (cart_id) WHERE ((status = 'pending_payment'::text) OR ((status = 'on_hold'::text) AND (status_reason = 'capture_pending'::text)));
 CREATE INDEX orders_open_of_email ON public.orders USING btree (lower(email)) WHERE ((status = 'pending_payment'::text) OR ((status = 'on_hold'::text) AND (status_reason = 'capture_pending'::text)));

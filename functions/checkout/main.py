@@ -552,6 +552,11 @@ def sweep(call: Call[None]) -> Reply:
         fulfilling.tell_paypal(shipment_id, store=shipped, processor=processor)
 
     _finish_each(call, tell, shipped.take_untold(now - _AT_WORK, _BATCH))
+
+    def give_back(order_id: UUID, /, *, store: Orders, processor: PayPal) -> None:
+        store.release_voucher(order_id)
+
+    _finish_each(call, give_back, orders().list_keeping_vouchers(_BATCH))
     return Reply(204)
 
 

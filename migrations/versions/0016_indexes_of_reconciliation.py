@@ -1,5 +1,4 @@
-"""What a full run of reconciliation looks at whatever its age, brands and categories that suggestions complete: built
-beside the writers of tables that were there before."""
+"""What a full run of reconciliation, the sweep of vouchers and suggestions read by: built beside the writers."""
 
 from alembic import op
 
@@ -13,6 +12,8 @@ _INDEXES = {
     " where status = 'pending_payment' or status = 'on_hold' or disputed or pending_minor > 0",
     "webhook_events_stray": "webhook_events (received_at, id)"
     " where state = 'waiting' or (state = 'ignored' and verdict = 'foreign')",
+    "orders_let_go_with_voucher": "orders (updated_at)"
+    " where voucher_code is not null and status in ('expired', 'cancelled')",
     "brands_folded": 'brands ((fold_v1(name)) collate "C")',
     "categories_folded": 'categories ((fold_v1(name)) collate "C")',
 }

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -53,6 +53,9 @@ GUARDS: Mapping[str, Callable[[Mapping[str, Any]], ShopError]] = {
     "CheckoutLocked": lambda data: CheckoutLocked(**data),
     "RefundTooLarge": lambda data: RefundTooLarge(**data),
 }
+
+# How long a deployment may lie behind its migration.
+_DEPLOYED_WITHIN = timedelta(days=2)
 
 _QUOTE = """
 select quote_checkout_v2(:scope::text, :route::text, :key::text, :hash::bytea, :token::uuid, :now::timestamptz,
@@ -223,6 +226,33 @@ class Orders:
             before=now,
             limit=limit,
         )
+
+    def list_keeping_vouchers(self, limit: int) -> Sequence[UUID]:
+        """Orders that code from before there were vouchers let go of, while functions were deployed one by one."""
+        return self._ids(
+            """
+            select o.id from orders o
+            where o.voucher_code is not null and o.status in ('expired', 'cancelled')
+                and o.updated_at > :since::timestamptz and exists (
+                    select 1 from voucher_redemptions r where r.order_id = o.id and r.state = 'redeemed')
+            order by o.updated_at limit :limit::int
+            """,
+            since=self._clock.now() - _DEPLOYED_WITHIN,
+            limit=limit,
+        )
+
+    def release_voucher(self, order_id: UUID) -> None:
+        """Of an order that was let go of; a second time nothing happens. Locks: order, voucher."""
+
+        def in_one_step(tx: Transaction) -> None:
+            locked = tx.find(
+                "select id from orders where id = :id::uuid and status in ('expired', 'cancelled') for update",
+                id=order_id,
+            )
+            if locked is not None:
+                tx.rows("select release_voucher_v1(:id::uuid, :now::timestamptz)", id=order_id, now=self._clock.now())
+
+        self._database.step(in_one_step)
 
     # These three stamp what they give, so that whoever comes next, or a minute later, begins with other rows.
 

@@ -439,6 +439,24 @@ def test_a_code_is_given_once_and_a_used_voucher_stays(shop: Shop) -> None:
         shop.vouchers.get(spare)
 
 
+def test_what_older_code_let_go_of_gives_its_voucher_back_once(shop: Shop) -> None:
+    """Functions deploy one by one: one from before there were vouchers expires an order and keeps its voucher."""
+    lamp, code = shop.make_stock("LAMP", 5), shop.make_voucher("SALE")
+    order, waiting = shop.place(cart_with(shop, code, lamp)), shop.place(cart_with(shop, code, lamp))
+    cancel(shop, order)
+    shop.database.call("update voucher_redemptions set state = 'redeemed' where order_id = :id::uuid", id=order.id)
+    shop.database.call("update vouchers set redeemed = redeemed + 1 where code = :code::text", code=code)
+    assert shop.redeemed(code) == 2
+
+    found = [id_ for id_ in shop.orders.list_keeping_vouchers(100) if id_ in (order.id, waiting.id)]
+    for order_id in (order.id, order.id, waiting.id):
+        shop.orders.release_voucher(order_id)
+
+    assert found == [order.id]
+    assert shop.redeemed(code) == 1
+    assert order.id not in shop.orders.list_keeping_vouchers(100)
+
+
 def test_who_has_redeemed_a_voucher_is_looked_up_by_an_index_whatever_became_of_the_order(shop: Shop) -> None:
     def plan(tx: Transaction) -> str:
         tx.rows("set local enable_seqscan = off")
