@@ -127,7 +127,8 @@ def finish_attempt(attempt: Attempt, order: Order, *, store: Store, processor: P
         raise OrderNotFound
     answer = processor.capture(order.paypal_order_id, attempt_id=attempt.id)
     if isinstance(answer, Refused):
-        return store.settle(order.id, reply=AttemptReply(attempt.id, refusal=answer.reason), source="reply")
+        refused = AttemptReply(attempt.id, refusal=answer.reason, retryable_by_buyer=answer.retryable_by_buyer)
+        return store.settle(order.id, reply=refused, source="reply")
     reply = AttemptReply(attempt.id, capture_id=answer.id)
     return store.settle(order.id, facts=[answer], reply=reply, source="reply")
 

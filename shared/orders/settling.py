@@ -25,11 +25,15 @@ StockChange = Literal["allocate", "take again", "expire", "cancel"]
 
 @dataclass(frozen=True, slots=True)
 class AttemptReply:
-    """PayPal's definite answer to the capture that we asked for: the id of a capture, or a refusal."""
+    """PayPal's definite answer to the capture that we asked for: the id of a capture, or a refusal.
+
+    `retryable_by_buyer`: the refusal is about the buyer's means of payment, and not about us.
+    """
 
     attempt_id: UUID
     capture_id: str | None = None
     refusal: str | None = None
+    retryable_by_buyer: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,10 @@ class Done:
 
 @dataclass(slots=True)
 class Outcome:
-    """What the order becomes, what happens to its stock, and what is asked for or told after the commit."""
+    """What the order becomes, what happens to its stock, and what is asked for or told after the commit.
+
+    `refused_payments`: how many attempts have ended just now in a refusal that the buyer is to answer for.
+    """
 
     order: Order
     stock: StockChange | None = None
@@ -90,11 +97,7 @@ class Outcome:
     restocks: list[Restock] = field(default_factory=list)
     audit: list[Done] = field(default_factory=list)
     actor: str = "shop"
-
-    @property
-    def refused_payments(self) -> int:
-        """How many attempts have ended in a refusal just now that says something about the buyer's money."""
-        return sum(1 for attempt in self.attempts if attempt.state == "refused" and attempt.refusal != NOT_APPROVED)
+    refused_payments: int = 0
 
     @property
     def refunds_now(self) -> tuple[OrderRefund, ...]:
@@ -180,6 +183,8 @@ def _close_attempts(situation: Situation, outcome: Outcome, now: datetime, reply
             outcome.attempts.append(fresh)
             if fresh.state == "refused":
                 _after_refusal(situation, outcome, fresh, now)
+                by_buyer = reply is not None and reply.retryable_by_buyer and fresh.refusal != NOT_APPROVED
+                outcome.refused_payments += fresh.was_denied or by_buyer
         settled.append(fresh)
     return settled
 

@@ -86,6 +86,7 @@ class ScriptedPayPal:
         self.while_away: Callable[[], None] = lambda: None
         self.away = False
         self.refuses = False
+        self.capture_refusal: Refused | None = None
         self.refund_refusals: list[str] = []
         self.next_refund = "COMPLETED"
         self.refusal = "CURRENCY_NOT_SUPPORTED"
@@ -122,6 +123,8 @@ class ScriptedPayPal:
     def _capture(self, paypal_order_id: str) -> CaptureFact | Refused:
         if self.statuses[paypal_order_id][0] != "APPROVED":
             return Refused("ORDER_NOT_APPROVED", retryable_by_buyer=True)
+        if self.capture_refusal is not None:
+            return self.capture_refusal
         if self.next_capture == "INSTRUMENT_DECLINED":
             return Refused("INSTRUMENT_DECLINED", retryable_by_buyer=True)
         self.statuses[paypal_order_id] = ("COMPLETED", self._moment())

@@ -13,6 +13,7 @@ from shared.orders import cancelling, capturing, expiring
 from shared.orders.capturing import PaymentRefused
 from shared.orders.lockout import CheckoutLocked, Lockout, LockoutNotFound
 from shared.orders.order import Order
+from shared.payments.processor import Refused
 from shared.persistence.lockouts import Lockouts
 from tests.numbers import PROPERTY_EXAMPLES
 from tests.orders.shop import Shop, at_once
@@ -39,6 +40,22 @@ def refuse_five(shop: Shop, sku: str) -> list[Order]:
     for order in (first, first, first, second, second):
         refuse(shop, order)
     return [first, second]
+
+
+def refusals_of(shop: Shop, order: Order, kind: str | None = None) -> list[int]:
+    """How many refusals its cart, e-mail and network count."""
+    rows = shop.database.call(
+        """
+        select cardinality(refused_at) as n from checkout_lockouts
+        where (kind, subject) in (('cart', :cart::text), ('email', lower(:email::text)), ('network', :network::text))
+            and kind = coalesce(:kind::text, kind) order by kind
+        """,
+        cart=order.cart_id,
+        email=order.email,
+        network=order.client_network,
+        kind=kind,
+    )
+    return [row["n"] for row in rows]
 
 
 # The rule --------------------------------------------------------------------------------------------
@@ -267,6 +284,34 @@ def test_a_payment_that_goes_through_clears_email_and_cart_and_not_the_network(s
         of=[order.cart_id, shop.email.lower(), shop.network],
     )
     assert (paid.status, kept) == ("paid", [{"kind": "network", "n": 2}])
+
+
+@pytest.mark.parametrize(("refusal", "by_buyer", "counted"), [
+    ("INSTRUMENT_DECLINED", True, 1),
+    ("ORDER_NOT_APPROVED", True, 0),
+    ("PAYEE_ACCOUNT_RESTRICTED", False, 0),
+    ("DUPLICATE_INVOICE_ID", False, 0),
+    ("HTTP_404", False, 0),
+])  # fmt: skip
+def test_only_what_the_buyer_can_answer_for_counts(shop: Shop, refusal: str, by_buyer: bool, counted: int) -> None:
+    order = shop.approved_order({shop.make_stock("LAMP", 100): 1})
+    shop.paypal.capture_refusal = Refused(refusal, retryable_by_buyer=by_buyer)
+
+    with pytest.raises(PaymentRefused):
+        shop.capture(order)
+
+    assert refusals_of(shop, order) == [counted] * (3 if counted else 0)
+
+
+@pytest.mark.parametrize("status", ["DECLINED", "FAILED"])
+def test_a_capture_that_paypal_made_and_denied_counts(shop: Shop, status: str) -> None:
+    order = shop.approved_order({shop.make_stock("LAMP", 100): 1})
+    shop.paypal.next_capture = status
+
+    with pytest.raises(PaymentRefused):
+        shop.capture(order)
+
+    assert refusals_of(shop, order) == [1, 1, 1]
 
 
 def test_an_approval_that_never_was_counts_as_no_refusal(shop: Shop) -> None:
