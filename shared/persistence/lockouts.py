@@ -20,6 +20,8 @@ def count_refusals(tx: Transaction, order: Order, refusals: int, now: datetime) 
     """So many payments of this order were refused, in this step. Locks the rows of its cart, e-mail and network."""
     shop = shop_values.from_json(tx.one("select value from shop_settings where id = 'shop'")["value"])
     subjects = {"cart_id": order.cart_id, "email": order.email, "network": order.client_network}
+    # A row that is there is touched, which locks it: one that was lifted, forgotten or swept between the two statements
+    # would else count nothing.
     tx.rows(
         f"""
         insert into checkout_lockouts (id, kind, subject, updated_at)
@@ -28,7 +30,7 @@ def count_refusals(tx: Transaction, order: Order, refusals: int, now: datetime) 
         join (select kind, subject, row_number() over (order by kind, subject) as n
             from {_SUBJECTS} as s (kind, subject)) s using (n)
         order by kind, subject
-        on conflict (kind, subject) do nothing
+        on conflict (kind, subject) do update set updated_at = excluded.updated_at
         """,
         ids=[new_id() for _ in range(3)],
         now=now,

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from types import SimpleNamespace
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest
@@ -14,12 +16,19 @@ from shared.orders.capturing import PaymentRefused
 from shared.orders.lockout import CheckoutLocked, Lockout, LockoutNotFound
 from shared.orders.order import Order
 from shared.payments.processor import Refused
-from shared.persistence.lockouts import Lockouts
+from shared.persistence.database import Transaction
+from shared.persistence.lockouts import Lockouts, count_refusals
 from tests.numbers import PROPERTY_EXAMPLES
 from tests.orders.shop import Shop, at_once
 
 _NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
+
+
+_LIFT_UNLESS_LOCKED = """
+delete from checkout_lockouts where id in (
+    select id from checkout_lockouts where subject = lower(:subject::text) for update skip locked) returning kind
+"""
 
 
 def make_lockout() -> Lockout:
@@ -312,6 +321,33 @@ def test_a_capture_that_paypal_made_and_denied_counts(shop: Shop, status: str) -
         shop.capture(order)
 
     assert refusals_of(shop, order) == [1, 1, 1]
+
+
+def test_a_refusal_is_counted_while_staff_lift_what_it_counts_on(shop: Shop) -> None:
+    """Whoever lifts it first makes it begin anew; whoever comes second waits, and lifts this refusal too."""
+    lamp = shop.make_stock("LAMP", 100)
+    shop.email = f"{lamp}@example.com"
+    first, order = shop.order({lamp: 1}), shop.order({lamp: 1})
+    refuse(shop, first)
+
+    def count(tx: Transaction) -> list[Any]:
+        rows = tx.rows
+
+        def lifting_in_between(text: str, **values: Any) -> Any:
+            given = rows(text, **values)
+            if "insert into checkout_lockouts" in text:
+                waiting.append(shop.database.call(_LIFT_UNLESS_LOCKED, subject=shop.email))
+            return given
+
+        waiting: list[Any] = []
+        between = SimpleNamespace(one=tx.one, rows=lifting_in_between)
+        count_refusals(cast(Transaction, between), order, 1, shop.clock.now())
+        return waiting
+
+    lifted = shop.database.step(count)
+
+    assert lifted == [[]]
+    assert refusals_of(shop, order, kind="email") == [2]
 
 
 def test_an_approval_that_never_was_counts_as_no_refusal(shop: Shop) -> None:
