@@ -23,6 +23,8 @@ UNPAIRED = timedelta(minutes=10)
 # person decides about the money.
 MOST_GIVEN_BACK_A_DAY = 3
 NO_ORDER = Verdict("ignored", "no such order")
+# Another one than applying gave it: else every run whose window it is in would read it back again.
+NOT_OURS = Verdict("ignored", "foreign, and looked at again")
 GIVEN_BACK = Verdict("ignored", "no such order, and given back")
 _EVENTS_AT_ONCE = 50
 _STRAY: Kind = "capture_without_order"
@@ -103,7 +105,9 @@ def _sort_out(event: WebhookEvent, run: Run, tools: Tools) -> None:
     if subject is None or tools.findings.is_known("foreign_capture", subject.id):
         return
     verdicts = [_place(owner, fact, run, tools) for owner, fact in applying.read_back(subject, tools.paypal)]
-    for verdict in list(filter(None, verdicts))[:1]:
+    # A dispute may be about a payment of ours as well, and that one may still be too young.
+    placed = [verdict for verdict in verdicts if verdict != NOT_OURS] or verdicts
+    for verdict in list(filter(None, placed))[:1]:
         tools.registry.conclude_stray(event.id, verdict, at=tools.clock.now())
 
 
@@ -118,7 +122,7 @@ def _place(owner: OrderFact | CaptureFact, fact: Fact, run: Run, tools: Tools) -
     invoice_id = owner.invoice_id or ""
     if not invoice_id.startswith(tools.invoice_prefix):
         _list_foreign(owner, run, tools)
-        return None
+        return NOT_OURS
     number = invoice_id.removeprefix(tools.invoice_prefix)
     order_id = tools.registry.find_order_named(owner.custom_id, number)
     if order_id is not None:

@@ -8,6 +8,7 @@ import pytest
 
 from shared.kernel.money import Money
 from shared.orders.order import Order
+from shared.payments.processor import OrderFact
 from shared.payments.webhooks import WebhookEvent
 from tests.reconciliation.kit import AwayFrom, ReconciledShop
 
@@ -376,10 +377,35 @@ def test_somebody_elses_payment_is_listed_once_and_left_alone(shop: ReconciledSh
             ("foreign_capture", lost.id, "explained"),
         ]
     )
-    assert shop.verdict(event.event_id) == ("ignored", "foreign")
+    assert shop.verdict(event.event_id) == ("ignored", "foreign, and looked at again")
     assert shop.reconcile("fresh") == []
     assert shop.reconcile("full") == []
     assert (shop.paypal.called("refund"), shop.database.call("select id from payment_facts")) == (0, [])
+
+
+def test_somebody_elses_order_is_read_back_once_and_not_by_every_run(
+    shop: ReconciledShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = OrderFact("PP-THEIRS", "APPROVED", "u1", None, "EBAY-1", (), ())
+    seen = shop.paypal.find_order
+    reads: list[str] = []
+
+    def find_order(order_id: str) -> OrderFact | None:
+        reads.append(order_id)
+        return theirs if order_id == theirs.id else seen(order_id)
+
+    monkeypatch.setattr(shop.paypal, "find_order", find_order)
+    event = shop.receive("CHECKOUT.ORDER.APPROVED", id=theirs.id, status="APPROVED")
+    assert shop.verdict(event.event_id) == ("ignored", "foreign")
+    shop.clock.advance(minutes=11)
+    shop.reconcile("fresh")
+    assert shop.verdict(event.event_id) == ("ignored", "foreign, and looked at again")
+    reads.clear()
+
+    shop.reconcile("fresh")
+    shop.reconcile("full")
+
+    assert theirs.id not in reads
 
 
 # Away, twice, killed ----------------------------------------------------------------------------------------------
