@@ -8,6 +8,7 @@ from msgspec import UNSET, Meta, UnsetType
 from shared.cart.carts import Cart, CartLine
 from shared.edge.money_view import MoneyView, money
 from shared.edge.parsing import Body, View
+from shared.edge.texts import COUNTRY, LINE, SEEN_LINE
 from shared.edge.voucher_views import CartVoucherView, cart_voucher_view
 from shared.kernel.clock import iso
 from shared.orders.order import Order, OrderLine
@@ -18,16 +19,14 @@ from shared.shop.settings import ShippingOption, ShopSettings
 
 # Lengths are those that PayPal Orders v2 takes in a shipping address. Each is a line of a label, of a mail and of
 # PayPal's page: a line break or an escape in it would be somebody else's line there.
-_LINE = r"^[^\x00-\x1f\x7f-\x9f]*\Z"
-_SOMETHING = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*\Z"
-Name = Annotated[str, Meta(min_length=1, max_length=300, pattern=_SOMETHING)]
-Line1 = Annotated[str, Meta(min_length=1, max_length=300, pattern=_SOMETHING)]
-Line2 = Annotated[str, Meta(max_length=300, pattern=_LINE)]
-City = Annotated[str, Meta(min_length=1, max_length=120, pattern=_SOMETHING)]
-Region = Annotated[str, Meta(max_length=300, pattern=_LINE)]
-PostalCode = Annotated[str, Meta(max_length=60, pattern=_LINE)]
-Country = Annotated[str, Meta(pattern=r"^[A-Z]{2}\Z")]
-Phone = Annotated[str, Meta(max_length=30, pattern=_LINE)]
+Name = Annotated[str, Meta(min_length=1, max_length=300, pattern=SEEN_LINE)]
+Line1 = Annotated[str, Meta(min_length=1, max_length=300, pattern=SEEN_LINE)]
+Line2 = Annotated[str, Meta(max_length=300, pattern=LINE)]
+City = Annotated[str, Meta(min_length=1, max_length=120, pattern=SEEN_LINE)]
+Region = Annotated[str, Meta(max_length=300, pattern=LINE)]
+PostalCode = Annotated[str, Meta(max_length=60, pattern=LINE)]
+Country = Annotated[str, Meta(pattern=COUNTRY)]
+Phone = Annotated[str, Meta(max_length=30, pattern=LINE)]
 Email = Annotated[str, Meta(min_length=3, max_length=254)]
 CartId = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")]
 Version = Annotated[int, Meta(ge=1, le=2_147_483_647)]

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from shared.edge.problems import Unreadable
+from shared.edge.texts import SENTENCES
 from shared.kernel.errors import Field, Invalid
 
 
@@ -36,7 +37,6 @@ _NAMED_FIELD = re.compile(r"^Object (?:missing required|contains unknown) field 
 _MOST_PARAMETERS = 64
 _MOST_NAMED = 50
 _NUL = "\x00"
-_ONE_LINE = repr(r"[^\x00-\x1f")[1:-1]  # how msgspec writes a pattern that wants no control characters
 _NO_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -209,6 +209,7 @@ def _readable(message: str) -> str:
         return "is required"
     if text.startswith("Object contains unknown field"):
         return "is not known here"
-    if _ONE_LINE in text:
-        return "must be a line of text without control characters"
+    for pattern, sentence in SENTENCES.items():
+        if repr(pattern) in text:  # as msgspec writes it
+            return sentence
     return text.replace("`", "")

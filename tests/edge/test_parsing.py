@@ -9,6 +9,7 @@ from msgspec import Meta
 from shared.edge.buying_views import CartBody
 from shared.edge.parsing import Body, Query, parse_body, parse_query, readable_text
 from shared.edge.problems import Unreadable, problem
+from shared.kernel.countries import COUNTRIES
 from shared.kernel.errors import Field, Invalid
 
 
@@ -235,8 +236,38 @@ def test_a_name_is_one_line_of_text(text: str) -> None:
         parse_body(json.dumps({"shipping_address": address}).encode(), CartBody)
 
     assert refused.value.fields == (
-        Field("/shipping_address/name", "must be a line of text without control characters"),
+        Field("/shipping_address/name", "must be a line of text that can be seen, without control characters"),
     )
+
+
+@pytest.mark.parametrize(
+    "text", ["\u200b", "\ufeff", " \u2060\u00ad", "\u3164", "\U000e0041", "Ada\u202e", "\u2066Ada"]
+)
+@pytest.mark.parametrize("field", ["name", "line1", "city"])
+def test_a_part_of_an_address_can_be_seen_and_is_what_it_looks_like(field: str, text: str) -> None:
+    address = {"name": "Ada", "line1": "1 Main St", "city": "Springfield", "country": "US"} | {field: text}
+
+    with pytest.raises(Invalid) as refused:
+        parse_body(json.dumps({"shipping_address": address}).encode(), CartBody)
+
+    sentence = "must be a line of text that can be seen, without control characters"
+    assert refused.value.fields == (Field(f"/shipping_address/{field}", sentence),)
+
+
+@pytest.mark.parametrize("country", ["XX", "UK", "EU", "XK", "C2", "ZZ", "AA", "us", "USA", "US\n", ""])
+def test_a_country_is_one_that_iso_has_assigned(country: str) -> None:
+    address = {"name": "Ada", "line1": "1 Main St", "city": "Springfield", "country": country}
+
+    with pytest.raises(Invalid) as refused:
+        parse_body(json.dumps({"shipping_address": address}).encode(), CartBody)
+
+    sentence = "must be a country's code as ISO 3166-1 alpha-2 has it"
+    assert refused.value.fields == (Field("/shipping_address/country", sentence),)
+
+
+def test_there_are_as_many_countries_as_iso_has_assigned() -> None:
+    assert len(COUNTRIES) == 249
+    assert {"AX", "BQ", "CW", "DE", "GB", "GR", "SS", "TW", "US"} <= COUNTRIES
 
 
 @pytest.mark.parametrize("name", ["Ada", "Zoë Ångström", "李小龍", "O'Neil & Sons, 2nd floor", "\u200fعلي", "👩‍🚀"])
