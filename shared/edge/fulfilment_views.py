@@ -8,6 +8,7 @@ from shared.edge.buying_views import ShipmentLineView, shipment_line_views
 from shared.edge.inventory_views import Sku
 from shared.edge.paging import Cursor, Limit
 from shared.edge.parsing import Body, Query, View
+from shared.edge.texts import SEEN_LINE
 from shared.kernel.clock import iso
 from shared.orders.fulfilling import Fulfilment, ListedShipment
 from shared.shipping.shipments import ShipmentLine
@@ -16,8 +17,8 @@ OrderNumber = Annotated[str, Meta(min_length=1, max_length=20)]
 # What fits into a line of an order.
 Quantity = Annotated[int, Meta(ge=1, le=999)]
 # PayPal Orders v2, order_tracker_request: carrier_name_other and tracking_number have 64 characters at most.
-Carrier = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"\S")]
-TrackingNumber = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"\S")]
+Carrier = Annotated[str, Meta(min_length=1, max_length=64, pattern=SEEN_LINE)]
+TrackingNumber = Annotated[str, Meta(min_length=1, max_length=64, pattern=SEEN_LINE)]
 
 
 class ShipmentsQuery(Query, frozen=True, kw_only=True):

@@ -9,19 +9,20 @@ from msgspec import UNSET, Meta, UnsetType
 
 from shared.edge.paging import Cursor, Limit
 from shared.edge.parsing import Body, Query, View
+from shared.edge.texts import LINE, LINES, SEEN_LINE
 from shared.inventory.stock import Hold, Level, Movement
 from shared.kernel.clock import iso
 from shared.kernel.errors import Field, Invalid
 from shared.shop.settings import Invoicing, ShippingOption, ShopSettings, TaxRate
 
 Sku = Annotated[str, Meta(min_length=1, max_length=64)]
-Reason = Annotated[str, Meta(min_length=1, max_length=500, pattern=r"\S")]
+Reason = Annotated[str, Meta(min_length=1, max_length=500, pattern=SEEN_LINE)]
 # What a PostgreSQL integer holds, and a shop ever will.
 Units = Annotated[int, Meta(ge=0, le=1_000_000_000)]
 Delta = Annotated[int, Meta(ge=-1_000_000_000, le=1_000_000_000)]
 AmountMinor = Annotated[int, Meta(ge=0, le=100_000_000)]
 Limiting = Annotated[int, Meta(ge=1, le=1_000_000)]
-ReturnReason = Annotated[str, Meta(min_length=1, max_length=60, pattern=r"\S")]
+ReturnReason = Annotated[str, Meta(min_length=1, max_length=60, pattern=SEEN_LINE)]
 
 
 class OfSkuQuery(Query, frozen=True, kw_only=True):
@@ -92,7 +93,7 @@ class HoldsPage(View, frozen=True, kw_only=True):
 
 class ShippingOptionSetting(Body, frozen=True, kw_only=True):
     id: Annotated[str, Meta(min_length=1, max_length=64)]
-    name: Annotated[str, Meta(min_length=1, max_length=100, pattern=r"\S")]
+    name: Annotated[str, Meta(min_length=1, max_length=100, pattern=SEEN_LINE)]
     amount_minor: AmountMinor
 
 
@@ -100,29 +101,29 @@ class TaxRateSetting(Body, frozen=True, kw_only=True):
     """`rate` as a decimal, 0.0725 for 7.25 %; no region or tax class means every one."""
 
     country: Annotated[str, Meta(pattern=r"^[A-Z]{2}\Z")]
-    region: Annotated[str, Meta(min_length=1, max_length=60, pattern=r"\S")] | None = None
+    region: Annotated[str, Meta(min_length=1, max_length=60, pattern=SEEN_LINE)] | None = None
     tax_class: Annotated[str, Meta(min_length=1, max_length=60)] | None = None
     rate: Annotated[str, Meta(pattern=r"^(0(\.[0-9]{1,6})?|1(\.0{1,6})?)\Z")]
 
 
-AddressLine = Annotated[str, Meta(min_length=1, max_length=200)]
+AddressLine = Annotated[str, Meta(min_length=1, max_length=200, pattern=SEEN_LINE)]
 
 
 class InvoicingSetting(Body, frozen=True, kw_only=True):
     """Who sells, as invoices name it, and how the numbers of invoices and credit notes begin."""
 
-    seller_name: Annotated[str, Meta(max_length=200)] = ""
+    seller_name: Annotated[str, Meta(max_length=200, pattern=LINE)] = ""
     seller_address: Annotated[list[AddressLine], Meta(max_length=8)] = msgspec.field(default_factory=list)
-    seller_tax_id: Annotated[str, Meta(max_length=60)] = ""
+    seller_tax_id: Annotated[str, Meta(max_length=60, pattern=LINE)] = ""
     invoice_prefix: Annotated[str, Meta(pattern=r"^[A-Z0-9-]{0,12}\Z")] = "INV-"
     credit_note_prefix: Annotated[str, Meta(pattern=r"^[A-Z0-9-]{0,12}\Z")] = "CN-"
-    footer: Annotated[str, Meta(max_length=500)] = ""
+    footer: Annotated[str, Meta(max_length=500, pattern=LINES)] = ""
 
 
 class SettingsBody(Body, frozen=True, kw_only=True):
     """What changes of the settings; what is left out stays. Lists are replaced as a whole."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=100, pattern=r"\S")] | UnsetType = UNSET
+    name: Annotated[str, Meta(min_length=1, max_length=100, pattern=SEEN_LINE)] | UnsetType = UNSET
     currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}\Z")] | UnsetType = UNSET
     locale: Annotated[str, Meta(pattern=r"^[a-z]{2}_[A-Z]{2}\Z")] | UnsetType = UNSET
     orders_open: bool | UnsetType = UNSET

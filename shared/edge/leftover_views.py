@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from shared.edge.paging import Cursor, Limit, foreign_cursor, read_cursor
 from shared.edge.parsing import Body, Query, View
+from shared.edge.texts import SEEN_LINE
 from shared.kernel.clock import iso
 from shared.outbox.dead_letters import DeadLetter
 from shared.outbox.open_rows import Kind, OpenRow, OpenRowNotFound
@@ -23,7 +24,7 @@ class DeadLettersQuery(Query, frozen=True, kw_only=True):
 
 
 class DiscardBody(Body, frozen=True, kw_only=True):
-    reason: Annotated[str, Meta(min_length=1, max_length=500, pattern=r"\S")]
+    reason: Annotated[str, Meta(min_length=1, max_length=500, pattern=SEEN_LINE)]
 
 
 class DeadLetterView(View, frozen=True, kw_only=True):

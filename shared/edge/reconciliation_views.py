@@ -6,6 +6,7 @@ from msgspec import Meta
 
 from shared.edge.paging import Cursor, Limit
 from shared.edge.parsing import Body, Query, View
+from shared.edge.texts import SEEN_LINE
 from shared.kernel.clock import iso
 from shared.orders.findings import KnownFinding, Run
 
@@ -21,7 +22,7 @@ class FindingsQuery(Query, frozen=True, kw_only=True):
 class ResolveBody(Body, frozen=True, kw_only=True):
     """Why it is as it is; it is not found again while it stays so."""
 
-    reason: Annotated[str, Meta(min_length=1, max_length=500, pattern=r"\S")]
+    reason: Annotated[str, Meta(min_length=1, max_length=500, pattern=SEEN_LINE)]
 
 
 class RunView(View, frozen=True, kw_only=True):

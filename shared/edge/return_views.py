@@ -6,6 +6,7 @@ from msgspec import Meta
 
 from shared.edge.paging import Cursor, Limit
 from shared.edge.parsing import Body, Query, View
+from shared.edge.texts import LINES, SEEN_LINE
 from shared.kernel.clock import iso
 from shared.orders.returning import Returnable
 from shared.orders.returns import (
@@ -20,9 +21,9 @@ from shared.shop.settings import ShopSettings
 OrderNumber = Annotated[str, Meta(min_length=1, max_length=20)]
 Sku = Annotated[str, Meta(min_length=1, max_length=64)]
 Quantity = Annotated[int, Meta(ge=1, le=999)]
-Words = Annotated[str, Meta(max_length=2000)]
-Reason = Annotated[str, Meta(min_length=1, max_length=500, pattern=r"\S")]
-Condition = Annotated[str, Meta(min_length=1, max_length=60, pattern=r"\S")]
+Words = Annotated[str, Meta(max_length=2000, pattern=LINES)]
+Reason = Annotated[str, Meta(min_length=1, max_length=500, pattern=SEEN_LINE)]
+Condition = Annotated[str, Meta(min_length=1, max_length=60, pattern=SEEN_LINE)]
 
 
 class OrderQuery(Query, frozen=True, kw_only=True):
@@ -82,7 +83,7 @@ class ReturnRefundBody(Body, frozen=True, kw_only=True):
 
     shipping_minor: Annotated[int, Meta(ge=0, le=100_000_000_000)] = 0
     amount_minor: Annotated[int, Meta(ge=0, le=100_000_000_000)] = 0
-    reason: Annotated[str, Meta(min_length=1, max_length=255, pattern=r"\S")] = "Your return"
+    reason: Annotated[str, Meta(min_length=1, max_length=255, pattern=SEEN_LINE)] = "Your return"
 
 
 class ReturnLineView(View, frozen=True, kw_only=True):

@@ -20,6 +20,7 @@ from shared.edge.desk_views import AuditEntryView, audit_entry_view
 from shared.edge.money_view import MoneyView, money
 from shared.edge.paging import Cursor, Limit
 from shared.edge.parsing import Body, Query, View
+from shared.edge.texts import SEEN_LINE, SEEN_LINES
 from shared.kernel.clock import iso, parse_iso
 from shared.orders.order import Order, OrderLine, OrderRefund, from_json
 from shared.orders.refunding import refunded_units
@@ -28,9 +29,9 @@ from shared.pricing.totals import Totals
 from shared.shop.settings import ShippingOption
 
 Status = Literal["pending_payment", "paid", "on_hold", "fulfilling", "completed", "cancelled", "expired"]
-Words = Annotated[str, Meta(min_length=1, max_length=2000, pattern=r"\S")]
+Words = Annotated[str, Meta(min_length=1, max_length=2000, pattern=SEEN_LINES)]
 # What PayPal takes as a note to the payer (payments v2: 255 characters).
-Reason = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"\S")]
+Reason = Annotated[str, Meta(min_length=1, max_length=255, pattern=SEEN_LINE)]
 Sku = Annotated[str, Meta(min_length=1, max_length=64)]
 Units = Annotated[int, Meta(ge=1, le=999)]
 AmountMinor = Annotated[int, Meta(ge=0, le=100_000_000_000)]

@@ -7,8 +7,12 @@ from hypothesis import strategies as st
 from msgspec import Meta
 
 from shared.edge.buying_views import CartBody
+from shared.edge.fulfilment_views import HandOverBody
+from shared.edge.inventory_views import SettingsBody
 from shared.edge.parsing import Body, Query, parse_body, parse_query, readable_text
 from shared.edge.problems import Unreadable, problem
+from shared.edge.return_views import RejectionBody, ReturnBody, ReturnRefundBody
+from shared.edge.staff_order_views import CancelBody, NoteBody, RefundBody
 from shared.kernel.countries import COUNTRIES
 from shared.kernel.errors import Field, Invalid
 
@@ -263,6 +267,46 @@ def test_a_country_is_one_that_iso_has_assigned(country: str) -> None:
 
     sentence = "must be a country's code as ISO 3166-1 alpha-2 has it"
     assert refused.value.fields == (Field("/shipping_address/country", sentence),)
+
+
+@pytest.mark.parametrize("text", ["UPS\nPaid", "UPS\t", "\x1b[31mUPS", "UPS\u202e", "\u2066UPS", "UPS\u2028", "\u200b"])
+@pytest.mark.parametrize(
+    ("shape", "body", "field"),
+    [
+        (HandOverBody, {"tracking_number": "1Z"}, "carrier"),
+        (HandOverBody, {"carrier": "UPS"}, "tracking_number"),
+        (SettingsBody, {}, "name"),
+        (RefundBody, {}, "reason"),
+        (CancelBody, {}, "reason"),
+        (ReturnRefundBody, {}, "reason"),
+        (RejectionBody, {}, "reason"),
+    ],
+)
+def test_what_staff_write_to_buyers_is_one_line(shape: type[Body], body: dict[str, str], field: str, text: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        parse_body(json.dumps(body | {field: text}).encode(), shape)
+
+    sentence = "must be a line of text that can be seen, without control characters"
+    assert refused.value.fields == (Field(f"/{field}", sentence),)
+
+
+def test_a_note_has_lines_and_tabs_and_no_other_control_characters() -> None:
+    lines = [{"sku": "A", "quantity": 1, "reason": "other"}]
+
+    def returned(note: str) -> ReturnBody:
+        return parse_body(json.dumps({"order_number": "V-1", "lines": lines, "note": note}).encode(), ReturnBody)
+
+    assert returned("one\n\ttwo").note == "one\n\ttwo"
+    assert returned("").note == ""
+    assert parse_body(b'{"text": "\\n one\\n\\ttwo"}', NoteBody).text == "\n one\n\ttwo"
+    for note in ("one\x1b[2J", "one\u202etwo", "\x07", "one\rtwo"):
+        with pytest.raises(Invalid) as refused:
+            returned(note)
+        assert refused.value.fields == (Field("/note", "must be text without control characters"),)
+    with pytest.raises(Invalid) as refused:
+        parse_body(b'{"text": "\\n\\u200b\\t"}', NoteBody)
+    sentence = "must be text that can be seen, without control characters"
+    assert refused.value.fields == (Field("/text", sentence),)
 
 
 def test_there_are_as_many_countries_as_iso_has_assigned() -> None:
