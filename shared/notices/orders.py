@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from shared.kernel.money import Money
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -34,15 +36,18 @@ class ShippingOption:
 
 @dataclass(frozen=True, slots=True)
 class Refund:
+    """Money that goes back, in its capture's currency; None: an event of before did not say, and it is the order's."""
+
     id: UUID
     kind: str
     state: str
     amount_minor: int
+    currency: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An order at the moment of its event. Amounts are minor units of `currency`."""
+    """An order at the moment of its event. Its own amounts are minor units of `currency`; refunds have theirs."""
 
     id: UUID
     number: str
@@ -72,17 +77,22 @@ class Order:
         of_sku = {line.sku: line.name for line in self.lines}
         return [(quantity, of_sku.get(sku, sku)) for sku, quantity in counted.items()]
 
-    def refunded_minor(self, refund_id: UUID | None) -> int:
+    def refunded(self, refund_id: UUID | None) -> Money:
         """What that refund has given back."""
-        return sum(refund.amount_minor for refund in self.refunds if refund.id == refund_id)
+        given = (self._money_of(refund) for refund in self.refunds if refund.id == refund_id)
+        return next(given, Money.zero(self.currency))
 
-    def returning_minor(self, *kinds: str) -> int:
-        """What is on its way back to the buyer, of refunds of these kinds; one that failed is not."""
-        return sum(
-            refund.amount_minor
-            for refund in self.refunds
-            if refund.kind in kinds and refund.state in ("requested", "pending", "completed")
-        )
+    def returning(self, *kinds: str) -> list[Money]:
+        """What is on its way back to the buyer, of refunds of these kinds, by currency; one that failed is not."""
+        sums: dict[str, Money] = {}
+        for refund in self.refunds:
+            if refund.kind in kinds and refund.state in ("requested", "pending", "completed"):
+                amount = self._money_of(refund)
+                sums[amount.currency] = sums.get(amount.currency, Money.zero(amount.currency)) + amount
+        return [amount for amount in sums.values() if amount.minor]
+
+    def _money_of(self, refund: Refund) -> Money:
+        return Money(refund.amount_minor, refund.currency or self.currency)
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,7 @@ class Writer:
         refund_id: UUID | None = None,
     ) -> tuple[str, str, str]:
         """Subject, text and HTML. The link opens the order for whoever has the mail, once its token is put in."""
+        returning = order.returning(*_RETURNING.get(template, ()))
         facts: dict[str, Any] = {
             "order": order,
             "shipment": shipment,
@@ -54,8 +55,8 @@ class Writer:
             "money": partial(self._money, order.currency),
             "totals": list(self._totals(order)),
             "address": list(self._lines_of(order.shipping_address)),
-            "returning": order.returning_minor(*_RETURNING.get(template, ())),
-            "refunded": order.refunded_minor(refund_id),
+            "returning": " and ".join(self._worded(amount) for amount in returning),
+            "refunded": self._worded(order.refunded(refund_id)),
             "order_url": f"{self._public_url}/orders/{order.number}#k={TOKEN_PLACEHOLDER}",
             "shop_name": self._shop_name,
             "shop_url": self._public_url,
@@ -82,7 +83,10 @@ class Writer:
         return environment
 
     def _money(self, currency: str, minor: int) -> str:
-        return str(format_currency(Money(minor, currency).major(), currency, locale=self._locale))
+        return self._worded(Money(minor, currency))
+
+    def _worded(self, amount: Money) -> str:
+        return str(format_currency(amount.major(), amount.currency, locale=self._locale))
 
     def _moment(self, moment: datetime) -> str:
         return str(format_datetime(moment.astimezone(UTC), "MMMM d, h:mm a 'UTC'", locale=self._locale))

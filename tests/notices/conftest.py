@@ -227,8 +227,8 @@ def make_order(**changes: Any) -> Order:
     return replace(order, **changes)
 
 
-def make_refund(kind: str, amount_minor: int, state: str = "requested") -> Refund:
-    return Refund(uuid4(), kind, state, amount_minor)
+def make_refund(kind: str, amount_minor: int, state: str = "requested", currency: str | None = "USD") -> Refund:
+    return Refund(uuid4(), kind, state, amount_minor, currency)
 
 
 def make_shipment(carrier: str = "DHL", number: str = "JJD0001") -> Shipment:

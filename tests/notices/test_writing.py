@@ -5,7 +5,7 @@ import pytest
 
 from shared.kernel.texts import one_line
 from shared.notices.mails import TEMPLATES
-from shared.notices.orders import Address, Line, Order
+from shared.notices.orders import Address, Line, Order, Refund
 from shared.notices.writing import Writer
 from tests.notices.conftest import make_goods, make_order, make_refund, make_shipment
 
@@ -205,6 +205,43 @@ def test_the_mail_of_a_cancelled_order_says_what_becomes_of_the_money(order: Ord
 
     assert sentence in text
     assert sentence in Page(html).text
+
+
+@pytest.mark.parametrize(
+    ("template", "refunds", "sentence"),
+    [
+        ("order_cancelled", (make_refund("cancelled", 1662, currency="EUR"),), "We are giving back €16.62 through"),
+        ("payment_returned", (make_refund("duplicate", 300, currency="EUR"),), "We are giving back €3.00 through"),
+        (
+            "payment_returned",
+            (
+                make_refund("duplicate", 1706),
+                make_refund("late", 300, currency="JPY"),
+                make_refund("duplicate", 4, currency=None),
+                make_refund("duplicate", 900, "failed", "EUR"),
+            ),
+            "We are giving back $17.10 and ¥300 through",
+        ),
+    ],
+)
+def test_money_that_goes_back_is_named_in_the_currency_that_it_came_in(
+    template: str, refunds: tuple[Refund, ...], sentence: str
+) -> None:
+    _, text, html = WRITER.write(template, make_order(refunds=refunds))
+
+    assert sentence in text
+    assert sentence in Page(html).text
+
+
+@pytest.mark.parametrize(("currency", "amount"), [("EUR", "€16.62"), ("USD", "$16.62"), (None, "$16.62")])
+def test_the_mail_of_a_refund_names_its_own_currency_or_else_the_orders(currency: str | None, amount: str) -> None:
+    refund = make_refund("staff", 1662, "completed", currency)
+
+    subject, text, html = WRITER.write("order_refunded", make_order(refunds=(refund,)), refund_id=refund.id)
+
+    assert subject == f"Order 7K3MZ9QX2B: {amount} refunded"
+    assert text.startswith(f"{amount} of order 7K3MZ9QX2B have gone back to you through PayPal.\n")
+    assert f"{amount} of order 7K3MZ9QX2B have gone back to you" in Page(html).text
 
 
 def test_the_mail_of_a_shipment_says_what_travels_with_whom() -> None:
