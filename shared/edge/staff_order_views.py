@@ -1,6 +1,6 @@
 """What staff see of orders, and send to change one (DESIGN.md section 5). Counts are units."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -267,7 +267,7 @@ def staff_order_detail_view(found: Mapping[str, Any]) -> StaffOrderDetailView:
     order = from_json(found["found"])
     return StaffOrderDetailView(
         **_order_fields(order),
-        refundable=money(max(found["refundable_minor"], 0), order.currency),
+        refundable=money(max(found["refundable_minor"], 0), _currency_that_came(found["facts"], order)),
         attempts=[_attempt_view(row) for row in found["attempts"]],
         facts=[_fact_view(row) for row in found["facts"]],
         movements=[_movement_view(row) for row in found["movements"]],
@@ -416,6 +416,14 @@ def _movement_view(row: Mapping[str, Any]) -> OrderMovementView:
 
 def _audit_view(row: Mapping[str, Any]) -> AuditEntryView:
     return audit_entry_view(Entry(parse_iso(row["at"]), row["actor"], row["action"], row["subject"], row["detail"]))
+
+
+def _currency_that_came(facts: Sequence[Mapping[str, Any]], order: Order) -> str:
+    """The currency of the capture that the order is bound to, which need not be the order's own."""
+    captured = (
+        row["currency"] for row in facts if row["kind"] == "capture" and row["object_id"] == order.bound_capture_id
+    )
+    return next((currency for currency in captured if currency), order.currency)
 
 
 def _iso_or_none(moment: datetime | None) -> str | None:

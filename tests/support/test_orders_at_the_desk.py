@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 
+from shared.kernel.money import Money
 from shared.payments.processor import DisputeFact
 from tests.orders.shop import SHIPPING_MINOR
 from tests.support.conftest import Desk, problem_of
@@ -54,6 +55,24 @@ def test_all_that_is_known_of_an_order_stands_on_one_page(desk: Desk) -> None:
         (desk.actor, "refund.requested"),
     ]
     assert [known["id"] for known in shown["refunds"]] == [refund["id"]]
+
+
+def test_what_came_in_another_currency_is_shown_and_given_back_in_it(desk: Desk) -> None:
+    order = desk.shop.approved_order({desk.shop.make_stock("LAMP", 5): 1})
+    desk.shop.paypal.amount = Money(1662, "EUR")
+    desk.shop.capture(order)
+    path = f"/v1/admin/orders/{order.number}"
+
+    held = desk.get(path)
+    cancelled = desk.call("POST", f"{path}/cancel", {})
+    shown = desk.get(path)
+
+    assert (held["status"], held["status_reason"]) == ("on_hold", "amount_mismatch")
+    assert held["totals"]["total"]["currency"] == "USD"
+    assert held["refundable"] == {"amount_minor": 1662, "currency": "EUR", "display": "16.62 EUR"}
+    assert cancelled.status_code == 200
+    assert shown["refundable"] == {"amount_minor": 0, "currency": "EUR", "display": "0.00 EUR"}
+    assert [refund["amount"]["display"] for refund in shown["refunds"]] == ["16.62 EUR"]
 
 
 def test_a_refund_that_failed_tells_staff_what_to_do_and_is_tried_again(desk: Desk) -> None:
