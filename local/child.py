@@ -15,14 +15,13 @@ from local.forking import die_with_parent
 
 @dataclass
 class Program:
-    """How a child is started. `before_exec` runs in the child, after it got its own session."""
+    """How a child is started, in a session of its own."""
 
     name: str
     argv: Sequence[str]
     environment: Mapping[str, str]
     folder: Path
     log: Path
-    before_exec: Sequence[Callable[[], None]] = ()
     lent_fds: Sequence[int] = ()
     stop_signal: signal.Signals = signal.SIGTERM
     stop_within_s: float = 3.0
@@ -77,8 +76,6 @@ class Child:
         supervisor = os.getpid()
 
         def before_exec() -> None:
-            for step in program.before_exec:
-                step()
             die_with_parent()
             if os.getppid() != supervisor:  # it died between fork and here, and nobody would tell us
                 os._exit(1)

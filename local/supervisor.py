@@ -190,7 +190,6 @@ class LocalCloud:
                 environment=child_environment(),
                 folder=self._state,
                 log=self._logs / "postgres.log",
-                before_exec=server.before_exec,
                 stop_signal=signal.SIGINT,  # "fast shutdown"
                 stop_within_s=20,
             )

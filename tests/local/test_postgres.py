@@ -1,5 +1,7 @@
 import os
 import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 from local.database import read_url
 from local.postgres import EmbeddedPostgres
 
+ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"shared_buffers": "16MB"}
 
 
@@ -57,3 +60,21 @@ def test_nothing_of_the_server_is_left_when_it_was_stopped(server: EmbeddedPostg
     assert not Path(f"/proc/{pid}").exists()
     assert server.data.stat().st_mode & 0o077 == 0
     assert threading.active_count() == before
+
+
+def test_a_server_is_made_where_grpc_is_at_work(tmp_path: Path) -> None:
+    """Its threads wake up in a forked child too, and the kernel refuses a user namespace to more than one thread."""
+    script = """
+import sys
+import grpc
+from local.postgres import EmbeddedPostgres
+
+channel = grpc.insecure_channel("127.0.0.1:1")
+channel.subscribe(lambda state: None, try_to_connect=True)
+with EmbeddedPostgres(sys.argv[1], settings={"shared_buffers": "16MB"}) as server:
+    print(server.connect().run("select 1"))
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "postgres")], cwd=ROOT, capture_output=True, text=True
+    )
+    assert (ended.returncode, ended.stdout.strip()) == (0, "[[1]]"), ended.stderr
