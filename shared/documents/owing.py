@@ -41,7 +41,7 @@ def owed(order: Order, ledger: Ledger, *, credited: Mapping[str, int]) -> list[O
 
 
 def _crediting(order: Order, ledger: Ledger, *, known: Collection[str]) -> list[Refund]:
-    lost = bool(ledger.lost_disputes) and not ledger.open_disputes
+    lost = order.bound_capture_id in ledger.lost_captures - ledger.disputed_captures
     return [
         refund
         for refund in ledger.refunds

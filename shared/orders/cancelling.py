@@ -53,7 +53,7 @@ def _give_all_back(
     left = refundable_minor(outcome, situation.ledger, capture)
     if left <= 0:
         return None
-    if outcome.order.disputed:
+    if capture.id in situation.ledger.disputed_captures:
         raise Disputed
     refund = OrderRefund(
         id=refund_id,

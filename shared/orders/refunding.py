@@ -148,7 +148,7 @@ def retry_refund(refund_id: UUID, *, new_id: UUID, actor: str) -> Command:
         capture = next((known for known in situation.ledger.captures if known.id == failed.capture_id), None)
         if capture is None or not capture.is_completed:
             raise NothingCaptured
-        if outcome.order.disputed:
+        if capture.id in situation.ledger.disputed_captures:
             raise Disputed
         asked = [AskedLine(line.sku, line.quantity, line.restock) for line in failed.lines]
         lines = _price(outcome.order, asked, refunds)
@@ -198,7 +198,7 @@ def _refundable(situation: Situation, outcome: Outcome) -> Capture:
     capture = find_bound(outcome.order, situation.ledger)
     if capture is None:
         raise NothingCaptured
-    if outcome.order.disputed:
+    if capture.id in situation.ledger.disputed_captures:
         raise Disputed
     return capture
 

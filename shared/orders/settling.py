@@ -320,8 +320,8 @@ def _follow_outside(situation: Situation, outcome: Outcome) -> None:
 
 
 def find_trouble(order: Order, ledger: Ledger) -> Literal["money", "disputed"] | None:
-    """Why goods must not leave: money of the bound capture left without our asking, or a dispute is open."""
-    if order.disputed:
+    """Why goods must not leave: of the bound capture money left without our asking, or a dispute is open or lost."""
+    if order.bound_capture_id in ledger.disputed_captures:
         return "disputed"
     ours = {refund.id for refund in order.refunds}
     left = sum(
@@ -329,7 +329,8 @@ def find_trouble(order: Order, ledger: Ledger) -> Literal["money", "disputed"] |
         for refund in ledger.refunds
         if refund.capture_id == order.bound_capture_id and refund.status == "COMPLETED" and refund.ours not in ours
     )
-    return "money" if left > 0 or ledger.lost_disputes or _is_unexplained(order, ledger) else None
+    is_lost = order.bound_capture_id in ledger.lost_captures
+    return "money" if left > 0 or is_lost or _is_unexplained(order, ledger) else None
 
 
 def find_bound(order: Order, ledger: Ledger) -> Capture | None:

@@ -133,13 +133,18 @@ class Refund:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """All that is known of one order's money."""
+    """All that is known of one order's money.
+
+    `disputed_captures` and `lost_captures`: those that an open dispute, or one that was lost, is about.
+    """
 
     captures: tuple[Capture, ...]
     refunds: tuple[Refund, ...]
     approvals: int
     open_disputes: frozenset[str]
     lost_disputes: frozenset[str]
+    disputed_captures: frozenset[str]
+    lost_captures: frozenset[str]
 
     def captured_minor(self, currency: str) -> int:
         """Sums are of the order's currency: what came in another one is no part of them."""
@@ -172,6 +177,7 @@ def read(rows: Sequence[FactRow]) -> Ledger:
     captures: dict[str, FactRow] = {}
     refunds: dict[str, FactRow] = {}
     disputes: dict[str, FactRow] = {}
+    about: dict[str, set[str]] = {}
     approvals = set()
     for row in rows:
         if row.kind == "capture":
@@ -181,8 +187,11 @@ def read(rows: Sequence[FactRow]) -> Ledger:
         elif row.kind == "dispute":
             known = disputes.get(row.object_id)
             disputes[row.object_id] = max(known, row, key=_dispute_course) if known else row
+            about.setdefault(row.object_id, set()).add(row.capture_id or "")
         elif row.status == "APPROVED":
             approvals.add((row.object_id, row.update_time))
+    still_open = frozenset(row.object_id for row in disputes.values() if not _is_over(row))
+    lost = frozenset(row.object_id for row in disputes.values() if _is_over(row) and not _is_kept(row))
     return Ledger(
         captures=tuple(
             Capture(row.object_id, row.status, row.amount_minor, row.currency, row.occurred_at)
@@ -193,8 +202,10 @@ def read(rows: Sequence[FactRow]) -> Ledger:
             for row in sorted(refunds.values(), key=lambda row: row.object_id)
         ),
         approvals=len(approvals),
-        open_disputes=frozenset(row.object_id for row in disputes.values() if not _is_over(row)),
-        lost_disputes=frozenset(row.object_id for row in disputes.values() if _is_over(row) and not _is_kept(row)),
+        open_disputes=still_open,
+        lost_disputes=lost,
+        disputed_captures=frozenset(capture_id for dispute_id in still_open for capture_id in about[dispute_id]),
+        lost_captures=frozenset(capture_id for dispute_id in lost for capture_id in about[dispute_id]),
     )
 
 

@@ -22,7 +22,7 @@ def refund(name: str, minor: int, *, of: str = "C1", status: str = "COMPLETED", 
 
 
 def dispute(status: str) -> FactRow:
-    return replace(_fact("dispute", "D1", status, None), update_time=status)
+    return replace(_fact("dispute", "D1", status, None), capture_id="C1", update_time=status)
 
 
 def _fact(kind: str, name: str, status: str, minor: int | None) -> FactRow:

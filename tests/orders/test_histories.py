@@ -54,9 +54,10 @@ class Facts:
             reversal,
         )
 
-    def dispute(self, status: str, outcome: str | None, second: int) -> DisputeFact:
+    def dispute(self, status: str, outcome: str | None, second: int, number: int = 1) -> DisputeFact:
         moment = (_NOON + timedelta(seconds=second)).isoformat()
-        return DisputeFact(f"D-{self.order.number}", status, outcome, (f"C1-{self.order.number}",), None, moment)
+        captures = (f"C{number}-{self.order.number}",)
+        return DisputeFact(f"D-{self.order.number}", status, outcome, captures, None, moment)
 
 
 Tell = Callable[[Facts], Fact]
@@ -132,6 +133,23 @@ STORIES: dict[str, list[Tell]] = {
         lambda f: f.capture(1, "COMPLETED"),
         lambda f: f.dispute("OPEN", None, 1),
         lambda f: f.dispute("RESOLVED", "RESOLVED_BUYER_FAVOUR", 2),
+    ],
+    "paid twice, and the second disputed": [
+        lambda f: f.capture(1, "COMPLETED"),
+        lambda f: f.capture(2, "COMPLETED"),
+        lambda f: f.dispute("OPEN", None, 1, number=2),
+    ],
+    "paid twice, and the second disputed and lost": [
+        lambda f: f.capture(1, "COMPLETED"),
+        lambda f: f.capture(2, "COMPLETED"),
+        lambda f: f.dispute("OPEN", None, 1, number=2),
+        lambda f: f.dispute("RESOLVED", "RESOLVED_BUYER_FAVOUR", 2, number=2),
+    ],
+    "one dispute about both payments, lost": [
+        lambda f: f.capture(1, "COMPLETED"),
+        lambda f: f.capture(2, "COMPLETED"),
+        lambda f: f.dispute("RESOLVED", "RESOLVED_BUYER_FAVOUR", 1, number=2),
+        lambda f: f.dispute("RESOLVED", "RESOLVED_BUYER_FAVOUR", 1, number=1),
     ],
     "refunded, and nothing said of the refund": [
         lambda f: f.approved(1),
@@ -326,6 +344,9 @@ def test_the_stories_end_where_design_says(shop: Shop) -> None:
         "disputed": ("on_hold", "outside"),
         "disputed and lost": ("on_hold", "outside"),
         "disputed and lost, and nothing said of the money": ("on_hold", "outside"),
+        "paid twice, and the second disputed": ("paid", None),
+        "paid twice, and the second disputed and lost": ("paid", None),
+        "one dispute about both payments, lost": ("on_hold", "outside"),
         "refunded, and nothing said of the refund": ("on_hold", "outside"),
         "approved, and taken back": ("pending_payment", None),
         "another amount": ("on_hold", "amount_mismatch"),

@@ -505,6 +505,23 @@ def test_a_disputed_capture_is_not_refunded(shop: Shop) -> None:
     assert refund_tasks(shop, order) == []
 
 
+@pytest.mark.parametrize("outcome", [None, "RESOLVED_BUYER_FAVOUR"])
+def test_a_dispute_about_a_second_payment_stops_neither_refund_nor_goods(shop: Shop, outcome: str | None) -> None:
+    lamp = shop.make_stock("LAMP", 5)
+    order = shop.paid_order({lamp: 2})
+    second = shop.paypal.make_capture(order.paypal_order_id)
+    status = "RESOLVED" if outcome else "OPEN"
+    about = DisputeFact("D2", status, outcome, (second.id,), None, "2026-11-22T10:00:00Z")
+
+    told = shop.orders.settle(order.id, facts=[second, about], source="webhook").order
+    asked = shop.ask_refund(order, {lamp: 1})
+    cancelled = shop.cancel(order)
+
+    assert (told.status, told.disputed, told.bound_capture_id) == ("paid", outcome is None, order.bound_capture_id)
+    assert refunds_of(asked) == [("duplicate", "requested", order.total_minor), ("staff", "requested", 1000)]
+    assert (cancelled.status, cancelled.refunds[-1].amount_minor) == ("cancelled", order.total_minor - 1000)
+
+
 def test_without_a_payment_there_is_nothing_to_give_back(shop: Shop) -> None:
     order = shop.order({shop.make_stock("LAMP", 5): 1})
 
