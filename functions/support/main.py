@@ -122,7 +122,7 @@ from shared.orders.returns import (
     ReturnRefunded,
     ReturnWindowOver,
 )
-from shared.outbox.dead_letters import DeadLetterDiscarded, DeadLetterNotFound, NotSendable
+from shared.outbox.dead_letters import DeadLetterDiscarded, DeadLetterNotFound, DeadLetterReplayed, NotSendable
 from shared.outbox.open_rows import OpenRowNotFound, RowAtWork, RowFinal
 from shared.payments.inbox import NotReplayable, WebhookEventNotFound
 from shared.persistence import orders as orders_in_sql
@@ -684,7 +684,7 @@ def replay_dead_letter(call: Call[None]) -> Reply:
     "/v1/admin/dead-letters/<letter_id>/discard",
     body=DiscardBody,
     answers={200: DeadLetterDetailView},
-    errors=[DeadLetterNotFound, DeadLetterDiscarded],
+    errors=[DeadLetterNotFound, DeadLetterDiscarded, DeadLetterReplayed],
     permission="dead-letters:write",
 )
 def discard_dead_letter(call: Call[DiscardBody]) -> Reply:

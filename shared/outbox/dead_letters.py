@@ -25,6 +25,12 @@ class DeadLetterDiscarded(Conflict):
     sentence = "This message was put away for good."
 
 
+class DeadLetterReplayed(Conflict):
+    """If nobody takes it this time either, it comes back as a dead letter of its own."""
+
+    sentence = "This message was sent again."
+
+
 class NotSendable(Conflict):
     """It is none of our events, or of a version that is published no more."""
 

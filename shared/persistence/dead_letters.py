@@ -13,6 +13,7 @@ from shared.outbox.dead_letters import (
     DeadLetter,
     DeadLetterDiscarded,
     DeadLetterNotFound,
+    DeadLetterReplayed,
     DeadMessage,
     readable_payload,
 )
@@ -128,10 +129,13 @@ class DeadLetters:
     def discard(
         self, letter_id: UUID, *, reason: str, actor: str, answering: Answering[DeadLetter] | None = None
     ) -> DeadLetter:
-        """Put it away for good. Raises DeadLetterNotFound, DeadLetterDiscarded."""
+        """Put it away for good. Raises DeadLetterNotFound, DeadLetterDiscarded, DeadLetterReplayed."""
 
         def in_one_step(tx: Transaction) -> DeadLetter:
-            return tx.answer(answering, _close(tx, _lock(tx, letter_id), "discarded", reason, actor))
+            row = _lock(tx, letter_id)
+            if row["state"] == "replayed":
+                raise DeadLetterReplayed
+            return tx.answer(answering, _close(tx, row, "discarded", reason, actor))
 
         return self._database.step(in_one_step)
 
