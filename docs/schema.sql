@@ -177,10 +177,29 @@ grant insert, select, update on document_counters to vitrine_payment_jobs;
 create table document_sweep (
     id text not null,
     facts_seen bigint not null,
+    taxes_until date,
     constraint document_sweep_pkey PRIMARY KEY (id)
 );
 comment on column document_sweep.facts_seen is 'no order of a fact up to here owes a document that is not written down';
+comment on column document_sweep.taxes_until is 'days before this one are in document_tax_sums; null where none is yet';
+grant select on document_sweep to vitrine_desk;
 grant select, update on document_sweep to vitrine_payment_jobs;
+
+create table document_tax_sums (
+    day date not null,
+    kind text not null,
+    currency character(3) not null,
+    rate text not null,
+    documents bigint not null,
+    net_minor bigint not null,
+    tax_minor bigint not null,
+    gross_minor bigint not null,
+    constraint document_tax_sums_pkey PRIMARY KEY (day, kind, currency, rate),
+    constraint document_tax_sums_documents_positive CHECK ((documents > 0)),
+    constraint document_tax_sums_kind_known CHECK ((kind = ANY (ARRAY['invoice'::text, 'credit_note'::text])))
+);
+grant select on document_tax_sums to vitrine_desk;
+grant insert, select on document_tax_sums to vitrine_payment_jobs;
 
 create table documents (
     id uuid not null,

@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, Literal, Protocol
 from uuid import UUID
@@ -563,29 +563,19 @@ def sweep(call: Call[None]) -> Reply:
 @jobs.schedule("/jobs/payments/issue-documents")
 def issue_documents(call: Call[None]) -> Reply:
     """Give invoices and credit notes that are owed their numbers, in the order in which they were owed."""
-    from shared.documents import issuing
+    from shared.documents import sweeping
     from shared.persistence.documents import Documents
 
-    documents = Documents(database(), clock)
+    def each(work: Callable[[UUID], object], order_ids: Sequence[UUID]) -> None:
+        _finish_each(call, lambda order_id, /, *, store, processor: work(order_id), order_ids)
 
-    def settle_again(order_id: UUID, *, store: Orders, processor: PayPal) -> None:
-        store.settle(order_id)
-
-    def issue(order_id: UUID, *, store: Orders, processor: PayPal) -> None:
-        issuing.issue_documents(order_id, store=documents)
-
-    _finish_each(call, settle_again, documents.list_forgotten(_BATCH))
-    after = 0
-    while clock.now() < call.give_up_at - _LONGEST_CALL and (owing := documents.list_owing(after, _BATCH)):
-        _finish_each(call, issue, list(dict.fromkeys(order_id for _position, order_id in owing)))
-        after = owing[-1][0]
-    # What was settled before there were documents. The same orders a second time: one of them cannot be settled.
-    looked_at: list[UUID] | None = None
-    while clock.now() < call.give_up_at - _LONGEST_CALL and (found := documents.look_on(_BATCH)) is not None:
-        if found and found == looked_at:
-            break
-        _finish_each(call, settle_again, found)
-        looked_at = found
+    sweeping.sweep(
+        store=Documents(database(), clock),
+        settle=orders().settle,
+        each=each,
+        has_time=lambda: clock.now() < call.give_up_at - _LONGEST_CALL,
+        batch=_BATCH,
+    )
     return Reply(204)
 
 

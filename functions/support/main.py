@@ -523,7 +523,8 @@ def list_documents(call: Call[None]) -> Reply:
 @api.get("/v1/admin/invoices/taxes", query=PeriodQuery, answers={200: TaxSumsView}, permission="invoices:read")
 def sum_taxes(call: Call[None]) -> Reply:
     """What the documents of a period amount to, by kind and tax rate."""
-    rows = documents().sum_taxes(*call.query.period())
+    first, until = call.query.period()
+    rows = documents().sum_taxes(first.date(), until.date())
     return Reply(200, TaxSumsView(items=[tax_sum_view(row) for row in rows]))
 
 

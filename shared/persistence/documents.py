@@ -1,7 +1,7 @@
 """Invoices and credit notes in SQL: numbered by the one statement that writes them, and read as they were written."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import takewhile
 from uuid import UUID
 
@@ -17,7 +17,7 @@ from shared.shop import settings as shop_values
 # How long a deployment may lie behind its migration: what older code settled meanwhile is looked for.
 _FORGOTTEN_WITHIN = timedelta(days=2)
 
-# A fact that is older is in sight of whoever reads the facts up to it: its transaction is over, whatever its id.
+# A row that is older is in sight of whoever reads the rows up to it: its transaction is over, whatever its place.
 _IN_SIGHT = timedelta(minutes=10)
 
 _FORGOTTEN = """
@@ -41,6 +41,45 @@ select d.id, d.kind, d.refund_id, d.amount_minor, d.currency, order_json_v2(d.or
     (select jsonb_build_object('value', value, 'version', version) from shop_settings where id = 'shop') as settings
 from documents d where d.order_id = :order_id::uuid and d.number is null
 order by d.position limit 1
+"""
+
+_FIRST_DAY = "(select (min(issued_at) at time zone 'UTC')::date from documents where number is not null)"
+
+# One after another: whoever comes second waits for the row, and takes the day after.
+_SUM_NEXT_DAY = f"""
+with turn as (
+    update document_sweep set taxes_until = coalesce(taxes_until, {_FIRST_DAY}) + 1
+    where id = 'sweep' and coalesce(taxes_until, {_FIRST_DAY}) < :today::date
+    returning taxes_until - 1 as day
+), summed as (
+    insert into document_tax_sums (day, kind, currency, rate, documents, net_minor, tax_minor, gross_minor)
+    select turn.day, d.kind, d.currency, t ->> 'rate', count(*), sum((t ->> 'net_minor')::bigint),
+        sum((t ->> 'tax_minor')::bigint), sum((t ->> 'gross_minor')::bigint)
+    from turn, documents d, jsonb_array_elements(d.content -> 'taxes') t
+    where d.number is not null and d.issued_at >= turn.day::timestamp at time zone 'UTC'
+        and d.issued_at < (turn.day + 1)::timestamp at time zone 'UTC'
+    group by turn.day, d.kind, d.currency, t ->> 'rate'
+)
+select day from turn
+"""
+
+# What is summed by days, and one by one the documents that are younger.
+_SUM_PERIOD = """
+select kind, currency, rate, sum(documents)::bigint as documents, sum(net_minor)::bigint as net_minor,
+    sum(tax_minor)::bigint as tax_minor, sum(gross_minor)::bigint as gross_minor
+from (
+    select kind, currency, rate, documents, net_minor, tax_minor, gross_minor from document_tax_sums
+    where day >= :first::date and day < :until::date
+    union all
+    select kind, currency, t ->> 'rate', 1, (t ->> 'net_minor')::bigint, (t ->> 'tax_minor')::bigint,
+        (t ->> 'gross_minor')::bigint
+    from documents, jsonb_array_elements(content -> 'taxes') t
+    where number is not null and issued_at < :until::date::timestamp at time zone 'UTC' and issued_at >= greatest(
+        :first::date::timestamp at time zone 'UTC',
+        (select taxes_until::timestamp at time zone 'UTC' from document_sweep where id = 'sweep'))
+) parts
+group by kind, currency, rate
+order by kind desc, currency, rate::numeric
 """
 
 
@@ -102,6 +141,11 @@ class Documents:
                 seen=clear[-1]["id"],
             )
         return list(dict.fromkeys(fact["order_id"] for fact in settled if fact["is_forgotten"])) if settled else None
+
+    def sum_next_day(self) -> date | None:
+        """Sum the taxes of the first day that is over and not summed; that day, None where there is none."""
+        row = self._database.find(_SUM_NEXT_DAY, today=(self._clock.now() - _IN_SIGHT).astimezone(UTC).date())
+        return row["day"] if row is not None else None
 
     def find_case(self, order_id: UUID) -> Case | None:
         found = self._database.find(_CASE, order_id=order_id)
@@ -200,22 +244,12 @@ class Documents:
         )
         return [_document(row) for row in rows]
 
-    def sum_taxes(self, first: datetime, until: datetime) -> list[Row]:
-        """What documents of a period amount to by kind, currency and rate, minor units."""
-        return self._database.call(
-            """
-            select kind, currency, t ->> 'rate' as rate, count(*) as documents,
-                sum((t ->> 'net_minor')::bigint)::bigint as net_minor,
-                sum((t ->> 'tax_minor')::bigint)::bigint as tax_minor,
-                sum((t ->> 'gross_minor')::bigint)::bigint as gross_minor
-            from documents, jsonb_array_elements(content -> 'taxes') t
-            where number is not null and issued_at >= :first::timestamptz and issued_at < :until::timestamptz
-            group by kind, currency, t ->> 'rate'
-            order by kind desc, currency, (t ->> 'rate')::numeric
-            """,
-            first=first,
-            until=until,
-        )
+    def sum_taxes(self, first: date, until: date) -> list[Row]:
+        """What documents of a period amount to by kind, currency and rate, minor units; `until` is the day after it.
+
+        It reads a few rows a day, and whole documents only of days that nobody has summed yet.
+        """
+        return self._database.call(_SUM_PERIOD, first=first, until=until)
 
 
 def _document(row: Row) -> Document:

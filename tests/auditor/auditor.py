@@ -375,6 +375,8 @@ class _Database:
             documents=self.rows("select * from documents order by position"),
             counters=self.rows("select kind, year, last from document_counters"),
             given_back=self.rows("select * from payment_facts where kind = 'refund' and status = 'COMPLETED'"),
+            summed=self.rows("select * from document_tax_sums"),
+            summed_until=self.rows("select taxes_until from document_sweep")[0]["taxes_until"],
         )
 
     def _returns(self) -> Iterable[str]:

@@ -3,15 +3,22 @@
 import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date
 from typing import Any
 
 Row = dict[str, Any]
 
 
 def audit_documents(
-    orders: Mapping[str, Row], *, documents: Sequence[Row], counters: Sequence[Row], given_back: Sequence[Row]
+    orders: Mapping[str, Row],
+    *,
+    documents: Sequence[Row],
+    counters: Sequence[Row],
+    given_back: Sequence[Row],
+    summed: Sequence[Row],
+    summed_until: date | None,
 ) -> Iterable[str]:
-    """`given_back` are the facts of refunds that PayPal completed."""
+    """`given_back` are the facts of refunds that PayPal completed, `summed` the taxes of days before `summed_until`."""
     issued = [row for row in documents if row["number"] is not None]
     yield from _numbers(issued, counters)
     of_order: dict[str, list[Row]] = defaultdict(list)
@@ -24,6 +31,28 @@ def audit_documents(
         yield from _papers(order, of_order[order_id], refunds[order_id])
     for row in issued:
         yield from _sums(row)
+    yield from _days(issued, summed, summed_until)
+
+
+def _days(issued: Sequence[Row], summed: Sequence[Row], until: date | None) -> Iterable[str]:
+    """The taxes of each day that is summed are those of its documents."""
+    made: dict[tuple[Any, ...], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+    for row in issued:
+        day = row["issued_at"].astimezone(UTC).date()
+        for part in row["content"]["taxes"] if until is not None and day < until else ():
+            sums = made[day, row["kind"], row["currency"], part["rate"]]
+            for place, more in enumerate((1, part["net_minor"], part["tax_minor"], part["gross_minor"])):
+                sums[place] += more
+    said = {
+        (row["day"], row["kind"], row["currency"], row["rate"]): [
+            row["documents"], row["net_minor"], row["tax_minor"], row["gross_minor"]
+        ]
+        for row in summed
+    }  # fmt: skip
+    for key in made.keys() | said.keys():
+        if made.get(key) != said.get(key):
+            name = " ".join(str(part) for part in key)
+            yield f"taxes of {name}: {said.get(key)} summed, its documents make {made.get(key)}"
 
 
 def _numbers(issued: Sequence[Row], counters: Sequence[Row]) -> Iterable[str]:
