@@ -7,8 +7,8 @@ row of the same transaction: if PayPal refuses it, the order stays cancelled and
 from datetime import datetime
 from uuid import UUID
 
-from shared.orders.order import Disputed, NotCancellable, OrderRefund, PaymentInProgress
-from shared.orders.settling import Command, Done, Outcome, Situation, find_bound, refundable_minor
+from shared.orders.order import NotCancellable, OrderRefund, PaymentInProgress
+from shared.orders.settling import Command, Done, Outcome, Situation, find_bound, refundable_minor, require_undisputed
 
 _BY_BUYER = ("pending_payment", "paid", "fulfilling")
 # What is on hold is for staff to decide (DESIGN.md section 4).
@@ -53,8 +53,7 @@ def _give_all_back(
     left = refundable_minor(outcome, situation.ledger, capture)
     if left <= 0:
         return None
-    if capture.id in situation.ledger.disputed_captures:
-        raise Disputed
+    require_undisputed(situation.ledger, capture)
     refund = OrderRefund(
         id=refund_id,
         capture_id=capture.id,

@@ -211,11 +211,20 @@ class NotCancellable(Conflict):
 
 
 class Disputed(Conflict):
-    """The buyer has opened a case with PayPal or a bank; what becomes of the money is decided there."""
+    """The buyer has opened a case with PayPal or a bank; what becomes of the money is decided there.
+
+    One that was lost is over for us once its reversal is known: until then the sentence is LOST.
+    """
 
     sentence = (
         "A dispute about this payment is open. Answer it in PayPal's Resolution Center; nothing else moves its money."
     )
+
+
+LOST = (
+    "PayPal has decided this dispute against the shop and takes the money back; until that is known here, nothing else "
+    "of this payment goes back. What PayPal leaves of it can be given back in PayPal itself."
+)
 
 
 class OrderMoved(Conflict):

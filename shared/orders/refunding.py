@@ -18,9 +18,18 @@ from shared.kernel.errors import Conflict, Field, Invalid, NotFound, Unavailable
 from shared.kernel.logs import Log
 from shared.kernel.money import Money, charge_step_minor
 from shared.orders.capturing import Store, look_at_paypal
-from shared.orders.order import Disputed, Order, OrderLine, OrderRefund, RefundLine
+from shared.orders.order import Order, OrderLine, OrderRefund, RefundLine
 from shared.orders.refusals import BEHIND_OUR_BACK, advise
-from shared.orders.settling import Command, Done, Outcome, Restock, Situation, find_bound, refundable_minor
+from shared.orders.settling import (
+    Command,
+    Done,
+    Outcome,
+    Restock,
+    Situation,
+    find_bound,
+    refundable_minor,
+    require_undisputed,
+)
 from shared.payments.ledger import Capture
 from shared.payments.processor import Processor, Refused
 
@@ -148,8 +157,7 @@ def retry_refund(refund_id: UUID, *, new_id: UUID, actor: str) -> Command:
         capture = next((known for known in situation.ledger.captures if known.id == failed.capture_id), None)
         if capture is None or not capture.is_completed:
             raise NothingCaptured
-        if capture.id in situation.ledger.disputed_captures:
-            raise Disputed
+        require_undisputed(situation.ledger, capture)
         asked = [AskedLine(line.sku, line.quantity, line.restock) for line in failed.lines]
         lines = _price(outcome.order, asked, refunds)
         _check_shipping(outcome.order, failed.shipping_minor, refunds)
@@ -198,8 +206,7 @@ def _refundable(situation: Situation, outcome: Outcome) -> Capture:
     capture = find_bound(outcome.order, situation.ledger)
     if capture is None:
         raise NothingCaptured
-    if capture.id in situation.ledger.disputed_captures:
-        raise Disputed
+    require_undisputed(situation.ledger, capture)
     return capture
 
 

@@ -11,7 +11,7 @@ from typing import Literal
 from uuid import UUID
 
 from shared.kernel.ids import new_id
-from shared.orders.order import MAX_ATTEMPTS, Attempt, Order, OrderRefund, Status
+from shared.orders.order import LOST, MAX_ATTEMPTS, Attempt, Disputed, Order, OrderRefund, Status
 from shared.payments.ledger import Capture, Ledger
 
 _AFTER_APPROVAL = timedelta(minutes=10)
@@ -336,6 +336,14 @@ def find_trouble(order: Order, ledger: Ledger) -> Literal["money", "disputed"] |
 def find_bound(order: Order, ledger: Ledger) -> Capture | None:
     """The completed capture that the order is bound to."""
     return next((known for known in ledger.captures if known.id == order.bound_capture_id and known.is_completed), None)
+
+
+def require_undisputed(ledger: Ledger, capture: Capture) -> None:
+    """Nothing is sent back that PayPal is taking, or may take: it would go twice. Raises Disputed."""
+    if capture.id in ledger.disputed_captures:
+        raise Disputed
+    if capture.id in ledger.unreversed_captures:
+        raise Disputed(LOST)
 
 
 def refundable_minor(outcome: Outcome, ledger: Ledger, capture: Capture) -> int:

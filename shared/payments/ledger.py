@@ -4,6 +4,7 @@ A capture's or refund's facts are one row per status it was seen in, an order's 
 update time. Which came first, or twice, makes no difference: what counts is the furthest status that was ever seen.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -136,6 +137,7 @@ class Ledger:
     """All that is known of one order's money.
 
     `disputed_captures` and `lost_captures`: those that an open dispute, or one that was lost, is about.
+    `unreversed_captures`: those that more disputes were lost about than reversals of them are known.
     """
 
     captures: tuple[Capture, ...]
@@ -145,6 +147,7 @@ class Ledger:
     lost_disputes: frozenset[str]
     disputed_captures: frozenset[str]
     lost_captures: frozenset[str]
+    unreversed_captures: frozenset[str]
 
     def captured_minor(self, currency: str) -> int:
         """Sums are of the order's currency: what came in another one is no part of them."""
@@ -192,6 +195,10 @@ def read(rows: Sequence[FactRow]) -> Ledger:
             approvals.add((row.object_id, row.update_time))
     still_open = frozenset(row.object_id for row in disputes.values() if not _is_over(row))
     lost = frozenset(row.object_id for row in disputes.values() if _is_over(row) and not _is_kept(row))
+    lost_about = Counter(capture_id for dispute_id in lost for capture_id in about[dispute_id])
+    reversals = Counter(
+        row.capture_id or "" for row in refunds.values() if row.reversal and row.status in ("PENDING", "COMPLETED")
+    )
     return Ledger(
         captures=tuple(
             Capture(row.object_id, row.status, row.amount_minor, row.currency, row.occurred_at)
@@ -205,7 +212,8 @@ def read(rows: Sequence[FactRow]) -> Ledger:
         open_disputes=still_open,
         lost_disputes=lost,
         disputed_captures=frozenset(capture_id for dispute_id in still_open for capture_id in about[dispute_id]),
-        lost_captures=frozenset(capture_id for dispute_id in lost for capture_id in about[dispute_id]),
+        lost_captures=frozenset(lost_about),
+        unreversed_captures=frozenset((lost_about - reversals).keys()),
     )
 
 

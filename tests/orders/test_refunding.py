@@ -1,5 +1,6 @@
 """Refunds that staff ask for: never too much, to the last cent, and every refusal of PayPal seen."""
 
+from collections.abc import Callable
 from uuid import UUID, uuid4
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from shared.kernel.errors import Invalid, Unavailable
 from shared.orders import refunding
-from shared.orders.order import Disputed, Order
+from shared.orders.order import Disputed, NotCancellable, Order
 from shared.orders.refunding import (
     NothingCaptured,
     NotRestockable,
@@ -503,6 +504,86 @@ def test_a_disputed_capture_is_not_refunded(shop: Shop) -> None:
     assert shop.orders.get(order.id) == order
     assert shop.level(lamp) == (5, 1)
     assert refund_tasks(shop, order) == []
+
+
+def lose(shop: Shop, order: Order) -> Order:
+    lost = DisputeFact(
+        "D1", "RESOLVED", "RESOLVED_BUYER_FAVOUR", (order.bound_capture_id or "",), None, "2026-11-22T11:00:00Z"
+    )
+    return shop.orders.settle(order.id, facts=[lost], source="webhook").order
+
+
+def test_what_a_lost_dispute_takes_back_is_not_sent_a_second_time(shop: Shop) -> None:
+    """PayPal has decided, and its reversal has not been told yet."""
+    lamp = shop.make_stock("LAMP", 5)
+    order = shop.paid_order({lamp: 1})
+    shop.ask_refund(order, amount_minor=100)
+    failed = refused(shop, order)
+    order = lose(shop, order)
+
+    asks: list[Callable[[], Order]] = [
+        lambda: shop.ask_refund(order, {lamp: 1}, restock=True),
+        lambda: shop.cancel(order),
+        lambda: shop.cancel(order, is_staff=False),
+        lambda: shop.desk.change(order.number, refunding.retry_refund(failed, new_id=uuid4(), actor="staff:2")),
+    ]
+    for ask in asks:
+        with pytest.raises((Disputed, NotCancellable)):
+            ask()
+    with pytest.raises(Disputed, match="decided this dispute against the shop"):
+        shop.cancel(order)
+
+    assert shop.orders.get(order.id) == order
+    assert shop.level(lamp) == (5, 1)
+    assert len(refund_tasks(shop, order)) == 1
+
+
+def test_what_a_lost_dispute_has_left_goes_back_once_its_reversal_is_known(shop: Shop) -> None:
+    order = shop.paid_order({shop.make_stock("LAMP", 5): 1})
+    capture = shop.paypal.captures[order.bound_capture_id or ""]
+    order = lose(shop, order)
+    back = shop.paypal.make_refund(capture, 400, reversal=True)
+    order = shop.orders.settle(order.id, facts=[back], source="webhook").order
+
+    with pytest.raises(RefundTooLarge) as over:
+        shop.ask_refund(order, amount_minor=order.total_minor - 399)
+    cancelled = shop.cancel(order)
+
+    assert over.value.data == {"left_minor": order.total_minor - 400}
+    assert (cancelled.status, refunds_of(cancelled)) == (
+        "cancelled",
+        [("cancelled", "requested", order.total_minor - 400)],
+    )
+
+
+def test_each_lost_dispute_waits_for_a_reversal_of_its_own(shop: Shop) -> None:
+    order = shop.paid_order({shop.make_stock("LAMP", 5): 1})
+    capture = shop.paypal.captures[order.bound_capture_id or ""]
+    order = lose(shop, order)
+    another = DisputeFact("D2", "RESOLVED", "ACCEPTED", (capture.id,), None, "2026-11-22T12:00:00Z")
+    back = shop.paypal.make_refund(capture, 400, reversal=True)
+    order = shop.orders.settle(order.id, facts=[back, another], source="webhook").order
+
+    with pytest.raises(Disputed):
+        shop.ask_refund(order, amount_minor=1)
+
+    assert shop.orders.get(order.id) == order
+
+
+def test_a_cancel_beside_the_notice_of_a_lost_dispute_sends_nothing_or_all_of_it_before(shop: Shop) -> None:
+    lamp = shop.make_stock("LAMP", 5)
+    order = shop.paid_order({lamp: 1})
+
+    _told, refusals = at_once([lambda: shop.cancel(order), lambda: lose(shop, order)])
+    ended = shop.orders.get(order.id)
+
+    if refusals:
+        assert [type(refusal) for refusal in refusals] == [Disputed]
+        assert (ended.status, ended.status_reason, refunds_of(ended)) == ("on_hold", "outside", [])
+        assert shop.level(lamp) == (5, 1)
+    else:
+        assert (ended.status, refunds_of(ended)) == ("cancelled", [("cancelled", "requested", order.total_minor)])
+        assert shop.level(lamp) == (5, 0)
 
 
 @pytest.mark.parametrize("outcome", [None, "RESOLVED_BUYER_FAVOUR"])

@@ -116,6 +116,7 @@ ROWS: dict[str, list[str]] = {
         "orders/test_refunding.py::test_a_pending_refund_is_followed_to_its_end",
         "orders/test_refunding.py::test_every_refusal_of_paypal_is_a_failed_refund_with_a_way_out",
         "orders/test_refunding.py::test_any_sequence_of_partial_refunds_and_then_the_rest_leaves_exactly_zero",
+        "orders/test_refunding.py::test_what_a_lost_dispute_takes_back_is_not_sent_a_second_time",
         "orders/test_histories.py::test_every_order_of_the_facts_about_our_own_refunds_ends_the_same",
     ],
     "nobody's: a capture of an order that we do not know": [
