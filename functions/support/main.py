@@ -31,6 +31,7 @@ from shared.edge.leftover_views import (
     DeadLetterDetailView,
     DeadLettersPage,
     DeadLettersQuery,
+    DeadLetterView,
     DiscardBody,
     OpenRowsPage,
     OpenRowsQuery,
@@ -670,13 +671,13 @@ def get_dead_letter(call: Call[None]) -> Reply:
 
 @api.post(
     "/v1/admin/dead-letters/<letter_id>/replay",
-    answers={200: DeadLetterDetailView},
+    answers={200: DeadLetterView},
     errors=[DeadLetterNotFound, DeadLetterDiscarded, NotSendable],
     permission="dead-letters:write",
 )
 def replay_dead_letter(call: Call[None]) -> Reply:
-    """Send the same event again, under its id: whoever took it before knows it."""
-    answering = call.answering(200, dead_letter_detail_view)
+    """Send the same event again, under its id: whoever took it before knows it. The answer is kept, so it is short."""
+    answering = call.answering(200, dead_letter_view)
     dead_letters().replay(call.uuid("letter_id"), actor=call.actor, answering=answering)
     return Reply(200)
 
@@ -684,13 +685,13 @@ def replay_dead_letter(call: Call[None]) -> Reply:
 @api.post(
     "/v1/admin/dead-letters/<letter_id>/discard",
     body=DiscardBody,
-    answers={200: DeadLetterDetailView},
+    answers={200: DeadLetterView},
     errors=[DeadLetterNotFound, DeadLetterDiscarded, DeadLetterReplayed],
     permission="dead-letters:write",
 )
 def discard_dead_letter(call: Call[DiscardBody]) -> Reply:
     """Put it away for good, for a reason."""
-    answering = call.answering(200, dead_letter_detail_view)
+    answering = call.answering(200, dead_letter_view)
     dead_letters().discard(call.uuid("letter_id"), reason=call.body.reason, actor=call.actor, answering=answering)
     return Reply(200)
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from shared.audit.entries import Entry
+from shared.edge.masking import mask_id
 from shared.edge.paging import Cursor, Limit
 from shared.edge.parsing import Query, View
 from shared.kernel.clock import iso
@@ -41,7 +42,9 @@ def audit_entry_view(entry: Entry) -> AuditEntryView:
 
 
 class LockoutView(View, frozen=True, kw_only=True):
-    """Who waits, and why: `refused_payments` within the last hour; `times` it was locked in a row."""
+    """Who waits, and why: `refused_payments` within the last hour; `times` it was locked in a row. Of a cart the
+    beginning of its id is shown.
+    """
 
     id: str
     kind: Literal["cart", "email", "network"]
@@ -60,7 +63,7 @@ def lockout_view(lockout: Lockout) -> LockoutView:
     return LockoutView(
         id=str(lockout.id),
         kind=lockout.kind,
-        subject=lockout.subject,
+        subject=mask_id(lockout.subject) if lockout.kind == "cart" else lockout.subject,
         refused_payments=len(lockout.refused_at),
         times=lockout.times,
         locked_until=iso(lockout.locked_until) if lockout.locked_until else None,

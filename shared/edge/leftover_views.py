@@ -6,6 +6,7 @@ from uuid import UUID
 
 from msgspec import Meta
 
+from shared.edge.masking import mask_text
 from shared.edge.paging import Cursor, Limit, foreign_cursor, read_cursor
 from shared.edge.parsing import Body, Query, View
 from shared.edge.texts import SEEN_LINE
@@ -47,7 +48,7 @@ class DeadLetterView(View, frozen=True, kw_only=True):
 
 
 class DeadLetterDetailView(DeadLetterView, frozen=True, kw_only=True):
-    """`payload` is the message's data as text."""
+    """`payload` is the message's data as text; what in it opens a cart, an order or an account is masked."""
 
     payload: str
 
@@ -88,7 +89,7 @@ def dead_letter_view(letter: DeadLetter) -> DeadLetterView:
 
 
 def dead_letter_detail_view(letter: DeadLetter) -> DeadLetterDetailView:
-    return DeadLetterDetailView(**_fields(letter), payload=letter.payload or "")
+    return DeadLetterDetailView(**_fields(letter), payload=mask_text(letter.payload or ""))
 
 
 def _fields(letter: DeadLetter) -> dict[str, Any]:

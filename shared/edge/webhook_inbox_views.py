@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
+from shared.edge.masking import mask_text
 from shared.edge.paging import Cursor, Limit, foreign_cursor, read_cursor
 from shared.edge.parsing import Query, View
 from shared.kernel.clock import iso
@@ -48,7 +49,9 @@ class WebhookEventView(View, frozen=True, kw_only=True):
 
 
 class WebhookEventDetailView(WebhookEventView, frozen=True, kw_only=True):
-    """`body` is what was sent, as text; what it claims counts for nothing, the object it names was read back."""
+    """`body` is what was sent, as text, with what opens an order or an account masked; what it claims counts for
+    nothing, the object it names was read back.
+    """
 
     body: str
 
@@ -77,7 +80,7 @@ def webhook_event_view(event: InboxEvent) -> WebhookEventView:
 
 
 def webhook_event_detail_view(event: InboxEvent) -> WebhookEventDetailView:
-    return WebhookEventDetailView(**_fields(event), body=event.body or "")
+    return WebhookEventDetailView(**_fields(event), body=mask_text(event.body or ""))
 
 
 def _fields(event: InboxEvent) -> dict[str, Any]:
