@@ -91,9 +91,9 @@ def inventory(request: Request) -> Response:
 @api.get("/v1/inventory", query=PageQuery, answers={200: LevelsPage}, permission="stock:read")
 def list_levels(call: Call[None]) -> Reply:
     """Every SKU's stock, by SKU."""
-    found = read_cursor(call.query.cursor, 1)
+    found = read_cursor(call, 1)
     levels = stock().list_levels(after=found[0] if found else "", limit=call.query.limit)
-    cursor = cursor_after(levels, call.query.limit, lambda level: (level.sku,))
+    cursor = cursor_after(call, levels, lambda level: (level.sku,))
     return Reply(200, LevelsPage(items=[level_view(level) for level in levels], next_cursor=cursor))
 
 
@@ -106,22 +106,22 @@ def get_level(call: Call[None]) -> Reply:
 @api.get("/v1/inventory/movements", query=OfSkuQuery, answers={200: MovementsPage}, permission="stock:read")
 def list_movements(call: Call[None]) -> Reply:
     """What moved, who moved it and why; the newest first."""
-    found = read_cursor(call.query.cursor, 1)
+    found = read_cursor(call, 1)
     if found and not (found[0].isascii() and found[0].isdigit() and len(found[0]) < 19):
         raise foreign_cursor()
     before = int(found[0]) if found else None
     movements = stock().list_movements(call.query.sku, before=before, limit=call.query.limit)
-    cursor = cursor_after(movements, call.query.limit, lambda each: (each[0],))
+    cursor = cursor_after(call, movements, lambda each: (each[0],))
     return Reply(200, MovementsPage(items=[movement_view(moved) for _place, moved in movements], next_cursor=cursor))
 
 
 @api.get("/v1/inventory/holds", query=OfSkuQuery, answers={200: HoldsPage}, permission="stock:read")
 def list_holds(call: Call[None]) -> Reply:
     """Which orders keep which units."""
-    found = read_cursor(call.query.cursor, 2)
+    found = read_cursor(call, 2)
     after = (found[0], found[1]) if found else None
     holds = stock().list_holds(call.query.sku, after=after, limit=call.query.limit)
-    cursor = cursor_after(holds, call.query.limit, lambda hold: (hold.sku, hold.order_number))
+    cursor = cursor_after(call, holds, lambda hold: (hold.sku, hold.order_number))
     return Reply(200, HoldsPage(items=[hold_view(hold) for hold in holds], next_cursor=cursor))
 
 
@@ -161,10 +161,10 @@ def count(call: Call[CountBody]) -> Reply:
 @api.get("/v1/admin/shipments", query=ShipmentsQuery, answers={200: ShipmentsPage}, permission="shipments:read")
 def list_shipments(call: Call[None]) -> Reply:
     """Shipments of one order or of all, the newest first."""
-    before = read_moment_cursor(call.query.cursor)
+    before = read_moment_cursor(call)
     number = call.query.order_number.upper() if call.query.order_number is not None else None
     found = fulfilments().list_shipments(number, before=before, limit=call.query.limit)
-    cursor = cursor_after(found, call.query.limit, lambda each: (each.shipment.created_at, each.shipment.id))
+    cursor = cursor_after(call, found, lambda each: (each.shipment.created_at, each.shipment.id))
     return Reply(200, ShipmentsPage(items=[listed_shipment_view(each) for each in found], next_cursor=cursor))
 
 
@@ -275,9 +275,9 @@ def change_settings(call: Call[SettingsBody]) -> Reply:
 @api.get("/v1/admin/vouchers", query=PageQuery, answers={200: VouchersPage}, permission="vouchers:read")
 def list_vouchers(call: Call[None]) -> Reply:
     """Every voucher, by code."""
-    found = read_cursor(call.query.cursor, 1)
+    found = read_cursor(call, 1)
     listed = vouchers().list_vouchers(after=found[0] if found else "", limit=call.query.limit)
-    cursor = cursor_after(listed, call.query.limit, lambda voucher: (voucher.code,))
+    cursor = cursor_after(call, listed, lambda voucher: (voucher.code,))
     return Reply(200, VouchersPage(items=[voucher_view(voucher) for voucher in listed], next_cursor=cursor))
 
 

@@ -255,10 +255,10 @@ def list_returns(call: Call[None]) -> Reply:
     found = returns().list_returns(
         state=asked.status,
         order_number=asked.order_number.upper() if asked.order_number is not None else None,
-        before=read_moment_cursor(asked.cursor),
+        before=read_moment_cursor(call),
         limit=asked.limit,
     )
-    cursor = cursor_after(found, asked.limit, lambda each: (each.goods.requested_at, each.goods.id))
+    cursor = cursor_after(call, found, lambda each: (each.goods.requested_at, each.goods.id))
     return Reply(200, AdminReturnsPage(items=[listed_return_view(each) for each in found], next_cursor=cursor))
 
 
@@ -364,10 +364,10 @@ def list_orders(call: Call[None]) -> Reply:
         email=asked.email,
         disputed=asked.disputed,
         failed_refunds=asked.failed_refunds,
-        before=read_moment_cursor(asked.cursor),
+        before=read_moment_cursor(call),
         limit=asked.limit,
     )
-    cursor = cursor_after(rows, asked.limit, lambda row: (row["placed_at"], row["id"]))
+    cursor = cursor_after(call, rows, lambda row: (row["placed_at"], row["id"]))
     return Reply(200, OrdersPage(items=[order_row_view(row) for row in rows], next_cursor=cursor))
 
 
@@ -514,10 +514,10 @@ def list_documents(call: Call[None]) -> Reply:
     found = documents().list_issued(
         kind=asked.kind,
         order_number=asked.order_number.upper() if asked.order_number is not None else None,
-        before=read_moment_cursor(asked.cursor),
+        before=read_moment_cursor(call),
         limit=asked.limit,
     )
-    cursor = cursor_after(found, asked.limit, lambda each: (each.issued_at, each.id))
+    cursor = cursor_after(call, found, lambda each: (each.issued_at, each.id))
     return Reply(200, DocumentsPage(items=[document_row_view(each) for each in found], next_cursor=cursor))
 
 
@@ -565,9 +565,9 @@ def get_document(call: Call[None]) -> Reply:
 @api.get("/v1/admin/audit-log", query=AuditQuery, answers={200: AuditPage}, permission="audit:read")
 def list_audit_log(call: Call[None]) -> Reply:
     """Who did what, the newest first; all of it, or what was done to one thing."""
-    before = read_moment_cursor(call.query.cursor)
+    before = read_moment_cursor(call)
     entries = AuditLog(parts.database()).list_entries(call.query.subject, limit=call.query.limit, before=before)
-    cursor = cursor_after(entries, call.query.limit, lambda entry: (entry.at, entry.id))
+    cursor = cursor_after(call, entries, lambda entry: (entry.at, entry.id))
     return Reply(200, AuditPage(items=[audit_entry_view(entry) for entry in entries], next_cursor=cursor))
 
 
@@ -579,9 +579,9 @@ def list_audit_log(call: Call[None]) -> Reply:
 )
 def list_webhook_events(call: Call[None]) -> Reply:
     """What vendors have told us and what came of it, the newest first."""
-    before = read_moment_cursor(call.query.cursor)
+    before = read_moment_cursor(call)
     events = inbox().list_events(call.query.wanted, limit=call.query.limit, before=before)
-    cursor = cursor_after(events, call.query.limit, lambda event: (event.received_at, event.id))
+    cursor = cursor_after(call, events, lambda event: (event.received_at, event.id))
     return Reply(200, WebhookEventsPage(items=[webhook_event_view(event) for event in events], next_cursor=cursor))
 
 
@@ -612,9 +612,9 @@ def replay_webhook_event(call: Call[None]) -> Reply:
 @api.get("/v1/admin/webhook-refusals", query=PageQuery, answers={200: WebhookRefusalsPage}, permission="webhooks:read")
 def list_webhook_refusals(call: Call[None]) -> Reply:
     """How many webhooks were refused, by day and reason, the latest day first."""
-    before = read_refusals_cursor(call.query.cursor)
+    before = read_refusals_cursor(call)
     counts = inbox().list_refusals(limit=call.query.limit, before=before)
-    cursor = cursor_after(counts, call.query.limit, lambda each: (each.day, each.provider, each.reason))
+    cursor = cursor_after(call, counts, lambda each: (each.day, each.provider, each.reason))
     return Reply(200, WebhookRefusalsPage(items=[webhook_refusal_view(each) for each in counts], next_cursor=cursor))
 
 
@@ -624,9 +624,9 @@ def list_webhook_refusals(call: Call[None]) -> Reply:
 @api.get("/v1/admin/lockouts", query=PageQuery, answers={200: LockoutsPage}, permission="lockouts:read")
 def list_lockouts(call: Call[None]) -> Reply:
     """Carts, e-mail addresses and networks that wait after too many refused payments, the longest wait first."""
-    after = read_moment_cursor(call.query.cursor)
+    after = read_moment_cursor(call)
     found = Lockouts(parts.database(), parts.clock).list_locked(limit=call.query.limit, after=after)
-    cursor = cursor_after(found, call.query.limit, lambda each: (each.locked_until, each.id))
+    cursor = cursor_after(call, found, lambda each: (each.locked_until, each.id))
     return Reply(200, LockoutsPage(items=[lockout_view(lockout) for lockout in found], next_cursor=cursor))
 
 
@@ -652,9 +652,9 @@ def list_dead_letters(call: Call[None]) -> Reply:
         state=query.state,
         subscription=query.subscription,
         limit=query.limit,
-        before=read_moment_cursor(query.cursor),
+        before=read_moment_cursor(call),
     )
-    cursor = cursor_after(letters, query.limit, lambda letter: (letter.received_at, letter.id))
+    cursor = cursor_after(call, letters, lambda letter: (letter.received_at, letter.id))
     return Reply(200, DeadLettersPage(items=[dead_letter_view(letter) for letter in letters], next_cursor=cursor))
 
 
@@ -703,8 +703,8 @@ def discard_dead_letter(call: Call[DiscardBody]) -> Reply:
 def list_open_rows(call: Call[None]) -> Reply:
     """What was begun and is open: messages, captures, refunds, tracking numbers, webhooks, mails; the oldest."""
     query = call.query
-    rows = open_rows().list_rows(kind=query.kind, limit=query.limit, after=read_open_rows_cursor(query.cursor))
-    cursor = cursor_after(rows, query.limit, lambda row: (row.since, row.kind, row.id))
+    rows = open_rows().list_rows(kind=query.kind, limit=query.limit, after=read_open_rows_cursor(call))
+    cursor = cursor_after(call, rows, lambda row: (row.since, row.kind, row.id))
     return Reply(200, OpenRowsPage(items=[open_row_view(row, at=call.at) for row in rows], next_cursor=cursor))
 
 
@@ -733,12 +733,12 @@ def wake_open_row(call: Call[None]) -> Reply:
 )
 def show_reconciliation(call: Call[None]) -> Reply:
     """What does not add up between PayPal, orders and stock, the newest first: empty when all is well."""
-    before = read_moment_cursor(call.query.cursor)
+    before = read_moment_cursor(call)
     found = findings().list_findings(call.query.state, before=before, limit=call.query.limit)
     view = ReconciliationView(
         runs=[run_view(run) for run in runs().list_latest()],
         items=[finding_view(finding) for finding in found],
-        next_cursor=cursor_after(found, call.query.limit, lambda each: (each.found_at, each.id)),
+        next_cursor=cursor_after(call, found, lambda each: (each.found_at, each.id)),
     )
     return Reply(200, view)
 

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from msgspec import Meta
 
+from shared.edge.calls import Call
 from shared.edge.masking import mask_text
 from shared.edge.paging import Cursor, Limit, foreign_cursor, read_cursor
 from shared.edge.parsing import Body, Query, View
@@ -133,9 +134,9 @@ def read_kind(text: str) -> Kind:
     raise OpenRowNotFound
 
 
-def read_open_rows_cursor(cursor: str | None) -> tuple[datetime, str, UUID] | None:
+def read_open_rows_cursor(call: Call[Any]) -> tuple[datetime, str, UUID] | None:
     """Raises Unreadable."""
-    found = read_cursor(cursor, 3)
+    found = read_cursor(call, 3)
     if found is None:
         return None
     try:

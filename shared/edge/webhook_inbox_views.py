@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
+from shared.edge.calls import Call
 from shared.edge.masking import mask_text
 from shared.edge.paging import Cursor, Limit, foreign_cursor, read_cursor
 from shared.edge.parsing import Query, View
@@ -107,9 +108,9 @@ def webhook_refusal_view(count: RefusalCount) -> WebhookRefusalView:
     )
 
 
-def read_refusals_cursor(cursor: str | None) -> tuple[date, str, str] | None:
+def read_refusals_cursor(call: Call[Any]) -> tuple[date, str, str] | None:
     """Raises Unreadable."""
-    found = read_cursor(cursor, 3)
+    found = read_cursor(call, 3)
     if found is None:
         return None
     try:

@@ -12,7 +12,7 @@ from shared.kernel.money import Money
 from shared.orders.order import Order
 from shared.payments.processor import RefundFact
 from shared.persistence.documents import Documents
-from tests.support.conftest import Desk
+from tests.support.conftest import Desk, problem_of
 
 INVOICES = "/v1/admin/invoices"
 # An order of one LAMP: 1000 and 590 of shipping, untaxed where it goes.
@@ -77,6 +77,22 @@ def test_pages_go_from_the_newest_to_the_oldest_and_miss_none(desk: Desk) -> Non
         cursor = f"&cursor={page['next_cursor']}"
 
     assert seen == numbers[::-1]
+
+
+def test_a_cursor_goes_on_with_its_own_list_as_it_was_filtered(desk: Desk) -> None:
+    credited_order(desk)
+    cursor = desk.get(f"{INVOICES}?kind=invoice&limit=1")["next_cursor"]
+
+    own = desk.call("GET", f"{INVOICES}?kind=invoice&limit=2&cursor={cursor}")
+    others = [
+        desk.call("GET", f"{path}cursor={cursor}")
+        for path in (f"{INVOICES}?kind=credit_note&", f"{INVOICES}?", "/v1/admin/returns?", "/v1/admin/orders?")
+    ]
+
+    assert own.status_code == 200
+    for answer in others:
+        assert problem_of(answer) == (400, "unreadable")
+        assert answer.get_json()["errors"] == [{"parameter": "cursor", "detail": "is none that this list has given"}]
 
 
 def test_staff_see_the_document_itself(desk: Desk) -> None:
