@@ -57,6 +57,7 @@ class Actors:
         self.story = story
         self.calls = calls
         self.skus: dict[str, str] = {}
+        self._code = f"C{name}".upper()
         self.carts = {n: CartState(f"{name}-{n}@example.com") for n in range(1, len(story.carts) + 1)}
         self.orders: dict[str, Any] = {}
         self.deeds: list[Deed] = []
@@ -68,6 +69,8 @@ class Actors:
             "fill": self._fill,
             "search": self._search,
             "edit": self._edit,
+            "enter the voucher": self._enter_voucher,
+            "take the voucher out": self._take_voucher_out,
             "place": self._place,
             "approve": self._approve,
             "leave PayPal": self._leave,
@@ -99,6 +102,11 @@ class Actors:
         for goods in self.story.goods:
             sku = f"S{self.story.seed}{goods.letter}"
             self.skus[goods.letter] = self._cloud.make_stock(sku, goods.on_hand, price_minor=goods.price_minor)
+
+        if self.story.voucher is not None:
+            body = {"code": self._code, **self.story.voucher.terms}
+            made = self._cloud.patiently("POST", "/v1/admin/vouchers", body, headers=self._cloud.staff())
+            assert made.status == 201, made.raw.decode()
 
     def act(self, actor: str, step: Step) -> None:
         self._deeds[step.deed](step, actor)
@@ -147,6 +155,19 @@ class Actors:
         else:
             body = {"shipping_address": {**ADDRESS, "region": detail["region"]}}
             self._keep(state, self.calls.ask("PATCH", "/v1/carts/{cart_id}", body, path=where, actor=actor))
+
+    def _enter_voucher(self, step: Step, actor: str) -> None:
+        state = self.carts[step.cart or 1]
+        if state.cart is not None:
+            where = {"cart_id": state.cart["id"]}
+            body = {"code": self._code}
+            self._keep(state, self.calls.ask("PUT", "/v1/carts/{cart_id}/voucher", body, path=where, actor=actor))
+
+    def _take_voucher_out(self, step: Step, actor: str) -> None:
+        state = self.carts[step.cart or 1]
+        if state.cart is not None:
+            where = {"cart_id": state.cart["id"]}
+            self._keep(state, self.calls.ask("DELETE", "/v1/carts/{cart_id}/voucher", path=where, actor=actor))
 
     def _place(self, step: Step, actor: str) -> None:
         state = self.carts[step.cart or 1]

@@ -36,12 +36,20 @@ class Goods:
 
 
 @dataclass(frozen=True, slots=True)
+class Voucher:
+    """Its terms as staff give them, limits included; whoever has a cart of the story may use it."""
+
+    terms: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Story:
     seed: int
     goods: tuple[Goods, ...]
     carts: tuple[Mapping[str, int], ...]
     scripts: tuple[tuple[str, tuple[Step, ...]], ...]
     disturbances: tuple[Disturbance, ...]
+    voucher: Voucher | None = None
 
     @property
     def length(self) -> int:
@@ -77,7 +85,12 @@ def draw(seed: int) -> Story:
     if all(each.on_hand == 0 for each in goods):
         goods = (replace(goods[0], on_hand=1), *goods[1:])
     carts = tuple(_cart(random, letters) for _ in range(random.choice((2, 2, 3, 3, 4))))
-    scripts = [(f"buyer {number}", tuple(_buyer(random, number, letters))) for number in range(1, len(carts) + 1)]
+    vouchers = Random(f"vitrine chaos vouchers {seed}")
+    voucher = _voucher(vouchers)
+    scripts = []
+    for number in range(1, len(carts) + 1):
+        steps = tuple(_buyer(random, number, letters))
+        scripts.append((f"buyer {number}", tuple(_with_voucher(vouchers, number, steps)) if voucher else steps))
     if staff := tuple(_staff(random, letters)):
         scripts.append(("staff", staff))
     if desk := tuple(_desk(random, len(carts))):
@@ -85,7 +98,7 @@ def draw(seed: int) -> Story:
     if paypal := tuple(_paypal(random, len(carts))):
         scripts.append(("PayPal", paypal))
     length = sum(len(steps) for _actor, steps in scripts)
-    return Story(seed, goods, carts, tuple(scripts), tuple(_disturbances(random, length, len(carts))))
+    return Story(seed, goods, carts, tuple(scripts), tuple(_disturbances(random, length, len(carts))), voucher)
 
 
 def _cart(random: Random, letters: str) -> Mapping[str, int]:
@@ -150,6 +163,36 @@ def _pay(random: Random, cart: int) -> Iterator[Step]:
         yield _step(random, "approve", cart, ending=way)
     if random.random() < 0.85:
         yield _step(random, "return", cart, manner=_manner(random))
+
+
+def _voucher(random: Random) -> Voucher | None:
+    """In every third story one that is nearly used up from the beginning, so that buyers race for it."""
+    if random.random() < 0.65:
+        return None
+    terms: dict[str, Any] = dict(
+        random.choice(
+            (
+                {"kind": "percent", "percent": "25"},
+                {"kind": "percent", "percent": "100"},
+                {"kind": "amount", "amount_minor": 333},
+                {"kind": "amount", "amount_minor": 100000},
+                {"kind": "free_shipping"},
+            )
+        )
+    )
+    terms["total_limit"] = random.choice((1, 1, 2, None))
+    terms["per_customer_limit"] = random.choice((1, None))
+    return Voucher({name: value for name, value in terms.items() if value is not None})
+
+
+def _with_voucher(random: Random, cart: int, steps: Sequence[Step]) -> Iterator[Step]:
+    """The buyer enters the code before some of the times that the cart is placed, or takes it out again."""
+    for step in steps:
+        if step.deed == "place" and random.random() < 0.6:
+            yield _step(random, "enter the voucher", cart)
+        elif step.deed == "place" and random.random() < 0.1:
+            yield _step(random, "take the voucher out", cart)
+        yield step
 
 
 # Staff, and PayPal by itself --------------------------------------------------------------------------

@@ -23,6 +23,8 @@ def tell(story: Story) -> list[str]:
     """The shop, then every actor's steps, then what befalls the cloud and when."""
     shop = ", ".join(f"{each.on_hand} x {each.letter} at {each.price_minor}" for each in story.goods)
     lines = [f"Story {story.seed}. In stock: {shop}."]
+    if story.voucher is not None:
+        lines.append(f"  A voucher: {', '.join(f'{name} {value}' for name, value in story.voucher.terms.items())}.")
     for number, cart in enumerate(story.carts, 1):
         wanted = ", ".join(f"{quantity} x {letter}" for letter, quantity in cart.items())
         lines.append(f"  Cart {number} is for {wanted}.")
@@ -43,6 +45,8 @@ def tell_step(step: Step) -> str:
         "fill": f"fills {cart}",
         "search": f"searches for {detail.get('letter')}",
         "edit": f"edits {cart}: {_edit(step)}",
+        "enter the voucher": f"enters the voucher's code in {cart}",
+        "take the voucher out": f"takes the voucher out of {cart}",
         "place": f"places {cart}{manner}",
         "approve": f"approves the payment of {cart} at PayPal; its capture will be {detail.get('ending')}",
         "leave PayPal": f"leaves PayPal without approving {cart}",

@@ -141,15 +141,15 @@ def test_an_event_that_never_left_is_found(shop_with_a_paid_order: tuple[Cloud, 
 
 def test_an_event_that_nobody_was_told_of_is_found(shop_with_a_paid_order: tuple[Cloud, str, str]) -> None:
     cloud, _lamp, number = shop_with_a_paid_order
-    cloud.sql(
+    ((planted,),) = cloud.sql(
         "insert into outbox (id, destination, name, payload, created_at, published_at)"
         " select gen_random_uuid(), destination, 'payment.refused', payload, created_at, published_at from outbox"
-        " where payload -> 'order' ->> 'number' = :n and name = 'order.paid'",
+        " where payload -> 'order' ->> 'number' = :n and name = 'order.paid' returning id",
         n=number,
     )
 
     found = _findings(cloud)
-    cloud.sql("delete from outbox where name = 'payment.refused'")
+    cloud.sql("delete from outbox where id = :id", id=planted)
 
     assert found == [
         f"order {number}: 0 mails were written for one payment.refused",
