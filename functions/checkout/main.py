@@ -49,7 +49,7 @@ from shared.kernel.idempotency import Answering, Claim
 from shared.kernel.ids import new_id
 from shared.kernel.logs import Log
 from shared.orders import cancelling, capturing, expiring, placing, refunding
-from shared.orders.capturing import NotApproved, PaymentRefused
+from shared.orders.capturing import NotApproved, PaymentRefused, ShopCannotBePaid
 from shared.orders.findings import RunKind
 from shared.orders.lockout import CheckoutLocked
 from shared.orders.order import (
@@ -61,6 +61,7 @@ from shared.orders.order import (
     OrderNotFound,
     OrdersClosed,
     PaymentInProgress,
+    PaymentsUsedUp,
     PriceChanged,
     TooManyOpenOrders,
 )
@@ -350,7 +351,16 @@ def get_checkout(call: Call[None]) -> Reply:
 @api.post(
     "/v1/checkouts/<order_id>/capture",
     answers={200: OrderView},
-    errors=[OrderNotFound, NotApproved, PaymentRefused, PaymentInProgress, NotPayable, CheckoutLocked],
+    errors=[
+        OrderNotFound,
+        NotApproved,
+        PaymentRefused,
+        PaymentsUsedUp,
+        ShopCannotBePaid,
+        PaymentInProgress,
+        NotPayable,
+        CheckoutLocked,
+    ],
     scope=lambda call: call.path["order_id"],
     order_token=True,
     admitting=lambda call: _order_of(call),
@@ -365,7 +375,7 @@ def capture(call: Call[None]) -> Reply:
 @api.post(
     "/v1/checkouts/<order_id>/retry-payment",
     answers={200: OrderView},
-    errors=[OrderNotFound, PaymentInProgress, NotPayable, CheckoutLocked, OrderMoved, Declined],
+    errors=[OrderNotFound, PaymentInProgress, PaymentsUsedUp, NotPayable, CheckoutLocked, OrderMoved, Declined],
     scope=lambda call: call.path["order_id"],
     order_token=True,
     admitting=lambda call: _order_of(call),

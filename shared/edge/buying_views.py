@@ -136,7 +136,10 @@ class CartView(View, frozen=True, kw_only=True):
 
 
 class PaymentView(View, frozen=True, kw_only=True):
-    """`status`: waiting for the buyer, being captured, pending at PayPal, refused, captured, or none any more."""
+    """`status`: waiting for the buyer, being captured, pending at PayPal, refused, captured, or none any more.
+
+    An order that says payments_used_up as its status_reason takes no further one: it has no approve_url.
+    """
 
     status: Literal["awaiting_approval", "capturing", "pending", "refused", "captured", "none"]
     paypal_order_id: str | None
@@ -299,7 +302,7 @@ def order_view(order: Order) -> OrderView:
         ],
         placed_at=iso(order.placed_at),
         paid_at=_iso_or_none(order.paid_at),
-        approve_url=order.approve_url if waits and order.approve_url else UNSET,
+        approve_url=order.approve_url if waits and order.approve_url and not order.takes_no_payment else UNSET,
         hold_expires_at=iso(order.hold_expires_at) if waits else UNSET,
     )
 
@@ -315,7 +318,7 @@ def _payment_status(
         return "none"
     if order.attempt is not None and order.attempt.is_open:
         return "capturing"
-    if order.attempt is not None and order.attempt.state == "refused":
+    if order.takes_no_payment or (order.attempt is not None and order.attempt.was_refused_to_buyer):
         return "refused"
     return "awaiting_approval"
 

@@ -53,11 +53,6 @@ _RENEW_BEFORE_S = 60
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
 # PayPal's own rule for addresses is narrower than the mail's; one that it would refuse is left out, it only prefills.
 _EMAIL = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,24}")
-# Orders v2, capture, 422: what another card or another approval of the same order may cure.
-_BUYER_MAY_RETRY = {
-    "INSTRUMENT_DECLINED", "ORDER_NOT_APPROVED", "PAYER_ACTION_REQUIRED", "PAYER_CANNOT_PAY", "TRANSACTION_REFUSED",
-    "REDIRECT_PAYER_FOR_ALTERNATE_FUNDING", "REFERENCED_CARD_EXPIRED",
-}  # fmt: skip
 # Orders v2, shipment_carrier: 1,276 names; these are the ones a merchant types as they are, others go as OTHER by name.
 _CARRIERS = {"CHRONOPOST_FR", "DHL", "DPD", "FEDEX", "GLS", "HERMES", "PUROLATOR", "ROYAL_MAIL", "UPS", "USPS"}
 _TAKEN = ("COMPLETED", "PARTIALLY_REFUNDED", "REFUNDED")
@@ -120,7 +115,7 @@ class PayPal:
             return _capture_of(order)
         if reply.issue == "ORDER_COMPLETION_IN_PROGRESS":
             raise Unavailable
-        return Refused(reply.issue, retryable_by_buyer=reply.issue in _BUYER_MAY_RETRY)
+        return Refused(reply.issue)
 
     def refund(
         self, capture_id: str, *, refund_id: UUID, amount: Money, number: str, note: str

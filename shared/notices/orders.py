@@ -69,6 +69,11 @@ class Order:
     lines: tuple[Line, ...]
     refunds: tuple[Refund, ...]
 
+    @property
+    def takes_no_payment(self) -> bool:
+        """Too many payments were refused: it waits for its end, and nobody is invited to pay it."""
+        return self.status_reason == "payments_used_up"
+
     def names_of(self, units: "tuple[Units, ...]") -> list[tuple[int, str]]:
         """How many of what; several entries of one SKU become one."""
         counted: dict[str, int] = {}

@@ -13,10 +13,14 @@ from uuid import UUID
 from shared.kernel.clock import Clock
 from shared.kernel.errors import Conflict, Unavailable
 from shared.kernel.idempotency import Answering
+from shared.kernel.logs import Log
 from shared.orders.lockout import refuse_while_locked
-from shared.orders.order import Attempt, NotPayable, Order, OrderNotFound, PaymentInProgress
+from shared.orders.order import Attempt, NotPayable, Order, OrderNotFound, PaymentInProgress, PaymentsUsedUp
 from shared.orders.settling import AttemptReply, Command, Outcome, Wish
+from shared.payments.declines import BY_BUYER, NOT_APPROVED
 from shared.payments.processor import Fact, Processor, Refused
+
+log = Log(__name__)
 
 Source = Literal["reply", "webhook", "poll"]
 
@@ -68,6 +72,13 @@ class NotApproved(Conflict):
 
 class PaymentRefused(Conflict):
     sentence = "PayPal could not take the payment. Please choose another way to pay at PayPal, or try again."
+    last = "PayPal could not take the payment, and the order takes no more. Please cancel it and order again."
+
+
+class ShopCannotBePaid(Conflict):
+    """PayPal has refused the shop and not the buyer, whose order stays open until its deadline."""
+
+    sentence = "The shop cannot take your payment at the moment. You have not been charged. Please try again later."
 
 
 def capture_order(
@@ -76,10 +87,12 @@ def capture_order(
     """Ask PayPal whether the buyer has approved, and if so take the money.
 
     Idempotent: at most one attempt of an order is open at any time, and its id is the PayPal-Request-Id. Raises
-    NotApproved, PaymentRefused, PaymentInProgress, NotPayable, CheckoutLocked, and Unavailable while PayPal has given
-    no definite answer; the attempt then stays open and its task goes on.
+    NotApproved, PaymentRefused, PaymentsUsedUp, ShopCannotBePaid, PaymentInProgress, NotPayable, CheckoutLocked, and
+    Unavailable while PayPal has given no definite answer; the attempt then stays open and its task goes on.
     """
     order = store.get(order_id)
+    if order.takes_no_payment:
+        raise PaymentsUsedUp
     if order.status == "pending_payment":
         if order.attempt is None or not order.attempt.is_open:
             refuse_while_locked(store.find_wait(order), at=clock.now())
@@ -102,8 +115,12 @@ def _why_unpaid(order: Order) -> Conflict:
     attempt = order.attempt
     if attempt is not None and attempt.is_open:
         return PaymentInProgress()
-    if attempt is not None and attempt.state == "refused":
+    if order.takes_no_payment:
+        return PaymentRefused(PaymentRefused.last)
+    if attempt is not None and attempt.was_refused_to_buyer:
         return PaymentRefused(approve_url=order.approve_url)
+    if attempt is not None and attempt.state == "refused" and attempt.refusal != NOT_APPROVED:
+        return ShopCannotBePaid(approve_url=order.approve_url)
     return NotApproved(approve_url=order.approve_url)
 
 
@@ -127,8 +144,9 @@ def finish_attempt(attempt: Attempt, order: Order, *, store: Store, processor: P
         raise OrderNotFound
     answer = processor.capture(order.paypal_order_id, attempt_id=attempt.id)
     if isinstance(answer, Refused):
-        refused = AttemptReply(attempt.id, refusal=answer.reason, retryable_by_buyer=answer.retryable_by_buyer)
-        return store.settle(order.id, reply=refused, source="reply")
+        if answer.reason not in BY_BUYER and answer.reason != NOT_APPROVED:
+            log.error("payment_refused_to_shop", order_id=order.id, attempt_id=attempt.id, reason=answer.reason)
+        return store.settle(order.id, reply=AttemptReply(attempt.id, refusal=answer.reason), source="reply")
     reply = AttemptReply(attempt.id, capture_id=answer.id)
     return store.settle(order.id, facts=[answer], reply=reply, source="reply")
 

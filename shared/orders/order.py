@@ -8,12 +8,15 @@ from uuid import UUID
 
 from shared.kernel.clock import parse_iso
 from shared.kernel.errors import Conflict, NotFound, RateLimited, Unavailable
+from shared.payments.declines import BY_BUYER
 from shared.shipping import shipments as shipment_values
 from shared.shipping.shipments import Shipment
 
 Status = Literal["pending_payment", "paid", "on_hold", "fulfilling", "completed", "cancelled", "expired"]
 OPEN_ATTEMPT = ("requested", "pending", "completed")
+# How many payments of an order may be refused, and the reason of one that waits for its money and takes none any more.
 MAX_ATTEMPTS = 3
+USED_UP = "payments_used_up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,11 @@ class Attempt:
     def was_denied(self) -> bool:
         """PayPal made a capture of it and denied that one: its order there is over, and cannot be approved again."""
         return self.state == "refused" and self.capture_id is not None
+
+    @property
+    def was_refused_to_buyer(self) -> bool:
+        """It is the buyer's means of payment that was refused, and not the shop: these are counted."""
+        return self.was_denied or (self.state == "refused" and self.refusal in BY_BUYER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +163,14 @@ class Order:
         """Waiting for its money: pending_payment, or on hold because the capture is pending."""
         return self.status == "pending_payment" or (self.status, self.status_reason) == ("on_hold", "capture_pending")
 
+    @property
+    def takes_no_payment(self) -> bool:
+        """It waits for its money, and as many payments were refused as may be: it is cancelled, or its deadline comes.
+
+        Until then it keeps its stock (DESIGN.md section 4), and no approval is captured.
+        """
+        return (self.status, self.status_reason) == ("pending_payment", USED_UP)
+
     def paid_minor(self, line: OrderLine) -> int:
         """What of the total is this line's. All lines and the shipping make the total."""
         return line.total_minor - line.discount_minor + (0 if self.prices_include_tax else line.tax_minor)
@@ -235,6 +251,15 @@ class OrderMoved(Conflict):
 
 class NotPayable(Conflict):
     sentence = "This order does not wait for a payment."
+
+
+class PaymentsUsedUp(Conflict):
+    """As many payments of this order as may be were refused; none is asked for any more."""
+
+    sentence = (
+        "Too many payments of this order were refused, so it takes no more. You have not been charged. Please cancel it"
+        " and order again: your cart is as you left it."
+    )
 
 
 class TooManyOpenOrders(RateLimited):

@@ -18,7 +18,15 @@ from shared.kernel.errors import Declined, Field, Invalid
 from shared.kernel.idempotency import Answering, Claim
 from shared.kernel.ids import new_id, new_order_number
 from shared.orders.lockout import refuse_while_locked
-from shared.orders.order import NotPayable, Order, OrderLine, OrdersClosed, PaymentInProgress, PriceChanged
+from shared.orders.order import (
+    NotPayable,
+    Order,
+    OrderLine,
+    OrdersClosed,
+    PaymentInProgress,
+    PaymentsUsedUp,
+    PriceChanged,
+)
 from shared.payments.processor import Cashier, PaymentLine, PaymentRequest
 from shared.pricing.totals import Item, Place, price
 from shared.pricing.vouchers import Problem, Voucher, VoucherNotApplicable
@@ -162,13 +170,15 @@ def reopen_payment(
     """Where the buyer of an order that still waits for its money approves it.
 
     PayPal's order is the same one as long as it can be approved. One whose capture was denied is used up: then a new
-    one is opened, under a request id that this denial alone gives. Raises PaymentInProgress, NotPayable,
-    CheckoutLocked, OrderMoved, Declined, Unavailable.
+    one is opened, under a request id that this denial alone gives. Raises PaymentInProgress, PaymentsUsedUp,
+    NotPayable, CheckoutLocked, OrderMoved, Declined, Unavailable.
     """
     if order.status != "pending_payment":
         raise NotPayable(status=order.status)
     if order.attempt is not None and order.attempt.is_open:
         raise PaymentInProgress
+    if order.takes_no_payment:
+        raise PaymentsUsedUp
     refuse_while_locked(store.find_wait(order), at=clock.now())
     before = order.paypal_order_id
     if order.attempt is not None and order.attempt.was_denied:

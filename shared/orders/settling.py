@@ -11,29 +11,24 @@ from typing import Literal
 from uuid import UUID
 
 from shared.kernel.ids import new_id
-from shared.orders.order import LOST, MAX_ATTEMPTS, Attempt, Disputed, Order, OrderRefund, Status
+from shared.orders.order import LOST, MAX_ATTEMPTS, USED_UP, Attempt, Disputed, Order, OrderRefund, Status
+from shared.payments.declines import NOT_APPROVED
 from shared.payments.ledger import Capture, Ledger
 
 _AFTER_APPROVAL = timedelta(minutes=10)
 _AFTER_REFUSAL = timedelta(minutes=10)
 _AFTER_DENIAL = timedelta(minutes=30)
-# A refusal that says nothing about the buyer's money: nobody is told, and no time is added.
-NOT_APPROVED = "ORDER_NOT_APPROVED"
 
 StockChange = Literal["allocate", "take again", "expire", "cancel"]
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptReply:
-    """PayPal's definite answer to the capture that we asked for: the id of a capture, or a refusal.
-
-    `retryable_by_buyer`: the refusal is about the buyer's means of payment, and not about us.
-    """
+    """PayPal's definite answer to the capture that we asked for: the id of a capture, or a refusal."""
 
     attempt_id: UUID
     capture_id: str | None = None
     refusal: str | None = None
-    retryable_by_buyer: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +142,8 @@ def settle(
     outcome.known = attempts
     _follow_refunds(situation, outcome)
     _follow_payment(situation, outcome, now)
+    if outcome.order.status == "pending_payment" and _are_used_up(attempts):
+        outcome.change(status_reason=USED_UP)
     _follow_outside(situation, outcome)
     _give_back_strays(situation, outcome)
     if not is_commanded and (wish is None or wish.to == "expired"):
@@ -181,10 +178,9 @@ def _close_attempts(situation: Situation, outcome: Outcome, now: datetime, reply
             fresh = _follow_capture(fresh, capture)
         if fresh != attempt:
             outcome.attempts.append(fresh)
-            if fresh.state == "refused":
+            if fresh.was_refused_to_buyer:
                 _after_refusal(situation, outcome, fresh, now)
-                by_buyer = reply is not None and reply.retryable_by_buyer and fresh.refusal != NOT_APPROVED
-                outcome.refused_payments += fresh.was_denied or by_buyer
+                outcome.refused_payments += 1
         settled.append(fresh)
     return settled
 
@@ -202,28 +198,34 @@ def _follow_capture(attempt: Attempt, capture: Capture) -> Attempt:
 
 
 def _after_refusal(situation: Situation, outcome: Outcome, attempt: Attempt, now: datetime) -> None:
-    """A buyer whose payment was refused has at least ten minutes for another one, three times at most."""
-    refused = [known for known in situation.attempts if known.state == "refused" and known.refusal != NOT_APPROVED]
-    waits = outcome.order.status == "pending_payment"
-    if attempt.refusal == NOT_APPROVED or not waits or len(refused) >= MAX_ATTEMPTS:
+    """A buyer whose payment was refused has at least ten minutes for another one; after the last there is none."""
+    if outcome.order.status != "pending_payment" or _are_used_up(situation.attempts):
         return
-    outcome.change(hold_expires_at=max(outcome.order.hold_expires_at, now + _AFTER_REFUSAL))
+    if not _are_used_up((*situation.attempts, attempt)):
+        outcome.change(hold_expires_at=max(outcome.order.hold_expires_at, now + _AFTER_REFUSAL))
     outcome.events.append("payment.refused")
 
 
+def _are_used_up(attempts: Sequence[Attempt]) -> bool:
+    return sum(attempt.was_refused_to_buyer for attempt in attempts) >= MAX_ATTEMPTS
+
+
 def _open_attempt(situation: Situation, outcome: Outcome, attempts: Sequence[Attempt], now: datetime) -> None:
-    """An approval that no attempt has used yet asks for the capture, while every line is held (DESIGN.md rule 5)."""
+    """An approval that no attempt has used yet asks for the capture, while every line is held (DESIGN.md rule 5).
+
+    What was refused to the shop counts for nothing, but no approval after the third attempt moves the deadline.
+    """
     order = outcome.order
-    used = [attempt for attempt in attempts if attempt.refusal != NOT_APPROVED]
     waits = order.status == "pending_payment" and order.holds_its_stock and outcome.stock is None
-    if not waits or any(attempt.is_open for attempt in attempts) or len(used) >= MAX_ATTEMPTS:
+    if not waits or any(attempt.is_open for attempt in attempts) or _are_used_up(attempts):
         return
     if situation.locked_until is not None and now < situation.locked_until:
         return  # it is asked for when the buyer comes back after the wait, or at the deadline
     if situation.ledger.approvals <= len(attempts):
         return  # every attempt has used up an approval, also one that PayPal no longer knew of
     outcome.new_attempt = Attempt(new_id(), "requested", now)
-    if now < order.hold_expires_at:
+    moved = sum(attempt.refusal != NOT_APPROVED for attempt in attempts)
+    if now < order.hold_expires_at and moved < MAX_ATTEMPTS:
         outcome.change(hold_expires_at=now + _AFTER_APPROVAL)
 
 
@@ -244,7 +246,8 @@ def _follow_payment(situation: Situation, outcome: Outcome, now: datetime) -> No
         outcome.events.append("order.on_hold")
     elif order.is_open and order.status == "on_hold" and not pending:
         outcome.move("pending_payment")
-        outcome.change(hold_expires_at=now + _AFTER_DENIAL)
+        if not _are_used_up(outcome.known):
+            outcome.change(hold_expires_at=now + _AFTER_DENIAL)
         if "payment.refused" not in outcome.events:
             outcome.events.append("payment.refused")
 

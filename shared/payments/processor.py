@@ -121,13 +121,9 @@ Fact = OrderFact | CaptureFact | RefundFact | DisputeFact
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A definite no: asking again with the same id answers the same.
-
-    `retryable_by_buyer`: another card or another approval may still pay, so the order stays open for its buyer.
-    """
+    """A definite no: asking again with the same id answers the same."""
 
     reason: str
-    retryable_by_buyer: bool = False
 
 
 class Cashier(Protocol):

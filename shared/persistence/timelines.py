@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from shared.payments.declines import BY_BUYER
 from shared.persistence.database import Database
 
 _TIMELINE = """
@@ -12,7 +13,8 @@ select at, event, amount_minor, detail from (
         from orders where id = :id::uuid
     union all select paid_at, 'paid', total_minor, null, 2 from orders where id = :id::uuid and paid_at is not null
     union all select closed_at, 'payment_refused', null, null, 1 from capture_attempts
-        where order_id = :id::uuid and state = 'refused' and closed_at is not null and refusal <> 'ORDER_NOT_APPROVED'
+        where order_id = :id::uuid and state = 'refused' and closed_at is not null
+            and (capture_id is not null or refusal = any (:by_buyer::text[]))
     union all select requested_at, 'refund_requested', amount_minor, null, 3 from refunds where order_id = :id::uuid
     union all select recorded_at, case when reversal then 'reversed' else 'refunded' end, amount_minor, null, 4
         from payment_facts where order_id = :id::uuid and kind = 'refund' and status = 'COMPLETED'
@@ -40,4 +42,4 @@ class Happening(NamedTuple):
 
 
 def list_happenings(database: Database, order_id: UUID) -> list[Happening]:
-    return [Happening(**row) for row in database.call(_TIMELINE, id=order_id)]
+    return [Happening(**row) for row in database.call(_TIMELINE, id=order_id, by_buyer=sorted(BY_BUYER))]

@@ -312,3 +312,17 @@ def test_a_refused_payment_is_told_with_the_time_that_is_left() -> None:
     _, text, _ = WRITER.write("payment_refused", make_order())
 
     assert "We keep your items for you until November 22, 12:10 PM UTC." in text
+
+
+def test_the_last_refused_payment_invites_to_no_other() -> None:
+    """With what the order's event carries then."""
+    last = make_order(status="pending_payment", status_reason="payments_used_up")
+
+    _, text, html = WRITER.write("payment_refused", last)
+
+    for words in (text, html):
+        assert "this one takes no more, and ends by itself soon" in words
+        assert "You have not been charged." in words
+        assert "try again" not in words.lower()
+        assert "We keep your items" not in words
+    assert "order again: your cart is as you left it." in text

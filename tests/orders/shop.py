@@ -122,11 +122,11 @@ class ScriptedPayPal:
 
     def _capture(self, paypal_order_id: str) -> CaptureFact | Refused:
         if self.statuses[paypal_order_id][0] != "APPROVED":
-            return Refused("ORDER_NOT_APPROVED", retryable_by_buyer=True)
+            return Refused("ORDER_NOT_APPROVED")
         if self.capture_refusal is not None:
             return self.capture_refusal
         if self.next_capture == "INSTRUMENT_DECLINED":
-            return Refused("INSTRUMENT_DECLINED", retryable_by_buyer=True)
+            return Refused("INSTRUMENT_DECLINED")
         self.statuses[paypal_order_id] = ("COMPLETED", self._moment())
         return self.make_capture(paypal_order_id, self.next_capture)
 

@@ -10,7 +10,7 @@ from shared.kernel.errors import Unavailable
 from shared.kernel.money import Money
 from shared.orders import capturing, expiring, refunding
 from shared.orders.capturing import NotApproved, PaymentRefused, Settled
-from shared.orders.order import NotCancellable, NotPayable, Order, PaymentInProgress
+from shared.orders.order import NotCancellable, NotPayable, Order, PaymentInProgress, PaymentsUsedUp
 from shared.orders.settling import Outcome, Wish
 from shared.payments.processor import DisputeFact
 from tests.orders.shop import Shop, at_once
@@ -200,9 +200,9 @@ def test_a_refused_payment_can_be_approved_again(shop: Shop) -> None:
 def test_three_refused_payments_are_the_last(shop: Shop) -> None:
     order = shop.order({shop.make_stock("LAMP", 5): 1})
     shop.paypal.next_capture = "INSTRUMENT_DECLINED"
-    for _ in range(4):
+    for refusal in (PaymentRefused, PaymentRefused, PaymentRefused, PaymentsUsedUp):
         shop.paypal.approve(order.paypal_order_id)
-        with pytest.raises(PaymentRefused):
+        with pytest.raises(refusal):
             shop.capture(order)
 
     assert shop.paypal.called("capture") == 3

@@ -30,6 +30,9 @@ ROWS: dict[str, list[str]] = {
     "pending_payment -> same: attempt refused": [
         "orders/test_capturing.py::test_a_refused_payment_can_be_approved_again",
         "orders/test_capturing.py::test_three_refused_payments_are_the_last",
+        "orders/test_refused_payments.py::test_after_the_last_refused_payment_nothing_invites_to_another",
+        "orders/test_refused_payments.py::test_the_last_refusal_gives_no_more_time",
+        "orders/test_refused_payments.py::test_what_paypal_refuses_to_the_shop_is_not_the_buyers",
     ],
     "pending_payment, on_hold (capture_pending) -> paid: first completed capture": [
         "orders/test_capturing.py::test_an_approved_order_is_paid_and_its_hold_becomes_an_allocation",

@@ -177,7 +177,7 @@ def test_an_order_that_nobody_approved_is_a_refusal_that_its_buyer_can_cure(payp
 
     refused = paypal.capture(opened.paypal_order_id, attempt_id=uuid4())
 
-    assert refused == Refused("ORDER_NOT_APPROVED", retryable_by_buyer=True)
+    assert refused == Refused("ORDER_NOT_APPROVED")
 
 
 def test_a_declined_card_is_a_refusal_and_another_approval_pays(paypal: PayPal, simulator: Simulator) -> None:
@@ -188,7 +188,7 @@ def test_a_declined_card_is_a_refusal_and_another_approval_pays(paypal: PayPal, 
     simulator.approve(opened.paypal_order_id)
     captured = paypal.capture(opened.paypal_order_id, attempt_id=uuid4())
 
-    assert refused == Refused("INSTRUMENT_DECLINED", retryable_by_buyer=True)
+    assert refused == Refused("INSTRUMENT_DECLINED")
     assert isinstance(captured, CaptureFact)
     assert captured.status == "COMPLETED"
 

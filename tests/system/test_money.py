@@ -89,6 +89,37 @@ def test_a_declined_payment_can_be_approved_again_and_is_paid(cloud: Cloud) -> N
     assert _state(cloud, order) == ("paid", None)
 
 
+def test_after_three_declined_payments_nothing_invites_to_a_fourth(cloud: Cloud) -> None:
+    lamp = cloud.make_stock("LAMP", 5)
+    order = cloud.order({lamp: 1})
+    for _ in range(3):
+        cloud.approve(order, "declined")
+        refused = cloud.capture(order)
+    assert (refused.status, refused.json["type"].rpartition("/")[2]) == (409, "payment-refused")
+    assert "approve_url" not in refused.json
+
+    cloud.approve(order)
+    retried = cloud.call("POST", f"/v1/checkouts/{order['id']}/retry-payment", headers=cloud.token(order))
+    captured = cloud.capture(order)
+    seen = cloud.look(order)
+    cloud.settle()
+
+    for answer in (retried, captured):
+        assert (answer.status, answer.json["type"].rpartition("/")[2]) == (409, "payments-used-up")
+    assert (seen["status"], seen["status_reason"]) == ("pending_payment", "payments_used_up")
+    assert seen["payment"]["status"] == "refused"
+    assert "approve_url" not in seen
+    mails = [mail["text"] for mail in cloud.inbox() if order["number"] in mail["subject"]]
+    assert sorted(("You can try again" in text, "takes no more" in text) for text in mails) == [
+        (False, True), (True, False), (True, False),
+    ]  # fmt: skip
+    cloud.advance(20 * 60)
+    cloud.settle()
+    assert _state(cloud, order)[0] == "expired"
+    assert cloud.level(lamp) == (5, 0)
+    assert _captures(cloud, order) == []
+
+
 def test_a_second_capture_goes_back_and_the_order_stays_paid(cloud: Cloud) -> None:
     lamp = cloud.make_stock("LAMP", 5)
     order = cloud.paid_order({lamp: 1})
