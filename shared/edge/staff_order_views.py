@@ -72,7 +72,10 @@ class RefundLineBody(Body, frozen=True, kw_only=True):
 
 
 class RefundBody(Body, frozen=True, kw_only=True):
-    """What to give back: units of lines, shipping, a free amount; the parts add up. The buyer reads `reason`."""
+    """What to give back: units of lines, shipping, a free amount; the parts add up. The buyer reads `reason`.
+
+    Restocking the last unit of an order that has sent nothing cancels it: all that is left goes back, shipping too.
+    """
 
     lines: Annotated[list[RefundLineBody], Meta(max_length=200)] = field(default_factory=list)
     shipping_minor: AmountMinor = 0

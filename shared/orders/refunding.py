@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Protocol
+from typing import Literal, Protocol
 from uuid import UUID
 
 from shared.kernel.errors import Conflict, Field, Invalid, NotFound, Unavailable
@@ -101,6 +101,9 @@ class AskRefund:
 def ask_refund(asked: AskRefund) -> Command:
     """Ask for a refund, and put back what is to be restocked.
 
+    One that leaves an order of which nothing was sent without a unit cancels it, and gives back all that is left of
+    its payment, the shipping with it, as every cancel does.
+
     Raises NothingCaptured, Disputed, Invalid, RefundTooLarge, UnitsRefunded, NotRestockable.
     """
 
@@ -116,6 +119,10 @@ def ask_refund(asked: AskRefund) -> Command:
         if amount > left:
             raise RefundTooLarge(left_minor=max(left, 0))
         outcome.actor = asked.actor
+        shipping_minor = asked.shipping_minor
+        if _restock(outcome, asked.lines) == "cancelled":
+            shipping_minor = min(_shipping_left_minor(order, outcome.refunds_now), shipping_minor + left - amount)
+            amount = left
         outcome.new_refunds.append(
             OrderRefund(
                 id=asked.id,
@@ -126,12 +133,11 @@ def ask_refund(asked: AskRefund) -> Command:
                 reason=asked.reason,
                 state="requested",
                 lines=lines,
-                shipping_minor=asked.shipping_minor,
+                shipping_minor=shipping_minor,
                 requested_by=asked.actor,
                 requested_at=now,
             )
         )
-        _restock(outcome, asked.lines)
         detail = {"refund_id": str(asked.id), "amount_minor": amount, "reason": asked.reason}
         outcome.audit.append(Done("refund.requested", detail))
 
@@ -257,15 +263,20 @@ def _check_amounts(order: Order, asked: AskRefund, amount: int, outcome: Outcome
 
 
 def _check_shipping(order: Order, wanted_minor: int, refunds: Sequence[OrderRefund]) -> None:
-    shipping_left = order.shipping_paid_minor - refunded_shipping_minor(refunds)
+    shipping_left = _shipping_left_minor(order, refunds)
     if wanted_minor > shipping_left:
-        raise RefundTooLarge("Less of the shipping is left to give back.", left_minor=max(shipping_left, 0))
+        raise RefundTooLarge("Less of the shipping is left to give back.", left_minor=shipping_left)
 
 
-def _restock(outcome: Outcome, asked: Sequence[AskedLine]) -> None:
+def _shipping_left_minor(order: Order, refunds: Sequence[OrderRefund]) -> int:
+    return max(order.shipping_paid_minor - refunded_shipping_minor(refunds), 0)
+
+
+def _restock(outcome: Outcome, asked: Sequence[AskedLine]) -> Literal["cancelled", "completed"] | None:
     """Units that are here go first, then those that had left. Raises NotRestockable.
 
     An order that keeps no unit after that is over: cancelled where none had left, completed where all have arrived.
+    Gives what it has become by that.
     """
     order = outcome.order
     by_sku = {line.sku: line for line in order.lines}
@@ -284,15 +295,18 @@ def _restock(outcome: Outcome, asked: Sequence[AskedLine]) -> None:
     restocks = {restock.sku: restock for restock in outcome.restocks}
     after = replace(order, lines=tuple(_after(line, restocks.get(line.sku)) for line in order.lines))
     if not wanted:
-        return
+        return None
     if order.status in ("paid", "fulfilling", "on_hold") and not any(
         line.held + line.allocated + line.consumed for line in after.lines
     ):
         outcome.move("cancelled", ALL_REFUNDED)
         outcome.change(resume_status=None)
         outcome.events.append("order.cancelled")
-    elif order.status == "fulfilling" and after.is_done:
+        return "cancelled"
+    if order.status == "fulfilling" and after.is_done:
         outcome.move("completed")
+        return "completed"
+    return None
 
 
 def _restockable(line: OrderLine, order: Order) -> tuple[int, int]:

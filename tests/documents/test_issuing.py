@@ -462,6 +462,19 @@ def test_what_staff_refund_by_line_is_credited_by_line(shop: Shop, documents: Do
     assert (note.total_minor, note.reason) == (2090, "as agreed")
 
 
+def test_an_order_whose_units_all_stay_is_credited_with_its_shipping(shop: Shop, documents: Documents) -> None:
+    lamp = shop.make_stock("LAMP", 3)
+    order = shop.paid_order({lamp: 2})
+    shop.ask_refund(order, {lamp: 2}, restock=True)
+    shop.finish_refunds(order)
+
+    _invoice, number = issue_documents(order.id, store=documents)
+
+    note = documents.get_of_order(order.id, "credit_note", number).content
+    assert [(line.sku, line.quantity, line.gross_minor) for line in note.lines] == [(lamp, 2, 2000), (None, None, 590)]
+    assert (note.total_minor, note.shipping_minor) == (order.total_minor, 590)
+
+
 @settings(
     max_examples=max(PROPERTY_EXAMPLES // 5, 5),
     deadline=None,

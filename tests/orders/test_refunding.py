@@ -321,6 +321,121 @@ def test_refunding_and_restocking_the_last_unit_ends_an_order_that_has_sent_noth
     assert shop.finish_refunds(order).refunded_minor == order.total_minor
 
 
+def test_the_refund_that_leaves_an_order_nothing_to_send_gives_its_shipping_back_too(shop: Shop) -> None:
+    lamp, shade = shop.make_stock("LAMP", 5), shop.make_stock("SHADE", 5, price_minor=300)
+    order = shop.paid_order({lamp: 2, shade: 1})
+
+    shop.ask_refund(order, {lamp: 1}, restock=True)
+    ended = shop.ask_refund(order, {lamp: 1, shade: 1}, restock=True)
+
+    assert (ended.status, ended.status_reason) == ("cancelled", "refunded")
+    assert [(refund.amount_minor, refund.shipping_minor) for refund in ended.refunds] == [
+        (1000, 0),
+        (1300 + SHIPPING_MINOR, SHIPPING_MINOR),
+    ]
+    assert shop.finish_refunds(order).refunded_minor == order.total_minor
+    assert (shop.level(lamp), shop.level(shade)) == ((5, 0), (5, 0))
+    assert shop.events(order).count("order.cancelled") == 1
+    with pytest.raises(RefundTooLarge):
+        shop.ask_refund(order, shipping_minor=1)
+
+
+def test_what_else_is_left_goes_back_with_the_last_unit(shop: Shop) -> None:
+    """200 were given freely and 90 of the shipping; a unit that PayPal refused is among what is left."""
+    lamp = shop.make_stock("LAMP", 5)
+    order = shop.paid_order({lamp: 2})
+    shop.ask_refund(order, amount_minor=200, shipping_minor=90)
+    shop.finish_refunds(order)
+    shop.ask_refund(order, {lamp: 1}, restock=True)
+    failed = refused(shop, order)
+
+    ended = shop.ask_refund(order, {lamp: 1}, restock=True)
+
+    assert (ended.status, ended.refunds[-1].shipping_minor) == ("cancelled", SHIPPING_MINOR - 90)
+    assert ended.refunds[-1].amount_minor == order.total_minor - 290
+    assert shop.finish_refunds(order).refunded_minor == order.total_minor
+    with pytest.raises(RefundTooLarge):
+        shop.desk.change(order.number, refunding.retry_refund(failed, new_id=uuid4(), actor="staff:2"))
+
+
+def test_more_given_freely_than_the_shipping_leaves_less_of_it(shop: Shop) -> None:
+    lamp = shop.make_stock("LAMP", 5)
+    order = shop.paid_order({lamp: 1})
+    shop.ask_refund(order, amount_minor=SHIPPING_MINOR - 40)
+
+    ended = shop.ask_refund(order, {lamp: 1}, restock=True)
+
+    assert (ended.refunds[-1].amount_minor, ended.refunds[-1].shipping_minor) == (1040, 40)
+    assert (ended.status, shop.finish_refunds(order).refunded_minor) == ("cancelled", order.total_minor)
+
+
+def test_units_that_stay_the_orders_keep_it_and_its_shipping_until_it_is_cancelled(shop: Shop) -> None:
+    lamp = shop.make_stock("LAMP", 5)
+    order = shop.paid_order({lamp: 2})
+
+    after = shop.ask_refund(order, {lamp: 2})
+    cancelled = shop.cancel(order)
+
+    assert (after.status, refunds_of(after), after.lines[0].allocated) == ("paid", [("staff", "requested", 2000)], 2)
+    assert refunds_of(cancelled)[1:] == [("cancelled", "requested", SHIPPING_MINOR)]
+    assert (cancelled.status, shop.level(lamp)) == ("cancelled", (5, 0))
+
+
+def test_a_last_refund_that_paypal_refuses_is_tried_again_with_its_shipping(shop: Shop) -> None:
+    lamp = shop.make_stock("LAMP", 5)
+    order = shop.paid_order({lamp: 1})
+    shop.ask_refund(order, {lamp: 1}, restock=True)
+    failed = refused(shop, order)
+
+    shop.desk.change(order.number, refunding.retry_refund(failed, new_id=uuid4(), actor="staff:2"))
+    done = shop.finish_refunds(order)
+
+    assert refunds_of(done) == [
+        ("staff", "failed", order.total_minor),
+        ("staff", "completed", order.total_minor),
+    ]
+    assert (done.refunds[1].shipping_minor, done.status, shop.level(lamp)) == (SHIPPING_MINOR, "cancelled", (5, 0))
+
+
+def test_of_refunds_of_the_last_units_at_once_the_second_brings_the_shipping(shop: Shop) -> None:
+    lamp, shade = shop.make_stock("LAMP", 5), shop.make_stock("SHADE", 5)
+    order = shop.paid_order({lamp: 1, shade: 1})
+
+    _asked, refusals = at_once(
+        [
+            lambda: shop.ask_refund(order, {lamp: 1}, restock=True),
+            lambda: shop.ask_refund(order, {shade: 1}, restock=True),
+        ]
+    )
+    ended = shop.orders.get(order.id)
+
+    assert refusals == []
+    assert sorted(refund.amount_minor for refund in ended.refunds) == [1000, 1000 + SHIPPING_MINOR]
+    assert (ended.status, shop.events(order).count("order.cancelled")) == ("cancelled", 1)
+    assert (shop.level(lamp), shop.level(shade)) == ((5, 0), (5, 0))
+
+
+def test_the_last_unit_and_a_cancel_at_once_give_everything_back_once(shop: Shop) -> None:
+    lamp = shop.make_stock("LAMP", 5)
+    order = shop.paid_order({lamp: 1})
+
+    at_once([lambda: shop.ask_refund(order, {lamp: 1}, restock=True), lambda: shop.cancel(order)])
+    ended = shop.orders.get(order.id)
+
+    assert [refund.amount_minor for refund in ended.refunds] == [order.total_minor]
+    assert (ended.status, shop.level(lamp)) == ("cancelled", (5, 0))
+
+
+def test_what_was_sent_in_part_keeps_its_shipping(shop: Shop) -> None:
+    lamp = shop.make_stock("LAMP", 5)
+    order = shop.paid_order({lamp: 2})
+    shop.deliver(shop.ship(shop.draft(order, {lamp: 1})).shipment)
+
+    ended = shop.ask_refund(order, {lamp: 1}, restock=True)
+
+    assert (ended.status, refunds_of(ended)) == ("completed", [("staff", "requested", 1000)])
+
+
 def test_units_under_a_label_stay_until_it_is_voided(shop: Shop) -> None:
     lamp = shop.make_stock("LAMP", 5)
     order = shop.paid_order({lamp: 3})
