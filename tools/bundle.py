@@ -1,9 +1,9 @@
 """`make bundle`: build/<deployment>.zip, the source archive that a deployment uploads; equal sources, equal bytes.
 
-An archive holds the function's own folder at its root, those modules of the domain package that its main.py reaches,
-its locked requirements, and nothing else. Everything is compiled with unchecked-hash .pyc: an archive's times are
-fixed, so .pyc that trust times would be compiled anew at each cold start. build/archives.tfvars.json names the archives
-to Terraform.
+An archive holds the function's main.py at its root, those modules beside it and of the domain package that main.py
+reaches, its locked requirements, and nothing else. Everything is compiled with unchecked-hash .pyc: an archive's times
+are fixed, so .pyc that trust times would be compiled anew at each cold start. build/archives.tfvars.json names the
+archives to Terraform.
 """
 
 import hashlib
@@ -58,10 +58,9 @@ def deployments() -> list[Deployment]:
 
 
 def reached_modules(source: str, graph: grimp.ImportGraph) -> set[str]:
-    """The modules of the domain package that the function in `source` can come to import, lazily or not."""
-    start = source.replace("/", ".") + ".main"
+    """What the main.py in `source` can come to import, lazily or not: modules beside it and of the domain package."""
     reached: set[str] = set()
-    waiting = {start}
+    waiting = set(graph.find_modules_directly_imported_by(source.replace("/", ".") + ".main"))
     while waiting:
         module = waiting.pop()
         reached.add(module)
@@ -69,7 +68,7 @@ def reached_modules(source: str, graph: grimp.ImportGraph) -> set[str]:
         parts = module.split(".")
         parents = {".".join(parts[:depth]) for depth in range(1, len(parts))}
         waiting |= (graph.find_modules_directly_imported_by(module) | parents) - reached
-    return {module for module in reached if module.split(".")[0] == "shared"}
+    return reached
 
 
 def _write(deployment: Deployment, graph: grimp.ImportGraph, folder: Path) -> Archive:
@@ -77,7 +76,7 @@ def _write(deployment: Deployment, graph: grimp.ImportGraph, folder: Path) -> Ar
         stage = Path(name)
         for file in _of_the_function(ROOT / deployment.source):
             _copy(file, stage / file.relative_to(ROOT / deployment.source))
-        for file in _of_the_domain(reached_modules(deployment.source, graph)):
+        for file in _of_modules(reached_modules(deployment.source, graph)):
             _copy(file, stage / file.relative_to(ROOT))
         _compile(stage)
         archive = folder / f"{deployment.name}.zip"
@@ -87,17 +86,18 @@ def _write(deployment: Deployment, graph: grimp.ImportGraph, folder: Path) -> Ar
 
 
 def _of_the_function(source: Path) -> Iterable[Path]:
-    """main.py, the locked requirements and data; a second module would not be found as it is here (functions.x.y)."""
+    """What lies at the root of its archive: main.py, the locked requirements and data."""
     yield source / "main.py"
     yield from (file for file in _data_of(source) if file.name != "requirements.in")
 
 
-def _of_the_domain(modules: set[str]) -> Iterable[Path]:
-    """The modules' files, and what else lies beside them: a module may read a file of its own package."""
+def _of_modules(modules: set[str]) -> Iterable[Path]:
+    """The modules' files; in the domain package what else lies beside them: a module may read a file of its package."""
     packages: set[Path] = set()
     for module in modules:
         path = ROOT.joinpath(*module.split("."))
-        packages.add(path if path.is_dir() else path.parent)
+        if module.split(".")[0] == "shared":
+            packages.add(path if path.is_dir() else path.parent)
         yield path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     for package in packages:
         yield from _data_of(package)

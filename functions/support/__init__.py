@@ -1,1 +1,1 @@
-"""The desk, for staff: orders, refunds, returns, what waits to be looked at (`desk`)."""
+"""Returns, for buyers; the desk, for staff: orders, refunds, returns, what waits to be looked at."""

@@ -13,9 +13,9 @@ routes are werkzeug's, and a second Flask app inside it would only do everything
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from typing import Any, TypeVar, Unpack
+from typing import Any
 from uuid import UUID
 
 import flask
@@ -32,14 +32,14 @@ from shared.edge.problems import Unreadable, internal, problem
 from shared.edge.pushes import read_event
 from shared.edge.reading import check_path, count_retries, drain, read_body, read_shape, read_version
 from shared.edge.responding import complete, problem_of_http, respond, respond_with_problem
-from shared.edge.routes import Changing, Handler, Kind, Reading, Route
+from shared.edge.routes import Route
+from shared.edge.routing import Routes
 from shared.edge.services import Services
 from shared.kernel.errors import ShopError, Unavailable
 from shared.kernel.logs import Log
 
 log = Log(__name__)
 
-F = TypeVar("F", bound=Handler)
 # A handler gives up so long before the platform does: after a 504 the instance is frozen with its locks (rule 4).
 _GIVE_UP_BEFORE_S = 5
 
@@ -48,13 +48,16 @@ class HealthView(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     status: str
 
 
-class Api:
-    """The routes of the deployment `name` (functions/deployments.yaml); `serve` answers them."""
+class Api(Routes):
+    """The routes of the deployment `name` (functions/deployments.yaml); `serve` answers them.
 
-    def __init__(self, name: str, *, services: Services) -> None:
+    `routes` are those of the modules beside its main.py.
+    """
+
+    def __init__(self, name: str, *, services: Services, routes: Iterable[Routes] = ()) -> None:
+        super().__init__()
         self.name = name
         self.services = services
-        self.routes: list[Route] = []
         self._map = Map(merge_slashes=False)
         self._by_name: dict[str, Route] = {}
         if flask.has_app_context():
@@ -62,6 +65,9 @@ class Api:
             self.move_into(flask.current_app._get_current_object())  # type: ignore[attr-defined]
         self._add(Route(kind="health", method="GET", path=f"/v1/health/{name}", handler=self._health,
                         answers={200: HealthView}))  # fmt: skip
+        for named in routes:
+            for route in named.routes:
+                self._add(route)
 
     def move_into(self, app: flask.Flask) -> None:
         """Left alone, functions-framework's app answers /robots.txt, //v1 and crashes in HTML, and tells exceptions."""
@@ -70,60 +76,10 @@ class Api:
         app.register_error_handler(500, self._refuse)
         app.before_request(lambda: check_path(flask.request))
 
-    def get(self, path: str, **options: Unpack[Reading]) -> Callable[[F], F]:
-        return self._http("GET", path, **options)
-
-    def post(self, path: str, **options: Unpack[Changing]) -> Callable[[F], F]:
-        """Something that changes, once per Idempotency-Key unless `idempotent` is False."""
-        return self._http("POST", path, **{"idempotent": True, **options})
-
-    def put(self, path: str, **options: Unpack[Changing]) -> Callable[[F], F]:
-        """It names the whole state, so it needs no key unless `idempotent` is True; likewise `patch` and `delete`."""
-        return self._http("PUT", path, **options)
-
-    def patch(self, path: str, **options: Unpack[Changing]) -> Callable[[F], F]:
-        return self._http("PATCH", path, **options)
-
-    def delete(self, path: str, **options: Unpack[Changing]) -> Callable[[F], F]:
-        return self._http("DELETE", path, **options)
-
-    def task(self, path: str, *, body: type[msgspec.Struct] | None = None) -> Callable[[F], F]:
-        """A job that a Cloud Tasks queue calls. Unavailable brings it back; another ShopError is logged, and done."""
-        return self._job("task", path, body=body)
-
-    def schedule(self, path: str) -> Callable[[F], F]:
-        """A job that Cloud Scheduler calls with an empty object."""
-        return self._job("schedule", path)
-
-    def push(self, path: str, *, topic: str = "") -> Callable[[F], F]:
-        """A job that a Pub/Sub subscription calls with an event; the topic is the path's last part, or named."""
-        return self._job("push", path, topic=topic or path.rpartition("/")[2])
-
-    def dead_letters(self, path: str, *, query: type[msgspec.Struct]) -> Callable[[F], F]:
-        """A job that every dead-letter subscription calls, with any message at all (pushes.read_dead_letter)."""
-        return self._job("dead_letter", path, query=query)
-
-    def _http(self, method: str, path: str, **options: Any) -> Callable[[F], F]:
-        def add(handler: F) -> F:
-            self._add(Route(kind="http", method=method, path=path, handler=handler, **options))
-            return handler
-
-        return add
-
-    def _job(self, kind: Kind, path: str, **options: Any) -> Callable[[F], F]:
-        if not path.startswith("/jobs/"):
-            raise ValueError(f"{path}: jobs are under /jobs/, which the load balancer does not serve")
-
-        def add(handler: F) -> F:
-            self._add(Route(kind=kind, method="POST", path=path, handler=handler, answers={204: None}, **options))
-            return handler
-
-        return add
-
     def _add(self, route: Route) -> None:
         if route.idempotent and self.services.keys is None:
             raise ValueError(f"{route.name} is idempotent, and {self.name} wires no keys")
-        self.routes.append(route)
+        super()._add(route)
         self._by_name[route.name] = route
         self._map.add(Rule(route.path, endpoint=route.name, methods=[route.method]))
 

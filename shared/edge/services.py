@@ -1,4 +1,4 @@
-"""What the edge needs of the rest of the house; each function's main.py provides it, every part made on first use."""
+"""What the edge needs of the rest of the house; each function provides it, every part made on first use."""
 
 from collections.abc import Callable
 from datetime import datetime

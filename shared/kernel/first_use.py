@@ -31,5 +31,5 @@ class FirstUse(Generic[T_co]):
 
 
 def first_use(make: Callable[[], T_co]) -> FirstUse[T_co]:
-    """`@first_use def database() -> Database: ...` in a main.py."""
+    """`@first_use def database() -> Database: ...` in a function."""
     return FirstUse(make)

@@ -1,1 +1,1 @@
-"""What deployments have in common, put together once; what is a function's own, its main.py adds."""
+"""What deployments have in common, put together once; what is a function's own, it adds itself."""

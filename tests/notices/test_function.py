@@ -3,7 +3,6 @@
 import base64
 import json
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-import functions_framework
 import pytest
 from werkzeug.test import Client
 
@@ -20,6 +18,7 @@ from shared.kernel.messages import Event
 from shared.persistence.database import as_json
 from tests.local.google_cloud import Receiver, Server
 from tests.notices.conftest import API_KEY, Notices, Simulator, token_keys_text
+from tests.served import serve
 from tools.scratch_database import ScratchServer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,13 +29,11 @@ def serving(name: str, monkeypatch: pytest.MonkeyPatch, environment: Mapping[str
     """The entry point `name` under functions-framework, as the platform starts it."""
     for variable, value in environment.items():
         monkeypatch.setenv(variable, value)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    app = functions_framework.create_app(name, str(ROOT / "functions" / name / "main.py"))  # type: ignore[no-untyped-call]
-    served = sys.modules.pop("main")
+    app, main = serve(name, name, monkeypatch)
     client: Client = app.test_client()
     assert client.get(f"/v1/health/{name}").status_code == 200  # it reads its environment, before another one is set
     yield client
-    served.database().close()
+    main.database().close()
 
 
 def environment_of(name: str, url: str, **more: str) -> dict[str, str]:

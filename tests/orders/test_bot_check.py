@@ -3,11 +3,9 @@
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-import functions_framework
 import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
@@ -19,9 +17,9 @@ from shared.kernel.idempotency import Answering
 from shared.orders import placing
 from tests.local.vendor_processes import PayPalProcess, Process, Receiver, paypal_process
 from tests.orders.shop import ADDRESS, Shop
+from tests.served import serve
 from tools.scratch_database import ScratchServer
 
-SOURCE = Path(__file__).resolve().parents[2] / "functions" / "checkout" / "main.py"
 SECRET = "0x4AAAAAAAsecretOfTheSite"
 
 
@@ -195,13 +193,12 @@ def checkout(
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    app = functions_framework.create_app("checkout", str(SOURCE))  # type: ignore[no-untyped-call]
-    served = sys.modules.pop("main")
+    app, _ = serve("checkout", "checkout", monkeypatch)
+    wiring = sys.modules["functions.checkout.wiring"]
     yield Checkout(app.test_client(), shop, turnstile, paypal)
-    served.database().close()
-    served.paypal().close()
-    served.bots().close()
+    wiring.database().close()
+    wiring.paypal().close()
+    wiring.bots().close()
     asked = turnstile.faults.list()
     turnstile.faults.clear()
     assert all(fault["fired"] for fault in asked), "a fault was asked for and never fired"

@@ -2,19 +2,16 @@
 
 import base64
 import json
-import sys
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import flask
-import functions_framework
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -31,9 +28,9 @@ from shared.persistence.webhooks import WebhookEvents
 from shared.settings import DatabaseSettings
 from tests.payments.conftest import WEBHOOK_ID, Issue, Simulator, make_request
 from tests.payments.forging import forge
+from tests.served import serve
 from tools.scratch_database import ScratchServer
 
-SOURCE = Path(__file__).resolve().parents[2] / "functions" / "webhooks" / "main.py"
 PATH = "/v1/webhooks/paypal"
 MAIL_KEY = ec.generate_private_key(ec.SECP256R1())
 
@@ -90,14 +87,12 @@ def function(
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(sys, "path", list(sys.path))
     # No queue is configured: the task stays in the outbox, where a test can count it.
-    app = functions_framework.create_app("webhooks", str(SOURCE))  # type: ignore[no-untyped-call]
-    served = sys.modules.pop("main")
+    app, main = serve("webhooks", "webhooks", monkeypatch)
     connect = connector(DatabaseSettings("url", 2, webhooks_database.url), application="test")
     with closing(Database(connect, size=2, clock=SystemClock())) as database:
         yield Function(app, database)
-    served.database().close()
+    main.database().close()
 
 
 def test_a_signed_event_is_stored_once_with_one_task(function: Function, simulator: Simulator) -> None:

@@ -90,7 +90,12 @@ def test_an_archive_holds_its_function_what_it_reaches_and_nothing_else(
     sources = [entry for entry in names if entry.endswith(".py")]
     compiled = [entry for entry in names if entry.endswith(".pyc")]
 
-    assert {entry.split("/")[0] for entry in names} <= {"main.py", "requirements.txt", "__pycache__", "shared"}
+    roots = {"main.py", "requirements.txt", "__pycache__", "shared", "functions"}
+    assert {entry.split("/")[0] for entry in names} <= roots
+    beside = {entry for entry in sources if entry.startswith("functions/")}
+    source = DEPLOYMENTS[name].source
+    assert beside - {"functions/__init__.py"} == {entry for entry in beside if entry.startswith(f"{source}/")}
+    assert f"{source}/main.py" not in beside
     assert [entry for entry in names if "test" in entry or "local" in entry] == []
     assert len(compiled) == len(sources)
     # A .pyc that is not compared with its source: flags 0b01, PEP 552.
@@ -126,7 +131,7 @@ def modules_imported_by(file: Path) -> set[str]:
 def distribution_of(module: str) -> str:
     """The distribution a module comes from; empty where it is the standard library's, ours, or a mere namespace."""
     top = module.split(".")[0]
-    if top in sys.stdlib_module_names or top == "shared" or module in {"google", "google.cloud"}:
+    if top in sys.stdlib_module_names or top in {"shared", "functions"} or module in {"google", "google.cloud"}:
         return ""
     for name, distribution in DISTRIBUTIONS.items():
         if module == name or module.startswith(name + "."):

@@ -2,15 +2,12 @@
 
 import base64
 import json
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-import functions_framework
 import pytest
 from werkzeug.test import Client, TestResponse
 
@@ -20,9 +17,9 @@ from shared.kernel.tokens import KeyRing
 from shared.persistence.database import Database
 from tests.auditor.auditor import audit_database
 from tests.orders.shop import Shop
+from tests.served import serve
 from tools.scratch_database import ScratchServer
 
-MAIN = Path(__file__).resolve().parents[2] / "functions" / "support" / "main.py"
 KEYS = KeyRing("k1", {"k1": b"d" * 32})
 
 
@@ -111,14 +108,12 @@ def desk(postgres: ScratchServer, desk_database: Address, monkeypatch: pytest.Mo
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    app = functions_framework.create_app("desk", str(MAIN))  # type: ignore[no-untyped-call]
-    served = sys.modules.pop("main")
+    app, main = serve("desk", "support", monkeypatch)
     client = app.test_client(use_cookies=False)
     assert client.get("/v1/health/desk").status_code == 200  # it reads its environment before another one is set
     shop = Shop(desk_database.url)
     yield Desk(client, shop, uuid4())
-    database: Database = served.parts.database()
+    database: Database = main.parts.database()
     database.close()
     shop.database.close()
     assert audit_database(desk_database.url) == []
