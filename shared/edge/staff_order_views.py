@@ -1,6 +1,6 @@
 """What staff see of orders, and send to change one (DESIGN.md section 5). Counts are units."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -25,6 +25,8 @@ from shared.kernel.clock import iso, parse_iso
 from shared.orders.order import Order, OrderLine, OrderRefund, from_json
 from shared.orders.refunding import refunded_units
 from shared.orders.refusals import advise
+from shared.payments import ledger
+from shared.payments.ledger import Sums
 from shared.pricing.totals import Totals
 from shared.shop.settings import ShippingOption
 
@@ -154,7 +156,7 @@ class StaffRefundView(View, frozen=True, kw_only=True):
 
 
 class PaidView(View, frozen=True, kw_only=True):
-    """Sums of PayPal's facts about the order."""
+    """Sums of PayPal's facts about the order, in the currency in which its money came."""
 
     paypal_order_id: str | None
     capture_id: str | None
@@ -244,6 +246,8 @@ def order_row_view(row: Mapping[str, Any]) -> OrderRowView:
     def of(name: str) -> MoneyView:
         return money(row[f"{name}_minor"], row["currency"])
 
+    facts = row["facts_in_another_currency"]
+    came = ledger.read_json(facts).sums_as_it_came(row["bound_capture_id"], row["currency"]) if facts else None
     return OrderRowView(
         id=str(row["id"]),
         number=row["number"],
@@ -251,9 +255,9 @@ def order_row_view(row: Mapping[str, Any]) -> OrderRowView:
         status_reason=row["status_reason"],
         email=row["email"],
         total=of("total"),
-        captured=of("captured"),
-        refunded=of("refunded"),
-        reversed=of("reversed"),
+        captured=money(came.captured_minor, came.currency) if came else of("captured"),
+        refunded=money(came.refunded_minor, came.currency) if came else of("refunded"),
+        reversed=money(came.reversed_minor, came.currency) if came else of("reversed"),
         disputed=row["disputed"],
         late=row["late"],
         failed_refunds=row["failed_refunds"],
@@ -268,9 +272,10 @@ def staff_order_view(order: Order) -> StaffOrderView:
 
 def staff_order_detail_view(found: Mapping[str, Any]) -> StaffOrderDetailView:
     order = from_json(found["found"])
+    came = ledger.read_json(found["facts"]).sums_as_it_came(order.bound_capture_id, order.currency)
     return StaffOrderDetailView(
-        **_order_fields(order),
-        refundable=money(max(found["refundable_minor"], 0), _currency_that_came(found["facts"], order)),
+        **_order_fields(order) | {"payment": _paid_view(order, came)},
+        refundable=money(max(found["refundable_minor"], 0), came.currency),
         attempts=[_attempt_view(row) for row in found["attempts"]],
         facts=[_fact_view(row) for row in found["facts"]],
         movements=[_movement_view(row) for row in found["movements"]],
@@ -335,15 +340,7 @@ def _order_fields(order: Order) -> dict[str, Any]:
         "resume_status": order.resume_status,
         "email": order.email,
         "customer_id": str(order.customer_id) if order.customer_id else None,
-        "payment": PaidView(
-            paypal_order_id=order.paypal_order_id,
-            capture_id=order.bound_capture_id,
-            captured=of(order.captured_minor),
-            refunded=of(order.refunded_minor),
-            reversed=of(order.reversed_minor),
-            pending=of(order.pending_minor),
-            disputed=order.disputed,
-        ),
+        "payment": _paid_view(order, _sums_of(order)),
         "shipping_address": AddressView(**order.shipping_address),
         "shipping_option": shipping_option_view(ShippingOption(**order.shipping_option), order.currency),
         "lines": [_line_view(line, order) for line in order.lines],
@@ -357,6 +354,23 @@ def _order_fields(order: Order) -> dict[str, Any]:
         "hold_expires_at": iso(order.hold_expires_at),
         "paid_at": _iso_or_none(order.paid_at),
     }
+
+
+def _sums_of(order: Order) -> Sums:
+    """Of what came in the order's currency: what came in another only the ledger knows."""
+    return Sums(order.currency, order.captured_minor, order.refunded_minor, order.reversed_minor, order.pending_minor)
+
+
+def _paid_view(order: Order, came: Sums) -> PaidView:
+    return PaidView(
+        paypal_order_id=order.paypal_order_id,
+        capture_id=order.bound_capture_id,
+        captured=money(came.captured_minor, came.currency),
+        refunded=money(came.refunded_minor, came.currency),
+        reversed=money(came.reversed_minor, came.currency),
+        pending=money(came.pending_minor, came.currency),
+        disputed=order.disputed,
+    )
 
 
 def _line_view(line: OrderLine, order: Order) -> StaffLineView:
@@ -419,14 +433,6 @@ def _movement_view(row: Mapping[str, Any]) -> OrderMovementView:
 
 def _audit_view(row: Mapping[str, Any]) -> AuditEntryView:
     return audit_entry_view(Entry(parse_iso(row["at"]), row["actor"], row["action"], row["subject"], row["detail"]))
-
-
-def _currency_that_came(facts: Sequence[Mapping[str, Any]], order: Order) -> str:
-    """The currency of the capture that the order is bound to, which need not be the order's own."""
-    captured = (
-        row["currency"] for row in facts if row["kind"] == "capture" and row["object_id"] == order.bound_capture_id
-    )
-    return next((currency for currency in captured if currency), order.currency)
 
 
 def _iso_or_none(moment: datetime | None) -> str | None:

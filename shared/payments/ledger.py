@@ -133,6 +133,17 @@ class Refund:
 
 
 @dataclass(frozen=True, slots=True)
+class Sums:
+    """What came in one currency, and what became of it; minor units of that currency."""
+
+    currency: str
+    captured_minor: int
+    refunded_minor: int
+    reversed_minor: int
+    pending_minor: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ledger:
     """All that is known of one order's money.
 
@@ -164,6 +175,21 @@ class Ledger:
     def reversed_minor(self) -> int:
         return sum(refund.amount_minor for refund in self._given_back() if refund.reversal)
 
+    def sums_as_it_came(self, bound_capture_id: str | None, currency: str) -> Sums:
+        """In the currency of the bound capture; without one in `currency`, the order's, unless all came in another."""
+        bound = [capture.currency for capture in self.captures if capture.id == bound_capture_id and capture.currency]
+        known = [capture.currency for capture in self.captures if capture.currency]
+        came = bound[0] if bound else currency if currency in known or not known else known[0]
+        ids = {capture.id for capture in self.captures if capture.currency == came}
+        back = [refund for refund in self._given_back() if refund.capture_id in ids]
+        return Sums(
+            came,
+            captured_minor=self.captured_minor(came),
+            refunded_minor=sum(refund.amount_minor for refund in back if not refund.reversal),
+            reversed_minor=sum(refund.amount_minor for refund in back if refund.reversal),
+            pending_minor=self.pending_minor(came),
+        )
+
     def given_back_of(self, capture_id: str) -> int:
         return sum(refund.amount_minor for refund in self._given_back() if refund.capture_id == capture_id)
 
@@ -173,6 +199,12 @@ class Ledger:
 
     def _given_back(self) -> list[Refund]:
         return [refund for refund in self.refunds if refund.status == "COMPLETED"]
+
+
+def read_json(facts: Iterable[Mapping[str, Any]]) -> Ledger:
+    """A ledger from rows of payment_facts as JSON, which have more columns than a fact."""
+    names = FactRow.__dataclass_fields__
+    return read([from_json({name: fact[name] for name in names}) for fact in facts])
 
 
 def read(rows: Sequence[FactRow]) -> Ledger:

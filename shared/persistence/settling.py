@@ -17,11 +17,10 @@ from shared.persistence.lockouts import count_refusals, forget_refusals
 def situation_from_json(found: Row | None) -> Situation:
     if found is None:
         raise OrderNotFound
-    names = ledger.FactRow.__dataclass_fields__
     return Situation(
         order=order_values.from_json(found["order"]),
         attempts=tuple(order_values.attempt_from_json(attempt) for attempt in found["attempts"]),
-        ledger=ledger.read([ledger.from_json({name: fact[name] for name in names}) for fact in found["facts"]]),
+        ledger=ledger.read_json(found["facts"]),
         cart_is_taken=found["cart_is_taken"],
         stock_is_there=found["stock_is_there"],
         locked_until=parse_iso(found["locked_until"]) if found["locked_until"] else None,

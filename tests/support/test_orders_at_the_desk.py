@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 
 from shared.kernel.money import Money
+from shared.orders import capturing, expiring
 from shared.payments.processor import DisputeFact
 from tests.orders.shop import SHIPPING_MINOR
 from tests.support.conftest import Desk, problem_of
@@ -63,16 +64,40 @@ def test_what_came_in_another_currency_is_shown_and_given_back_in_it(desk: Desk)
     desk.shop.capture(order)
     path = f"/v1/admin/orders/{order.number}"
 
-    held = desk.get(path)
+    held, [listed] = desk.get(path), desk.get(f"/v1/admin/orders?number={order.number}")["items"]
     cancelled = desk.call("POST", f"{path}/cancel", {})
-    shown = desk.get(path)
+    desk.shop.finish_refunds(order)
+    shown, [relisted] = desk.get(path), desk.get(f"/v1/admin/orders?number={order.number}")["items"]
 
     assert (held["status"], held["status_reason"]) == ("on_hold", "amount_mismatch")
+    for before, after in ((held["payment"], shown["payment"]), (listed, relisted)):
+        assert (before["captured"]["display"], before["refunded"]["display"]) == ("16.62 EUR", "0.00 EUR")
+        assert (after["captured"]["display"], after["refunded"]["display"]) == ("16.62 EUR", "16.62 EUR")
+        assert after["reversed"]["display"] == "0.00 EUR"
+    assert shown["payment"]["pending"]["display"] == "0.00 EUR"
     assert held["totals"]["total"]["currency"] == "USD"
     assert held["refundable"] == {"amount_minor": 1662, "currency": "EUR", "display": "16.62 EUR"}
     assert cancelled.status_code == 200
     assert shown["refundable"] == {"amount_minor": 0, "currency": "EUR", "display": "0.00 EUR"}
     assert [refund["amount"]["display"] for refund in shown["refunds"]] == ["16.62 EUR"]
+
+
+def test_what_came_too_late_in_another_currency_is_shown_in_it(desk: Desk) -> None:
+    """Nothing is bound to the order: the money goes back."""
+    order = desk.shop.approved_order({desk.shop.make_stock("LAMP", 5): 1})
+    expiring.cancel_order(order.id, reason="buyer", actor="buyer", store=desk.shop.orders)
+    desk.shop.paypal.amount = Money(1662, "EUR")
+    capture = desk.shop.paypal.make_capture(order.paypal_order_id)
+    shop = desk.shop
+    capturing.follow_facts(order.id, [capture], source="webhook", store=shop.orders, processor=shop.paypal)
+    shop.finish_refunds(order)
+
+    shown = desk.get(f"/v1/admin/orders/{order.number}")["payment"]
+    [listed] = desk.get(f"/v1/admin/orders?number={order.number}")["items"]
+
+    for paid in (shown, listed):
+        assert (paid["captured"]["display"], paid["refunded"]["display"]) == ("16.62 EUR", "16.62 EUR")
+    assert shown["capture_id"] is None
 
 
 def test_a_refund_that_failed_tells_staff_what_to_do_and_is_tried_again(desk: Desk) -> None:
