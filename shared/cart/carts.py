@@ -7,14 +7,14 @@ from uuid import UUID
 
 from shared.kernel.errors import Conflict, Invalid, NotFound, Stale
 
-Problem = Literal["unavailable", "short", "price_changed"]
+Problem = Literal["unavailable", "other_currency", "short", "price_changed"]
 MAX_LINES = 100
 
 
 @dataclass(frozen=True, slots=True)
 class CartLine:
     """`price_minor` is the price of today (None: no longer in the catalogue), `seen_price_minor` what the buyer
-    agreed to.
+    agreed to; `currency` is that of today's price.
     """
 
     sku: str
@@ -31,7 +31,11 @@ class CartLine:
 
     def problem(self, currency: str) -> Problem | None:
         """Why this line cannot be ordered as it stands; None when it can."""
-        if not self.sellable or self.price_minor is None or self.currency != currency or self.available <= 0:
+        if not self.sellable or self.price_minor is None:
+            return "unavailable"
+        if self.currency != currency:
+            return "other_currency"
+        if self.available <= 0:
             return "unavailable"
         if self.available < self.quantity:
             return "short"

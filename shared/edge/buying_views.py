@@ -110,7 +110,10 @@ class TotalsView(View, frozen=True, kw_only=True):
 
 
 class CartLineView(View, frozen=True, kw_only=True):
-    """`problem` says why the line cannot be ordered as it stands; `available` are units."""
+    """`problem` says why the line cannot be ordered as it stands; `available` are units.
+
+    With other_currency, price and total are what the catalogue says, in its currency, and count in no sum.
+    """
 
     sku: str
     name: str
@@ -119,7 +122,7 @@ class CartLineView(View, frozen=True, kw_only=True):
     quantity: int
     unit_price: MoneyView
     total: MoneyView
-    problem: Literal["unavailable", "short", "price_changed"] | None
+    problem: Literal["unavailable", "other_currency", "short", "price_changed"] | None
     available: int
 
 
@@ -211,7 +214,7 @@ def cart_view(cart: Cart, shop: ShopSettings, voucher: Voucher | None, at: datet
     """A cart with what it costs now; tax is 0 until the address is known. A voucher with a problem is worth nothing."""
     address = cart.shipping_address
     option = shop.find_shipping_option(cart.shipping_option) if cart.lines else None
-    orderable = [line for line in cart.lines if line.problem(shop.currency) != "unavailable"]
+    orderable = [line for line in cart.lines if line.problem(shop.currency) not in ("unavailable", "other_currency")]
     subtotal = sum(line.unit_price_minor * line.quantity for line in orderable)
     problem = voucher.problem(subtotal_minor=subtotal, currency=shop.currency, at=at) if voucher else None
     _priced, totals = price(
@@ -235,15 +238,18 @@ def cart_view(cart: Cart, shop: ShopSettings, voucher: Voucher | None, at: datet
 
 
 def _cart_line_view(line: CartLine, currency: str) -> CartLineView:
+    problem, price_minor = line.problem(currency), line.unit_price_minor
+    if problem == "other_currency" and line.price_minor is not None and line.currency is not None:
+        currency, price_minor = line.currency, line.price_minor
     return CartLineView(
         sku=line.sku,
         name=line.name,
         options=dict(line.options),
         product_slug=line.slug,
         quantity=line.quantity,
-        unit_price=money(line.unit_price_minor, currency),
-        total=money(line.unit_price_minor * line.quantity, currency),
-        problem=line.problem(currency),
+        unit_price=money(price_minor, currency),
+        total=money(price_minor * line.quantity, currency),
+        problem=problem,
         available=line.available if line.sellable else 0,
     )
 

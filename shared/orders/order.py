@@ -216,6 +216,15 @@ class PriceChanged(Conflict):
         super().__init__(lines=[{"sku": line["sku"], "was": line["was"], "now": line["now"]} for line in lines])
 
 
+class OtherCurrency(Conflict):
+    """The shop takes another currency than these are priced in: `lines` names SKU, its currency and the shop's."""
+
+    sentence = "Some of these items have no price in the currency of this shop."
+
+    def __init__(self, lines: Sequence[Mapping[str, Any]]) -> None:
+        super().__init__(lines=[{name: line[name] for name in ("sku", "currency", "shop_currency")} for line in lines])
+
+
 class PaymentInProgress(Conflict):
     """A capture was asked for and PayPal has not answered yet, so nothing else may happen to the order."""
 

@@ -23,6 +23,7 @@ from shared.orders.order import (
     Order,
     OrderLine,
     OrdersClosed,
+    OtherCurrency,
     PaymentInProgress,
     PaymentsUsedUp,
     PriceChanged,
@@ -137,8 +138,9 @@ def place_order(
 
     Three round trips and one call, with `bots` two, no lock held across them. A repeat finds the order by its cart
     version and goes on where it stopped: bots were kept out when it was made, and its token is spent. `answering`
-    says how the answer is stored, by its status. Raises CartNotFound, CartChanged, Invalid, OutOfStock, PriceChanged,
-    PaymentInProgress, TooManyOpenOrders, CheckoutLocked, VoucherNotApplicable, OrdersClosed, Declined, Unavailable.
+    says how the answer is stored, by its status. Raises CartNotFound, CartChanged, Invalid, OutOfStock, OtherCurrency,
+    PriceChanged, PaymentInProgress, TooManyOpenOrders, CheckoutLocked, VoucherNotApplicable, OrdersClosed, Declined,
+    Unavailable.
     """
     quote = store.quote(command, claim)
     refuse_while_locked(quote.locked_until, at=clock.now())
@@ -311,6 +313,11 @@ def _checked(command: PlaceOrder, quote: Quote) -> tuple[Cart, ShopSettings]:
     short = [line for line in cart.lines if problems[line.sku] in ("unavailable", "short")]
     if short:
         raise OutOfStock([ShortLine(line.sku, line.quantity, line.available if line.sellable else 0) for line in short])
+    other = [line for line in cart.lines if problems[line.sku] == "other_currency"]
+    if other:
+        raise OtherCurrency(
+            [{"sku": line.sku, "currency": line.currency, "shop_currency": shop.currency} for line in other]
+        )
     changed = [line for line in cart.lines if problems[line.sku] == "price_changed"]
     if changed:
         raise PriceChanged(

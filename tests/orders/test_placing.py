@@ -8,11 +8,13 @@ from functools import partial
 import pytest
 
 from shared.cart.carts import CartChanged
+from shared.edge.buying_views import cart_view
+from shared.edge.money_view import money
 from shared.inventory.stock import OutOfStock, ShortLine
 from shared.kernel.errors import Declined, Invalid, Unavailable
 from shared.kernel.idempotency import AlreadyAnswered, InFlight
 from shared.orders import placing
-from shared.orders.order import OrderMoved, PaymentInProgress, PriceChanged
+from shared.orders.order import OrderMoved, OtherCurrency, PaymentInProgress, PriceChanged
 from shared.persistence.database import SqlError
 from tests.numbers import DEADLOCK_ROUNDS
 from tests.orders.shop import SHIPPING_MINOR, Shop, at_once
@@ -105,6 +107,25 @@ def test_a_price_that_changed_since_the_buyer_saw_it_is_said_before_anything_is_
     assert shop.level(lamp) == (5, 0)
     shop.carts.set_line(cart, lamp, 1)
     assert shop.place(cart).subtotal_minor == 1200
+
+
+def test_an_item_priced_in_another_currency_is_no_question_of_stock(shop: Shop) -> None:
+    """As after a change of the shop's currency, or an import of a neighbour's price list."""
+    lamp, desk = shop.make_stock("LAMP", 5), shop.make_stock("DESK", 5)
+    cart_id = shop.make_cart({lamp: 2, desk: 1})
+    shop.database.call("update variants set currency = 'EUR', price_minor = 900 where sku = :sku::text", sku=lamp)
+    cart, settings = shop.carts.get(cart_id).cart, shop.carts.get(cart_id).shop
+
+    with pytest.raises(OtherCurrency) as refused:
+        shop.place(cart_id)
+    shown = cart_view(cart, settings, None, shop.clock.now())
+
+    assert refused.value.data == {"lines": [{"sku": lamp, "currency": "EUR", "shop_currency": "USD"}]}
+    assert [shop.level(sku) for sku in (lamp, desk)] == [(5, 0), (5, 0)]
+    lines = {line.sku: (line.problem, line.available, line.unit_price.currency, line.total) for line in shown.lines}
+    assert lines[lamp] == ("other_currency", 5, "EUR", money(1800, "EUR"))
+    assert lines[desk] == (None, 5, "USD", money(1000, "USD"))
+    assert shown.totals.subtotal == money(1000, "USD")
 
 
 def test_an_older_cart_version_is_refused(shop: Shop) -> None:
