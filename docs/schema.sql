@@ -895,6 +895,7 @@ create table shop_settings (
 );
 grant select on shop_settings to vitrine_checkout;
 grant select, update on shop_settings to vitrine_inventory;
+grant select on shop_settings to vitrine_notify;
 grant select on shop_settings to vitrine_payment_jobs;
 grant select on shop_settings to vitrine_support;
 

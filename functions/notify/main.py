@@ -33,11 +33,13 @@ def mailer() -> SendGrid:
     return SendGrid(sendgrid())
 
 
-@first_use
 def writer() -> mailing.Writer:
-    from shared.notices.writing import Writer  # Jinja2 and Babel: the relay, each minute, needs neither
+    """As the shop's settings name the shop and its locale now."""
+    from shared.notices.writing import writer_of  # Jinja2 and Babel: the relay, each minute, needs neither
+    from shared.persistence.shop_settings import SettingsOfShop
 
-    return Writer(shop_name=sendgrid().sender[0], public_url=parts.platform().public_url)
+    shop = SettingsOfShop(database(), clock).get()
+    return writer_of(shop.name, parts.platform().public_url, shop.locale)
 
 
 def mails() -> Mails:

@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from shared.edge.paging import Cursor, Limit
 from shared.edge.parsing import Body, Query, View
-from shared.edge.texts import LINE, LINES, SEEN_LINE
+from shared.edge.texts import COUNTRY, LINE, LINES, LOCALE, SEEN_LINE
 from shared.inventory.stock import Hold, Level, Movement
 from shared.kernel.clock import iso
 from shared.kernel.errors import Field, Invalid
@@ -100,7 +100,7 @@ class ShippingOptionSetting(Body, frozen=True, kw_only=True):
 class TaxRateSetting(Body, frozen=True, kw_only=True):
     """`rate` as a decimal, 0.0725 for 7.25 %; no region or tax class means every one."""
 
-    country: Annotated[str, Meta(pattern=r"^[A-Z]{2}\Z")]
+    country: Annotated[str, Meta(pattern=COUNTRY)]
     region: Annotated[str, Meta(min_length=1, max_length=60, pattern=SEEN_LINE)] | None = None
     tax_class: Annotated[str, Meta(min_length=1, max_length=60)] | None = None
     rate: Annotated[str, Meta(pattern=r"^(0(\.[0-9]{1,6})?|1(\.0{1,6})?)\Z")]
@@ -121,11 +121,14 @@ class InvoicingSetting(Body, frozen=True, kw_only=True):
 
 
 class SettingsBody(Body, frozen=True, kw_only=True):
-    """What changes of the settings; what is left out stays. Lists are replaced as a whole."""
+    """What changes of the settings; what is left out stays. Lists are replaced as a whole.
+
+    In `locale` mails and documents write amounts and dates; their words are English.
+    """
 
     name: Annotated[str, Meta(min_length=1, max_length=100, pattern=SEEN_LINE)] | UnsetType = UNSET
     currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}\Z")] | UnsetType = UNSET
-    locale: Annotated[str, Meta(pattern=r"^[a-z]{2}_[A-Z]{2}\Z")] | UnsetType = UNSET
+    locale: Annotated[str, Meta(pattern=LOCALE)] | UnsetType = UNSET
     orders_open: bool | UnsetType = UNSET
     hold_minutes: Annotated[int, Meta(ge=1, le=1440)] | UnsetType = UNSET
     shipping_options: Annotated[list[ShippingOptionSetting], Meta(min_length=1, max_length=20)] | UnsetType = UNSET

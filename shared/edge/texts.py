@@ -1,6 +1,7 @@
 """Patterns of text that people type and others read: on labels, in mails, at PayPal, at the desk."""
 
 from shared.kernel.countries import COUNTRIES
+from shared.kernel.locales import LOCALES
 
 # Each class is as Python and ECMA-262 both read it, for docs/openapi.json. What would end a line or turn the direction
 # of writing round would be somebody else's line, or look like another text (CVE-2021-42574).
@@ -20,6 +21,7 @@ LINES = rf"^[^{_UNRULY_IN_LINES}]*\Z"
 SEEN_LINE = rf"^[{_UNSEEN}]*[^{_UNSEEN}{_UNRULY}][^{_UNRULY}]*\Z"
 SEEN_LINES = rf"^[{_UNSEEN}\t\n]*[^{_UNSEEN}{_UNRULY}][^{_UNRULY_IN_LINES}]*\Z"
 COUNTRY = rf"^({'|'.join(sorted(COUNTRIES))})\Z"
+LOCALE = rf"^({'|'.join(sorted(LOCALES))})\Z"
 
 SENTENCES = {
     LINE: "must be a line of text without control characters",
@@ -27,4 +29,5 @@ SENTENCES = {
     SEEN_LINE: "must be a line of text that can be seen, without control characters",
     SEEN_LINES: "must be text that can be seen, without control characters",
     COUNTRY: "must be a country's code as ISO 3166-1 alpha-2 has it",
+    LOCALE: "must be a language and a territory that CLDR knows together, en_US",
 }

@@ -5,12 +5,12 @@ What a buyer typed is escaped in HTML, and can neither end the line of a subject
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from babel import Locale
+from babel import Locale, UnknownLocaleError
 from babel.dates import format_date, format_datetime
 from babel.numbers import format_currency
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -21,6 +21,7 @@ from shared.notices.mailing import TOKEN_PLACEHOLDER
 from shared.notices.orders import Address, Goods, Order, Shipment
 
 DEFAULT_LOCALE = "en_US"
+_LANGUAGE = "en"  # of every template, in whatever locale it writes amounts and dates
 _LONGEST_SUBJECT = 200
 _TEMPLATES = Path(__file__).parent / "templates"
 # Refunds that a mail speaks of, by its template.
@@ -33,7 +34,7 @@ class Writer:
     def __init__(self, *, shop_name: str, public_url: str, locale: str = DEFAULT_LOCALE) -> None:
         self._shop_name = shop_name
         self._public_url = public_url.rstrip("/")
-        self._locale = Locale.parse(locale)
+        self._locale = _locale(locale)
         self._html = self._environment(autoescape=True)
         self._text = self._environment(autoescape=False)
 
@@ -60,7 +61,7 @@ class Writer:
             "order_url": f"{self._public_url}/orders/{order.number}#k={TOKEN_PLACEHOLDER}",
             "shop_name": self._shop_name,
             "shop_url": self._public_url,
-            "language": self._locale.language,
+            "language": _LANGUAGE,
         }
         # The first line of a text template is the subject.
         subject, _, text = self._text.get_template(f"{template}.txt").render(facts).partition("\n")
@@ -107,3 +108,17 @@ class Writer:
         for part in (address.name, address.line1, address.line2, city, country):
             if part:
                 yield part
+
+
+@lru_cache(maxsize=4)  # its templates are read once, not with every mail
+def writer_of(shop_name: str, public_url: str, locale: str) -> Writer:
+    """The writer of a shop as its settings name it now."""
+    return Writer(shop_name=shop_name, public_url=public_url, locale=locale)
+
+
+def _locale(name: str) -> Locale:
+    """An older row of settings may name what nobody knows: no reason not to write."""
+    try:
+        return Locale.parse(name)
+    except (UnknownLocaleError, ValueError):
+        return Locale.parse(DEFAULT_LOCALE)

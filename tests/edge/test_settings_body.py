@@ -1,9 +1,15 @@
 """What staff may set: amounts that can be charged in the shop's currency."""
 
+import json
+
 import pytest
+from babel import Locale
 
 from shared.edge.inventory_views import SettingsBody, ShippingOptionSetting
-from shared.kernel.errors import Invalid
+from shared.edge.parsing import parse_body
+from shared.kernel.countries import COUNTRIES
+from shared.kernel.errors import Field, Invalid
+from shared.kernel.locales import LOCALES
 from tests.pricing.shops import make_shop
 
 
@@ -29,3 +35,36 @@ def test_another_currency_is_refused_while_shipping_does_not_fit_it() -> None:
         SettingsBody(currency="HUF").changed(shop)
 
     assert [field.pointer for field in refused.value.fields] == ["/shipping_options/0/amount_minor"]
+
+
+def test_amounts_and_dates_can_be_written_in_every_locale_of_the_list() -> None:
+    parsed = {name: Locale.parse(name) for name in LOCALES}
+
+    assert {name: (locale.language, locale.territory) for name, locale in parsed.items()} == {
+        name: tuple(name.split("_")) for name in LOCALES
+    }
+    assert {"en_US", "de_DE", "zh_CN", "pt_BR"} <= LOCALES
+    assert {name.split("_")[1] for name in LOCALES} <= COUNTRIES
+
+
+@pytest.mark.parametrize("locale", ["xx_XX", "de_US", "en_UK", "no_NO", "en", "EN_us"])
+def test_a_locale_that_nobody_writes_in_is_refused(locale: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        parse_body(json.dumps({"locale": locale}).encode(), SettingsBody)
+
+    sentence = "must be a language and a territory that CLDR knows together, en_US"
+    assert refused.value.fields == (Field("/locale", sentence),)
+    assert parse_body(b'{"locale": "pt_BR"}', SettingsBody).locale == "pt_BR"
+
+
+@pytest.mark.parametrize("country", ["XX", "UK", "EU", "de"])
+def test_a_tax_rate_is_of_a_country_that_an_address_can_be_in(country: str) -> None:
+    def body(of: str) -> bytes:
+        return json.dumps({"tax_rates": [{"country": of, "rate": "0.19"}]}).encode()
+
+    with pytest.raises(Invalid) as refused:
+        parse_body(body(country), SettingsBody)
+
+    sentence = "must be a country's code as ISO 3166-1 alpha-2 has it"
+    assert refused.value.fields == (Field("/tax_rates/0/country", sentence),)
+    assert parse_body(body("DE"), SettingsBody).tax_rates[0].country == "DE"  # type: ignore[index]

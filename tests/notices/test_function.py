@@ -178,6 +178,27 @@ def test_a_pushed_event_of_a_real_order_becomes_a_mail_and_its_repetition_nothin
     assert mail["custom_args"]["event_id"] == str(event_id)
 
 
+def test_a_mail_names_the_shop_as_its_settings_do_and_writes_in_its_locale(
+    notify: Client, notices: Notices, sendgrid: Simulator
+) -> None:
+    """The function keeps running while staff change the settings."""
+    emails = [f"{uuid4().hex}@buyer.example" for _time in range(2)]
+    set_shop = "update shop_settings set value = value || :changed::jsonb"
+
+    push(notify, place_order(notices, email=emails[0]))
+    notices.database.call(set_shop, changed=as_json({"name": "Lampen & Söhne", "locale": "de_DE"}))
+    push(notify, place_order(notices, email=emails[1]))
+    notices.database.call(set_shop, changed=as_json({"name": "Vitrine", "locale": "en_US"}))
+
+    [[before], [after]] = [sendgrid.inbox(email) for email in emails]
+    assert "Total: $104.90\n" in before["text"]
+    assert "Vitrine, http://127.0.0.1:8080\n" in before["text"]
+    assert "Total: 104,90\xa0$\n" in after["text"]
+    assert "Lampen & Söhne, http://127.0.0.1:8080\n" in after["text"]
+    assert ">Lampen &amp; Söhne</a>" in after["html"]
+    assert '<html lang="en"' in after["html"]  # its words are
+
+
 @pytest.mark.parametrize(
     "name", ["order.paid", "order.expired", "order.cancelled", "payment.refused", "payment.returned"]
 )

@@ -179,6 +179,12 @@ def test_amounts_are_written_as_the_locale_and_the_currency_have_them(currency: 
     assert total in html.replace("&nbsp;", "\xa0")
 
 
+def test_a_locale_that_nobody_knows_is_no_reason_not_to_write() -> None:
+    writer = Writer(shop_name="Vitrine", public_url="https://shop.example", locale="zz_ZZ")
+
+    assert writer.write("order_paid", make_order()) == WRITER.write("order_paid", make_order())
+
+
 def test_tax_that_prices_include_is_said_below_the_total_and_not_added() -> None:
     order = make_order(prices_include_tax=True, total_minor=125340, discount_minor=0)
 
