@@ -43,7 +43,7 @@ def webhook_check(stage: Stage) -> Iterator[Figure]:
         cert_prefixes=[f"{_BASE_URL}/v1/notifications/certs/"],
         cert_roots=str(folder / "roots.pem"),
         clock=SystemClock(),
-        fetch=lambda url: _certificate(chain, url),
+        fetch=lambda url, _within_s: _certificate(chain, url),
     )
     key = x509.load_pem_x509_certificate(_certificate(chain, chain.cert_path())).public_key()
     assert isinstance(key, rsa.RSAPublicKey)

@@ -33,7 +33,14 @@ class Answer:
 class Origin:
     """One scheme, host and port. Safe for threads: a connection is used by one call at a time."""
 
-    def __init__(self, base_url: str, *, read_timeout_s: float = READ_TIMEOUT_S, answer_limit: int = 4 << 20) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        read_timeout_s: float = READ_TIMEOUT_S,
+        answer_limit: int = 4 << 20,
+        call_timeout_s: float = _CALL_TIMEOUT_S,
+    ) -> None:
         parts = urlsplit(base_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"{base_url!r} is no http or https URL")
@@ -43,6 +50,7 @@ class Origin:
         self._path = parts.path.rstrip("/")
         self._read_timeout_s = read_timeout_s
         self._answer_limit = answer_limit
+        self._call_timeout_s = call_timeout_s
         self._idle: list[tuple[http.client.HTTPConnection, float]] = []
 
     def call(
@@ -53,7 +61,7 @@ class Origin:
         `repeatable` says that doing it twice is doing it once, so that a kept connection which turns out to be dead is
         replaced by a new one without asking the caller.
         """
-        until = time.monotonic() + _CALL_TIMEOUT_S
+        until = time.monotonic() + self._call_timeout_s
         connection, kept = self._take()
         while True:
             try:
@@ -84,7 +92,7 @@ class Origin:
     ) -> Answer:
         if connection.sock is None:
             connection.connect()  # sets TCP_NODELAY
-        connection.sock.settimeout(self._read_timeout_s)
+        connection.sock.settimeout(max(0.001, min(self._read_timeout_s, until - time.monotonic())))
         connection.request(method, self._path + path, body=body, headers=dict(headers))
         response = connection.getresponse()
         content = bytearray()
@@ -115,9 +123,10 @@ class Origin:
         return self._connection(), False
 
     def _connection(self) -> http.client.HTTPConnection:
+        timeout_s = min(CONNECT_TIMEOUT_S, self._call_timeout_s)
         if self._tls:
-            return http.client.HTTPSConnection(self._host, self._port, timeout=CONNECT_TIMEOUT_S, context=_trust())
-        return http.client.HTTPConnection(self._host, self._port, timeout=CONNECT_TIMEOUT_S)
+            return http.client.HTTPSConnection(self._host, self._port, timeout=timeout_s, context=_trust())
+        return http.client.HTTPConnection(self._host, self._port, timeout=timeout_s)
 
 
 def _has_news(connection: http.client.HTTPConnection) -> bool:

@@ -41,11 +41,14 @@ _CERTIFICATE_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _KEPT_FOR_S = 24 * 3600.0
 _KEPT = 16
 _FETCHES_AT_ONCE = 2
+# A leaf and every issuer above it, together: the function answers 503 and PayPal repeats, before its platform gives up.
+_FETCHED_WITHIN_S = 15.0
 _ISSUERS_AT = ".digicert.com"
 _CERTIFICATE_LIMIT = 64 * 1024
 _CHAIN = Path(__file__).with_name("paypal_chain.pem")
 
-Fetch = Callable[[str], bytes]
+# What lies at a URL, within so many seconds.
+Fetch = Callable[[str, float], bytes]
 
 
 class CertificateUnreachable(Unavailable):
@@ -77,12 +80,14 @@ class TransmissionVerifier:
         clock: Clock,
         cert_roots: str | None = None,
         fetch: Fetch | None = None,
+        ticks: Callable[[], float] = time.monotonic,
     ) -> None:
         self._webhook_id = webhook_id
         self._prefixes = tuple(cert_prefixes)
         self._clock = clock
         self._roots = cert_roots
         self._fetch = fetch or _fetch
+        self._ticks = ticks
         self._fetching = threading.BoundedSemaphore(_FETCHES_AT_ONCE)
         self._signers: dict[str, _Signer] = {}
 
@@ -117,7 +122,7 @@ class TransmissionVerifier:
 
     def _signer(self, url: str, at: datetime) -> _Signer:
         known = self._signers.get(url)
-        if known is not None and known.stale_at > time.monotonic():
+        if known is not None and known.stale_at > self._ticks():
             return known
         # Exactly a prefix and one plain name: no userinfo, no dots, no query, nothing that leads elsewhere.
         prefix = next((prefix for prefix in self._prefixes if url.startswith(prefix)), None)
@@ -127,7 +132,8 @@ class TransmissionVerifier:
         if not self._fetching.acquire(timeout=1.0):
             raise CertificateUnreachable
         try:
-            signer = self._check(self._fetch(url), at)
+            until = self._ticks() + _FETCHED_WITHIN_S
+            signer = self._check(self._fetch_until(until, url), at, until)
         finally:
             self._fetching.release()
         if len(self._signers) >= _KEPT:
@@ -135,7 +141,14 @@ class TransmissionVerifier:
         self._signers[url] = signer
         return signer
 
-    def _check(self, pem: bytes, at: datetime) -> _Signer:
+    def _fetch_until(self, until: float, url: str) -> bytes:
+        """Raises CertificateUnreachable, also where the time of the whole check is up."""
+        left_s = until - self._ticks()
+        if left_s <= 0:
+            raise CertificateUnreachable
+        return self._fetch(url, left_s)
+
+    def _check(self, pem: bytes, at: datetime, until: float) -> _Signer:
         """Raises SignatureRefused where the certificate is not PayPal's, by name, key or chain."""
         from cryptography import x509
         from cryptography.hazmat.primitives.asymmetric import rsa
@@ -152,16 +165,16 @@ class TransmissionVerifier:
             raise SignatureRefused("certificate-name")
         if not isinstance(key, rsa.RSAPublicKey) or key.key_size < 2048:
             raise SignatureRefused("certificate-key")
-        chain = self._chain(leaf, name, more, at)
+        chain = self._chain(leaf, name, more, at, until)
         return _Signer(
             verify=_rsa_verify(key),
             begins=max(certificate.not_valid_before_utc for certificate in chain),
             ends=min(certificate.not_valid_after_utc for certificate in chain),
-            stale_at=time.monotonic() + _KEPT_FOR_S,
+            stale_at=self._ticks() + _KEPT_FOR_S,
         )
 
     def _chain(
-        self, leaf: "Certificate", name: str, more: Sequence["Certificate"], at: datetime
+        self, leaf: "Certificate", name: str, more: Sequence["Certificate"], at: datetime, until: float
     ) -> list["Certificate"]:
         from cryptography import x509
         from cryptography.x509 import verification
@@ -177,12 +190,12 @@ class TransmissionVerifier:
             try:
                 return verifier.verify(leaf, intermediates)
             except (verification.VerificationError, ValueError) as error:
-                above = self._issuers(above[0]) if len(intermediates) < 8 else []
+                above = self._issuers(above[0], until) if len(intermediates) < 8 else []
                 if not above:
                     raise SignatureRefused("certificate-untrusted") from error
                 intermediates += above
 
-    def _issuers(self, certificate: "Certificate") -> list["Certificate"]:
+    def _issuers(self, certificate: "Certificate", until: float) -> list["Certificate"]:
         """Where the certificate's AIA says its issuer is (RFC 5280 s4.2.2.1), from hosts that issue for PayPal only."""
         from cryptography import x509
         from cryptography.x509.oid import AuthorityInformationAccessOID
@@ -194,7 +207,7 @@ class TransmissionVerifier:
         for place in places:
             url = place.access_location.value
             if place.access_method == AuthorityInformationAccessOID.CA_ISSUERS and self._may_issue(url):
-                content = self._fetch(url)
+                content = self._fetch_until(until, url)
                 try:
                     if b"-----BEGIN" in content:
                         return x509.load_pem_x509_certificates(content)
@@ -261,11 +274,12 @@ def _load(pem: bytes) -> list["Certificate"]:
         return x509.load_pem_x509_certificates(pem)
 
 
-def _fetch(url: str) -> bytes:
+def _fetch(url: str, within_s: float) -> bytes:
     """What lies there. Raises CertificateUnreachable for anything but a 200; redirects are not followed."""
     parts = urlsplit(url)
     try:
-        with closing(Origin(f"{parts.scheme}://{parts.netloc}", answer_limit=_CERTIFICATE_LIMIT)) as origin:
+        place = f"{parts.scheme}://{parts.netloc}"
+        with closing(Origin(place, answer_limit=_CERTIFICATE_LIMIT, call_timeout_s=within_s)) as origin:
             answer = origin.call("GET", parts.path, headers={"Accept": "*/*"})
     except (Unavailable, ValueError) as error:
         raise CertificateUnreachable from error

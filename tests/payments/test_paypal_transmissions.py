@@ -49,7 +49,7 @@ class Recorded:
     def verifier(
         self, *, webhook_id: str = "", leaf: bytes | None = None, cert_roots: str | None = None
     ) -> TransmissionVerifier:
-        def fetch(url: str) -> bytes:
+        def fetch(url: str, within_s: float) -> bytes:
             self.fetched.append(url)
             return self.leaf if leaf is None else leaf
 
@@ -218,6 +218,42 @@ def test_a_certificate_is_fetched_once_and_checked_at_every_transmission(one_rec
 
     assert reason_of(lambda: verifier.verify(expired, one_recorded.body)) == "certificate-not-valid-then"
     assert len(one_recorded.fetched) == 1
+
+
+# A chain of our own, served slowly ----------------------------------------------------------------------------------
+
+
+def test_all_that_a_check_fetches_has_one_deadline(issue: Issue) -> None:
+    """However many issuers stand above each other: PayPal is told to come again before the platform gives up."""
+    prefix = PRODUCTION[0]
+    issuers = [issue("Root")]
+    for number in range(5):
+        issuers.append(issue(f"CA {number}", by=issuers[-1], issuer_at=f"{prefix}{number}.crt"))
+    leaf = issue(NAME, by=issuers[-1], issuer_at=f"{prefix}5.crt")
+    served = {f"{prefix}CERT-1": leaf.pem, **{f"{prefix}{n}.crt": issuers[n].der for n in range(6)}}
+    now, asked = [100.0], []
+
+    def fetch(url: str, within_s: float) -> bytes:
+        asked.append((url.removeprefix(prefix), within_s))
+        now[0] += 6
+        return served[url]
+
+    verifier = TransmissionVerifier(
+        webhook_id=WEBHOOK_ID, cert_prefixes=PRODUCTION, clock=StandingClock(), fetch=fetch, ticks=lambda: now[0]
+    )
+    headers = {
+        "paypal-transmission-id": "t-1",
+        "paypal-transmission-time": AT,
+        "paypal-transmission-sig": leaf.sign(b"{}", at=AT),
+        "paypal-cert-url": f"{prefix}CERT-1",
+        "paypal-auth-algo": "SHA256withRSA",
+    }
+
+    with pytest.raises(CertificateUnreachable):
+        verifier.verify(headers, b"{}")
+
+    assert asked == [("CERT-1", 15.0), ("5.crt", 9.0), ("4.crt", 3.0)]
+    assert now == [118.0]
 
 
 # A chain of our own, served over HTTP -------------------------------------------------------------------------------
