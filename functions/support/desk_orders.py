@@ -26,6 +26,7 @@ from shared.edge.staff_order_views import (
 )
 from shared.kernel.errors import Invalid
 from shared.kernel.first_use import first_use
+from shared.kernel.idempotency import Answering
 from shared.kernel.ids import new_id
 from shared.orders import cancelling, fulfilling, holding, refunding
 from shared.orders.fulfilling import NotShippable, UnitsStillHere
@@ -153,12 +154,15 @@ def close_order(call: Call[None]) -> Reply:
 @routes.post(
     "/v1/admin/orders/<number>/refunds",
     body=RefundBody,
-    answers={201: StaffRefundView},
+    answers={200: StaffOrderView, 201: StaffRefundView},
     errors=[OrderNotFound, NothingCaptured, Disputed, RefundTooLarge, UnitsRefunded, NotRestockable, Invalid],
     permission="refunds:write",
 )
 def ask_refund(call: Call[RefundBody]) -> Reply:
-    """Give money back: for units of lines, for shipping, or a free amount. PayPal is asked at once, by a task."""
+    """Give money back: for units of lines, for shipping, or a free amount. PayPal is asked at once, by a task.
+
+    Units to restock that a voucher has made free are given up without a refund: then the answer is the order, 200.
+    """
     body = call.body
     asked = refunding.AskRefund(
         id=new_id(),
@@ -168,8 +172,13 @@ def ask_refund(call: Call[RefundBody]) -> Reply:
         reason=body.reason,
         actor=call.actor,
     )
-    command = refunding.ask_refund(asked)
-    orders().change(_number(call), command, answering=call.answering(201, lambda order: _refund_view(order, asked.id)))
+
+    def answering(order: Order) -> Answering[Order] | None:
+        if any(refund.id == asked.id for refund in order.refunds):
+            return call.answering(201, lambda order: _refund_view(order, asked.id))
+        return call.answering(200, staff_order_view)
+
+    orders().change(_number(call), refunding.ask_refund(asked), answering=answering)
     return Reply(201)
 
 

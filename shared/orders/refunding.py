@@ -88,7 +88,10 @@ class AskedLine:
 
 @dataclass(frozen=True, slots=True)
 class AskRefund:
-    """The parts add up. `reason` is what the buyer reads; amounts are minor units of the order's currency."""
+    """The parts add up. `reason` is what the buyer reads; amounts are minor units of the order's currency.
+
+    `of_return`: its units have come back, whatever they cost.
+    """
 
     id: UUID
     lines: tuple[AskedLine, ...]
@@ -96,13 +99,15 @@ class AskRefund:
     amount_minor: int
     reason: str
     actor: str
+    of_return: bool = False
 
 
 def ask_refund(asked: AskRefund) -> Command:
     """Ask for a refund, and put back what is to be restocked.
 
     One that leaves an order of which nothing was sent without a unit cancels it, and gives back all that is left of
-    its payment, the shipping with it, as every cancel does.
+    its payment, the shipping with it, as every cancel does. Units that a voucher has made free are put back, or have
+    come back, without a refund: there is none of nothing.
 
     Raises NothingCaptured, Disputed, Invalid, RefundTooLarge, UnitsRefunded, NotRestockable.
     """
@@ -114,7 +119,10 @@ def ask_refund(asked: AskRefund) -> Command:
             raise NothingCaptured("This payment came in another currency than the order's. Cancel the order instead.")
         lines = _price(order, asked.lines, outcome.refunds_now)
         amount = sum(line.amount_minor for line in lines) + asked.shipping_minor + asked.amount_minor
-        _check_amounts(order, asked, amount, outcome)
+        is_given_up = asked.of_return or any(line.restock for line in asked.lines)
+        _check_amounts(order, asked, outcome)
+        if amount <= 0 and not (lines and is_given_up):
+            raise Invalid([_nothing_of(lines)])
         left = refundable_minor(outcome, situation.ledger, capture)
         if amount > left:
             raise RefundTooLarge(left_minor=max(left, 0))
@@ -123,6 +131,10 @@ def ask_refund(asked: AskRefund) -> Command:
         if _restock(outcome, asked.lines) == "cancelled":
             shipping_minor = min(_shipping_left_minor(order, outcome.refunds_now), shipping_minor + left - amount)
             amount = left
+        if amount <= 0:
+            units = [{"sku": line.sku, "quantity": line.quantity, "restock": line.restock} for line in lines]
+            outcome.audit.append(Done("units.given-up", {"lines": units, "reason": asked.reason}))
+            return
         outcome.new_refunds.append(
             OrderRefund(
                 id=asked.id,
@@ -248,7 +260,13 @@ def _lines_of(order: Order, asked: Sequence[AskedLine]) -> list[OrderLine]:
     return [by_sku[want.sku] for want in asked]
 
 
-def _check_amounts(order: Order, asked: AskRefund, amount: int, outcome: Outcome) -> None:
+def _nothing_of(lines: Sequence[RefundLine]) -> Field:
+    if lines:
+        return Field("/lines", "was free, so nothing is to be given back; with restock its units go back into stock")
+    return Field("", "names nothing to give back: lines, shipping_minor or amount_minor")
+
+
+def _check_amounts(order: Order, asked: AskRefund, outcome: Outcome) -> None:
     step = charge_step_minor(order.currency)
     bad = [
         Field(pointer, f"must be a multiple of {step}: PayPal moves nothing smaller of {order.currency}")
@@ -257,8 +275,6 @@ def _check_amounts(order: Order, asked: AskRefund, amount: int, outcome: Outcome
     ]
     if bad:
         raise Invalid(bad)
-    if amount <= 0:
-        raise Invalid([Field("", "names nothing to give back: lines, shipping_minor or amount_minor")])
     _check_shipping(order, asked.shipping_minor, outcome.refunds_now)
 
 

@@ -190,8 +190,9 @@ def close(return_id: UUID, *, store: Store, actor: str, answering: Answering[Ret
 def refund_return(goods: Return, asked: AskReturnRefund) -> Command:
     """Give back the money of the units that came, in whatever condition; what of them is for sale was said before.
 
-    Once for a return, unless PayPal has refused it; then it takes up the refused one, so that nobody else does. Raises
-    NotReceived, ReturnRefunded, and what `ask_refund` does.
+    Once for a return, unless PayPal has refused it; then it takes up the refused one, so that nobody else does. There
+    is none of what was free, however often it is asked for. Raises NotReceived, ReturnRefunded, and what `ask_refund`
+    does.
     """
 
     def command(situation: Situation, outcome: Outcome, now: datetime) -> None:
@@ -202,9 +203,11 @@ def refund_return(goods: Return, asked: AskReturnRefund) -> Command:
             raise ReturnRefunded(refund_id=goods.refund_id)
         units = sorted(goods.received_units().items())
         lines = tuple(AskedLine(sku, quantity, restock=False) for sku, quantity in units)
-        refund = AskRefund(asked.refund_id, lines, asked.shipping_minor, asked.amount_minor, asked.reason, asked.actor)
+        refund = AskRefund(
+            asked.refund_id, lines, asked.shipping_minor, asked.amount_minor, asked.reason, asked.actor, of_return=True
+        )
         ask_refund(refund)(situation, outcome, now)
-        if earlier:
+        if earlier and outcome.new_refunds and outcome.new_refunds[-1].id == asked.refund_id:
             outcome.new_refunds[-1] = replace(outcome.new_refunds[-1], retries=earlier[-1].id)
 
     return command

@@ -1,6 +1,6 @@
 """The desk in SQL: what staff read of orders in a statement each, and what they do to one, under its lock."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -116,16 +116,24 @@ class Desk:
 
         return self._database.step(in_one_step)
 
-    def change(self, number: str, command: Command, *, answering: Answering[Order] | None = None) -> Order:
+    def change(
+        self,
+        number: str,
+        command: Command,
+        *,
+        answering: Answering[Order] | Callable[[Order], Answering[Order] | None] | None = None,
+    ) -> Order:
         """Settle the order and do the command, in one transaction under the locks of cart, order and stock.
 
-        Raises OrderNotFound, and whatever the command refuses with; then nothing has changed.
+        `answering` may depend on what has become of the order. Raises OrderNotFound, and whatever the command refuses
+        with; then nothing has changed.
         """
 
         def in_one_step(tx: Transaction) -> Order:
             now = self._clock.now()
             locked = tx.find("select lock_order_v1(id) as situation from orders where number = :n::text", n=number)
-            return tx.answer(answering, do_command(tx, locked, command, now))
+            order = do_command(tx, locked, command, now)
+            return tx.answer(answering(order) if callable(answering) else answering, order)
 
         return self._database.step(in_one_step)
 

@@ -124,6 +124,8 @@ class Returns:
             locked = tx.one("select lock_order_v1(:id::uuid) as situation", id=of["order_id"])
             goods = next(known for known in returns_of(tx, of["order_id"]) if known.id == return_id)
             order = do_command(tx, locked, refund_return(goods, asked), now)
+            if all(refund.id != asked.refund_id for refund in order.refunds):
+                return tx.answer(answering, Returning(order, goods))  # what came back was free
             tx.rows(
                 """
                 update returns set refund_id = :refund_id::uuid, updated_at = :now::timestamptz where id = :id::uuid

@@ -1,6 +1,7 @@
 """Staff and an order over HTTP, with the rights of the desk's own database role."""
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
@@ -98,6 +99,31 @@ def test_what_came_too_late_in_another_currency_is_shown_in_it(desk: Desk) -> No
     for paid in (shown, listed):
         assert (paid["captured"]["display"], paid["refunded"]["display"]) == ("16.62 EUR", "16.62 EUR")
     assert shown["capture_id"] is None
+
+
+def test_units_that_a_voucher_made_free_are_given_up_without_a_refund(desk: Desk) -> None:
+    lamp = desk.shop.make_stock("LAMP", 5)
+    code = desk.shop.make_voucher("FREE", percent=Decimal(100))
+    order = desk.shop.place(desk.shop.use_voucher(desk.shop.make_cart({lamp: 2}), code))
+    desk.shop.paypal.approve(order.paypal_order_id)
+    desk.shop.capture(order)
+    path, body = f"/v1/admin/orders/{order.number}", {"lines": [{"sku": lamp, "quantity": 1}], "reason": "unwanted"}
+
+    kept = desk.call("POST", f"{path}/refunds", body)
+    body["lines"][0]["restock"] = True  # type: ignore[index]
+    session = {"Authorization": f"Bearer {desk.token('*')}"}
+    given_up = desk.call("POST", f"{path}/refunds", body, key=order.number, headers=session)
+    again = desk.call("POST", f"{path}/refunds", body, key=order.number, headers=session)
+    shown = desk.get(path)
+
+    assert (kept.status_code, kept.get_json()["errors"][0]["pointer"]) == (422, "/lines")
+    assert "was free" in kept.get_json()["errors"][0]["detail"]
+    assert (given_up.status_code, again.status_code, given_up.get_json()) == (200, 200, again.get_json())
+    assert (given_up.get_json()["number"], given_up.get_json()["refunds"]) == (order.number, [])
+    assert [(line["allocated"], line["released"]) for line in shown["lines"]] == [(1, 1)]
+    assert (shown["status"], shown["refunds"]) == ("paid", [])
+    assert [entry["action"] for entry in shown["audit"]] == ["units.given-up"]
+    assert desk.shop.level(lamp) == (5, 1)
 
 
 def test_a_refund_that_failed_tells_staff_what_to_do_and_is_tried_again(desk: Desk) -> None:
