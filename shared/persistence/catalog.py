@@ -1,4 +1,4 @@
-"""The catalogue as an import writes it: brands, categories, products, variants, and the counts of stock.
+"""The catalogue as an import writes it: products and their variants, with what catalog_names and catalog_counts add.
 
 One step writes a batch. Imports take turns by an advisory lock, so two of them never wait for each other's rows, and
 stock rows are locked last and in (sku, location) order like everywhere (DESIGN.md rule 13). A step reads what is there,
@@ -12,12 +12,11 @@ from uuid import UUID
 
 from shared.catalog.importing import Counts, Describing, Refusal, Written
 from shared.catalog.products import ImportLine, Product, Refused, Variant, products_changed
-from shared.catalog.slugs import numbered, product_slugs, slug_of
+from shared.catalog.slugs import product_slugs
 from shared.inventory.stock import stock_changed
-from shared.kernel.ids import new_id
+from shared.persistence.catalog_counts import count_stock
+from shared.persistence.catalog_names import brand_ids, category_ids
 from shared.persistence.database import Database, Row, Transaction, as_json
-
-LOCATION = "main"
 
 # Waits for the other importers' batches, then for any row as long as a request can keep it (DESIGN.md rule 4). Plans
 # are made for each batch: one that was made while the tables were empty would read all of them, batch after batch.
@@ -52,33 +51,6 @@ select leaf, array_agg(name order by height desc) as names from trail group by l
 _SIBLINGS = """
 select product_id, sku, price_minor, position from variants where product_id = any(:ids::uuid[]) and active
 order by product_id, position, sku
-"""
-
-# What a name is by lower(), which is what the unique index compares.
-_KNOWN_BRANDS = """
-select wanted, b.id, b.name from unnest(:names::text[]) as w (wanted) join brands b on lower(b.name) = lower(wanted)
-"""
-
-_TAKEN_BRAND_SLUGS = "select slug from brands where slug = any(:slugs::text[])"
-
-_ADD_BRANDS = """
-insert into brands (id, slug, name)
-select id, slug, name from unnest(:ids::uuid[], :slugs::text[], :names::text[]) as b (id, slug, name)
-on conflict do nothing
-"""
-
-_CHILD_CATEGORIES = """
-select w.parent_id, w.wanted, c.id, c.name, c.path
-from unnest(:parent_ids::uuid[], :names::text[]) as w (parent_id, wanted)
-join categories c on c.parent_id is not distinct from w.parent_id and lower(c.name) = lower(w.wanted)
-"""
-
-_TAKEN_PATHS = "select path from categories where path = any(:paths::text[])"
-
-_ADD_CATEGORY = """
-insert into categories (id, parent_id, slug, path, name, position)
-select :id::uuid, :parent_id::uuid, :slug::text, :path::text, :name::text,
-    (select coalesce(max(position) + 1, 0) from categories where parent_id is not distinct from :parent_id::uuid)
 """
 
 # A slug that once led to another product keeps doing so: it is taken as well.
@@ -166,49 +138,6 @@ from (
 where p.id = n.id
 """
 
-_LEVELS = "select sku, on_hand from stock_levels where sku = any(:skus::text[]) and location = :location::text"
-
-# A level of stock and its movements in one statement: one never changes without the other.
-_RECEIVE_STOCK = """
-with made as (
-    insert into stock_levels (sku, location, on_hand)
-    select sku, :location::text, on_hand from unnest(:skus::text[], :on_hand::int[]) as w (sku, on_hand)
-    order by sku collate "C"
-    on conflict do nothing
-    returning sku, on_hand
-), moved as (
-    insert into stock_movements (at, sku, location, kind, delta_on_hand, delta_held, actor, reason)
-    select :now::timestamptz, sku, :location::text, 'receive', on_hand, 0, 'import', :reason::text
-    from made where on_hand <> 0 order by sku
-)
-select sku from made
-"""
-
-_LOCK_LEVELS = """
-select sku, on_hand, held from stock_levels where sku = any(:skus::text[]) and location = :location::text
-order by sku, location for update
-"""
-
-_COUNT_STOCK = """
-with counted as (
-    update stock_levels s set on_hand = w.on_hand
-    from unnest(:skus::text[], :on_hand::int[]) as w (sku, on_hand)
-    where s.sku = w.sku and s.location = :location::text and s.held <= w.on_hand
-    returning s.sku
-)
-insert into stock_movements (at, sku, location, kind, delta_on_hand, delta_held, actor, reason)
-select :now::timestamptz, w.sku, :location::text, 'count', w.delta, 0, 'import', :reason::text
-from unnest(:skus::text[], :deltas::int[]) as w (sku, delta) join counted using (sku)
-order by w.sku collate "C"
-"""
-
-_HOLDING_ORDERS = """
-select l.sku, array_agg(o.number order by o.number) as numbers
-from order_lines l join orders o on o.id = l.order_id
-where l.sku = any(:skus::text[]) and l.location = :location::text and l.held + l.allocated > 0
-group by l.sku
-"""
-
 # Whoever does not own the tables gets a warning instead; autovacuum comes a minute later anyway.
 _ANALYZE = "analyze brands, categories, products, variants, stock_levels"
 
@@ -269,7 +198,6 @@ class _Batch:
         self._describing = describing
         self._reason = reason
         self._refusals: list[Refusal] = []
-        self._crossed_zero: set[str] = set()
 
     def write(self, lines: Sequence[ImportLine], default_on_hand: int | None) -> Written:
         self._tx.rows(_TAKE_TURN)
@@ -286,18 +214,24 @@ class _Batch:
         told = [described for described in products.values() if described.sold]
         changed = [described for described in told if described.changed]
         self._write_products(changed)
-        counted = self._count_stock([sold for described in told for sold in described.sold], default_on_hand)
+        counted = count_stock(
+            self._tx,
+            [sold.line for described in told for sold in described.sold],
+            default_on_hand=default_on_hand,
+            reason=self._reason,
+        )
+        self._refusals += counted.refusals
 
         for described in told:
             described_anew = described.product != described.before
             for sold in described.sold:
                 if sold.before is None:
                     counts.new += 1
-                elif sold.variant != sold.before or sold.left or described_anew or sold.line.sku in counted:
+                elif sold.variant != sold.before or sold.left or described_anew or sold.line.sku in counted.changed:
                     counts.changed += 1
                 else:
                     counts.unchanged += 1
-        self._emit(changed, told)
+        self._emit(changed, told, counted.crossed_zero)
         counts.refused = len(self._refusals)
         return Written(counts, sorted(self._refusals, key=lambda refusal: refusal.line))
 
@@ -352,8 +286,8 @@ class _Batch:
     def _write_products(self, changed: Sequence[_Described]) -> None:
         if not changed:
             return
-        brands = self._brand_ids([described.product.brand for described in changed])
-        categories = self._category_ids([described.product.category for described in changed])
+        brands = brand_ids(self._tx, [described.product.brand for described in changed])
+        categories = category_ids(self._tx, [described.product.category for described in changed])
         old_slugs = self._choose_slugs(changed)
         now = self._tx.clock.now()
         self._tx.rows(
@@ -424,117 +358,7 @@ class _Batch:
             self._tx.rows(_FORGET_OLD_SLUGS, slugs=taken_back)
         return left
 
-    def _brand_ids(self, names: Iterable[str]) -> dict[str, UUID]:
-        """The brands by these names, made where they are missing and written as the first name is."""
-        wanted = [name for name in dict.fromkeys(names) if name]
-        known = {row["wanted"]: row["id"] for row in self._tx.rows(_KNOWN_BRANDS, names=wanted)} if wanted else {}
-        missing = list({name.lower(): name for name in reversed(wanted) if name not in known}.values())
-        if not missing:
-            return known
-        slugs: list[str] = []
-        for name in missing:
-            slugs.append(self._free_slug(slug_of(name, fallback="brand"), _TAKEN_BRAND_SLUGS, also=slugs))
-        self._tx.rows(_ADD_BRANDS, ids=[new_id() for _ in missing], slugs=slugs, names=missing)
-        return {row["wanted"]: row["id"] for row in self._tx.rows(_KNOWN_BRANDS, names=wanted)}
-
-    def _free_slug(self, slug: str, taken_by: str, *, also: Collection[str]) -> str:
-        number = 1
-        while True:
-            candidates = [numbered(slug, number + step) for step in range(20)]
-            taken = {row["slug"] for row in self._tx.rows(taken_by, slugs=candidates)} | set(also)
-            free = next((candidate for candidate in candidates if candidate not in taken), None)
-            if free is not None:
-                return free
-            number += len(candidates)
-
-    def _category_ids(self, paths: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], UUID]:
-        """The categories by their names from the top, made where they are missing: level by level."""
-        paths = [path for path in dict.fromkeys(paths) if path]
-        found: dict[tuple[str, ...], tuple[UUID, str]] = {}
-        depth = 1
-        while wanted := list(dict.fromkeys(path[:depth] for path in paths if len(path) >= depth)):
-            parents = [found[path[:-1]][0] if depth > 1 else None for path in wanted]
-            rows = self._tx.rows(_CHILD_CATEGORIES, parent_ids=parents, names=[path[-1] for path in wanted])
-            known = {(row["parent_id"], row["wanted"]): (row["id"], row["path"]) for row in rows}
-            for path, parent_id in zip(wanted, parents, strict=True):
-                child = known.get((parent_id, path[-1]))
-                if child is None:
-                    child = self._add_category(path[-1], found.get(path[:-1]))
-                found[path] = child
-            depth += 1
-        return {path: found[path][0] for path in paths}
-
-    def _add_category(self, name: str, parent: tuple[UUID, str] | None) -> tuple[UUID, str]:
-        # Two spellings of one name in one batch: the second finds what the first has made.
-        parent_id = parent[0] if parent else None
-        rows = self._tx.rows(_CHILD_CATEGORIES, parent_ids=[parent_id], names=[name])
-        if rows:
-            return rows[0]["id"], rows[0]["path"]
-        slug, prefix = slug_of(name, fallback="category"), f"{parent[1]}/" if parent else ""
-        number = 1
-        while self._tx.rows(_TAKEN_PATHS, paths=[prefix + numbered(slug, number)]):
-            number += 1
-        made, path = new_id(), prefix + numbered(slug, number)
-        self._tx.rows(_ADD_CATEGORY, id=made, parent_id=parent_id, slug=numbered(slug, number), path=path, name=name)
-        return made, path
-
-    # Stock ------------------------------------------------------------------------------------------------------------
-
-    def _count_stock(self, told: Sequence[_Sold], default_on_hand: int | None) -> Collection[str]:
-        """New SKUs receive what the file has of them; the others are counted, never below what orders hold.
-
-        Returns the SKUs whose stock is another now.
-        """
-        levels = {
-            row["sku"]: row["on_hand"]
-            for row in self._tx.rows(_LEVELS, skus=[sold.line.sku for sold in told], location=LOCATION)
-        }
-        wanted: dict[str, int] = {}
-        lines: dict[str, int] = {}
-        for sold in told:
-            sku, on_hand = sold.line.sku, sold.line.on_hand
-            if on_hand is None and sku not in levels:
-                on_hand = default_on_hand
-            if on_hand is not None and levels.get(sku) != on_hand:
-                wanted[sku], lines[sku] = on_hand, sold.line.line
-        changed: set[str] = set()
-        new = sorted(wanted.keys() - levels.keys())
-        if new:
-            made = self._tx.rows(
-                _RECEIVE_STOCK,
-                skus=new,
-                on_hand=[wanted[sku] for sku in new],
-                location=LOCATION,
-                now=self._tx.clock.now(),
-                reason=self._reason,
-            )
-            changed |= {row["sku"] for row in made}
-            self._crossed_zero |= {sku for sku in changed if wanted[sku] > 0}
-        wanted = {sku: on_hand for sku, on_hand in wanted.items() if sku not in changed}
-        if not wanted:
-            return changed
-        locked = self._tx.rows(_LOCK_LEVELS, skus=sorted(wanted), location=LOCATION)
-        short = {row["sku"]: row["held"] for row in locked if wanted[row["sku"]] < row["held"]}
-        counted = [row for row in locked if row["sku"] not in short and row["on_hand"] != wanted[row["sku"]]]
-        if counted:
-            self._tx.rows(
-                _COUNT_STOCK,
-                skus=[row["sku"] for row in counted],
-                on_hand=[wanted[row["sku"]] for row in counted],
-                deltas=[wanted[row["sku"]] - row["on_hand"] for row in counted],
-                location=LOCATION,
-                now=self._tx.clock.now(),
-                reason=self._reason,
-            )
-            changed |= {row["sku"] for row in counted}
-            self._crossed_zero |= {
-                row["sku"] for row in counted if (row["on_hand"] > row["held"]) != (wanted[row["sku"]] > row["held"])
-            }
-        if short:
-            self._refuse_counts(short, wanted, lines)
-        return changed
-
-    def _emit(self, changed: Sequence[_Described], told: Sequence[_Described]) -> None:
+    def _emit(self, changed: Sequence[_Described], told: Sequence[_Described], crossed_zero: set[str]) -> None:
         """One event of all products that changed, and one of stock that crossed zero where nothing else did."""
         product_ids = {described.product.id for described in changed}
         product_ids |= {sold.left for described in changed for sold in described.sold if sold.left is not None}
@@ -543,17 +367,8 @@ class _Batch:
         skus = {
             sold.line.sku for described in told if described.product.id not in product_ids for sold in described.sold
         }
-        if crossed := skus & self._crossed_zero:
+        if crossed := skus & crossed_zero:
             self._tx.emit(stock_changed(sorted(crossed)))
-
-    def _refuse_counts(self, short: Mapping[str, int], wanted: Mapping[str, int], lines: Mapping[str, int]) -> None:
-        orders = {
-            row["sku"]: ", ".join(row["numbers"][:5])
-            for row in self._tx.rows(_HOLDING_ORDERS, skus=sorted(short), location=LOCATION)
-        }
-        for sku, held in short.items():
-            reason = f"on_hand {wanted[sku]} is below the {held} that open orders hold ({orders.get(sku, 'unknown')})"
-            self._refusals.append(Refusal(lines[sku], sku, f"{reason}: not counted, the rest of the line went in"))
 
 
 def _group_key(line: ImportLine, known: Row | None) -> str:
