@@ -696,6 +696,7 @@ create table search_misspellings (
     constraint search_misspellings_pkey PRIMARY KEY (trace, word)
 );
 comment on table search_misspellings is 'the first seven letters of a word with none, one or two of them left out: two spellings of a word share a trace';
+CREATE INDEX search_misspellings_word ON public.search_misspellings USING btree (word);
 grant select on search_misspellings to vitrine_search;
 grant delete, insert, select, update on search_misspellings to vitrine_search_jobs;
 
@@ -762,9 +763,13 @@ create table search_rebuild (
     position uuid,
     done bigint not null default 0,
     total bigint not null default 0,
+    words_of timestamp with time zone,
+    words_after text collate "C",
     constraint search_rebuild_pkey PRIMARY KEY (id),
     constraint search_rebuild_single CHECK ((id = 'rebuild'::text))
 );
+comment on column search_rebuild.words_after is 'the vocabulary up to this word says what was counted';
+comment on column search_rebuild.words_of is 'started_at of the rebuild whose counts are being put to use; it is under way until then';
 grant select, update on search_rebuild to vitrine_search_jobs;
 
 create table search_sweep (

@@ -13,6 +13,8 @@ LAST_TIER = 4
 # Up to so many products every text is looked for among all of them.
 WITHOUT_TIERS = 32_000
 _HASHES = 1 << 23
+# Each with its thirty traces at most: far from the statement's timeout.
+WORDS_AT_ONCE = 2_000
 
 _PROJECT = "select project_products_v1(:ids::uuid[], :counting::boolean, :now::timestamptz) as changed"
 
@@ -62,11 +64,16 @@ on conflict (tier) do update set standing_from = excluded.standing_from, product
 
 _BEGIN = """
 update search_rebuild
-set started_at = :now::timestamptz, finished_at = null, position = null, done = 0, total = :total::bigint
+set started_at = :now::timestamptz, finished_at = null, position = null, done = 0, total = :total::bigint,
+    words_of = null, words_after = null
 where id = 'rebuild'
 """
 
-_REBUILD = "select started_at, finished_at, position, done, total from search_rebuild where id = 'rebuild'"
+_REBUILD = """
+select started_at, case when words_of = started_at then null else finished_at end as finished_at, position, done, total,
+    case when words_of = started_at then words_after end as words_after
+from search_rebuild where id = 'rebuild'
+"""
 
 # Copies whose product is gone are looked at as well.
 _NEXT = """
@@ -84,23 +91,39 @@ delete from search_products s where s.product_id = any(:ids::uuid[]) and s.tier 
     and s.projected_at < :before::timestamptz and not exists (select from products p where p.id = s.product_id)
 """
 
+# Code of the version before would use all counts again, those that are used up as well: to it this is finished.
+_BEGIN_WORDS = """
+update search_rebuild
+set position = null, finished_at = :now::timestamptz, words_of = started_at, words_after = ''
+where id = 'rebuild'
+"""
+
+# In the order in which events take them.
+_NEXT_WORDS = """
+select word from search_words where word > :after::text order by word limit :limit::int for update
+"""
+
 _USE_COUNTS = """
 update search_words set names = counted_names, products = counted_products, counted_names = 0, counted_products = 0
-where products > 0 or counted_products > 0
+where word = any(:words::text[]) and (products > 0 or counted_products > 0)
 """
 
 _DROP_UNUSED_WORDS = (
     """
-delete from search_misspellings m using search_words w where w.word = m.word and w.names = 0
+delete from search_misspellings where word in (
+    select word from search_words where word = any(:words::text[]) and names = 0)
 """,
-    "update search_words set traced = false where names = 0 and traced",
-    "delete from search_words where products = 0",
+    "update search_words set traced = false where word = any(:words::text[]) and names = 0 and traced",
+    "delete from search_words where word = any(:words::text[]) and products = 0",
 )
 
-_GO_ON = """
-update search_rebuild set position = :position::uuid, done = :done::bigint, finished_at = :finished_at::timestamptz
-where id = 'rebuild'
+_GO_ON_WITH_WORDS = "update search_rebuild set words_after = :after::text where id = 'rebuild'"
+
+_FINISH = """
+update search_rebuild set finished_at = :now::timestamptz, words_of = null, words_after = null where id = 'rebuild'
 """
+
+_GO_ON = "update search_rebuild set position = :position::uuid, done = :done::bigint where id = 'rebuild'"
 
 _OUTGROWN = """
 select case when exists (select from search_tiers where tier = 0)
@@ -113,8 +136,9 @@ select case when exists (select from search_tiers where tier = 0)
 class SearchProjection:
     """shared.search.projecting.Projection. Raises Unavailable as every step does."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, words_at_once: int = WORDS_AT_ONCE) -> None:
         self._database = database
+        self._words_at_once = words_at_once
 
     def project(self, product_ids: Sequence[UUID]) -> int:
         changed: int = self._database.step(
@@ -167,17 +191,28 @@ class SearchProjection:
         at = tx.one(f"{_REBUILD} for update")
         if not _rebuild(at).under_way:
             return _rebuild(at)
+        if at["words_after"] is not None:
+            return self._go_on_with_words(tx, at, now)
         ids = [row["id"] for row in tx.rows(_NEXT, after=at["position"], limit=limit)]
-        if ids:
-            tx.rows(_PROJECT, ids=ids, counting=True, now=now)
-            tx.rows(_FORGET_GONE, ids=ids, before=now - SEEN_LATE)
-            at |= {"position": ids[-1], "done": at["done"] + len(ids)}
-        else:
-            tx.rows(_USE_COUNTS)
-            for statement in _DROP_UNUSED_WORDS:
-                tx.rows(statement)
-            at |= {"position": None, "finished_at": now}
-        tx.rows(_GO_ON, position=at["position"], done=at["done"], finished_at=at["finished_at"])
+        if not ids:
+            tx.rows(_BEGIN_WORDS, now=now)
+            return _rebuild(at)
+        tx.rows(_PROJECT, ids=ids, counting=True, now=now)
+        tx.rows(_FORGET_GONE, ids=ids, before=now - SEEN_LATE)
+        done = at["done"] + len(ids)
+        tx.rows(_GO_ON, position=ids[-1], done=done)
+        return _rebuild(at | {"done": done})
+
+    def _go_on_with_words(self, tx: Transaction, at: Row, now: datetime) -> Rebuild:
+        """What was counted is what the vocabulary says, word by word; words that nothing has any more go."""
+        words = [row["word"] for row in tx.rows(_NEXT_WORDS, after=at["words_after"], limit=self._words_at_once)]
+        if not words:
+            tx.rows(_FINISH, now=now)
+            return _rebuild(at | {"finished_at": now})
+        tx.rows(_USE_COUNTS, words=words)
+        for statement in _DROP_UNUSED_WORDS:
+            tx.rows(statement, words=words)
+        tx.rows(_GO_ON_WITH_WORDS, after=words[-1])
         return _rebuild(at)
 
 

@@ -310,6 +310,64 @@ def test_a_rebuild_counts_the_words_of_the_catalogue(shop: Shop) -> None:
     ]  # fmt: skip
 
 
+def test_the_vocabulary_is_put_to_use_a_few_words_at_a_time(shop: Shop) -> None:
+    """A rebuild that is interrupted there goes on with the next words, and uses no count twice."""
+    for name in ("alpha beta", "beta gamma", "delta"):
+        shop.add(name)
+    projecting.rebuild(projection=shop.projection, clock=shop.clock, anew=True)
+    shop.run("update search_words set names = 7, products = 8")  # what only grows between rebuilds
+    shop.run("insert into search_words (word, names, products, traced) values ('aaa', 1, 1, true), ('zzz', 1, 1, true)")
+    shop.run("insert into search_misspellings (trace, word) values ('aa', 'aaa'), ('zz', 'zzz')")
+    words = "select word, names, products from search_words order by 1"
+    stale = [[word, 7, 8] for word in ("alpha", "beta", "delta", "gamma")]
+    shop.projection.begin_rebuild(now=shop.clock.now())
+    shop.projection.continue_rebuild(100, now=shop.clock.now())
+    shop.projection.continue_rebuild(100, now=shop.clock.now())
+
+    looks = []
+    for _step in range(3):
+        again = SearchProjection(shop.database, words_at_once=2)
+        under_way = again.continue_rebuild(100, now=shop.clock.now()).under_way
+        looks.append((under_way, again.find_rebuild().under_way, shop.run(words)))
+    finished = SearchProjection(shop.database, words_at_once=2).continue_rebuild(100, now=shop.clock.now())
+
+    counted = [["alpha", 1, 1], ["beta", 2, 2], ["delta", 1, 1], ["gamma", 1, 1]]
+    assert looks == [
+        (True, True, [counted[0], *stale[1:], ["zzz", 1, 1]]),
+        (True, True, [*counted[:3], stale[3], ["zzz", 1, 1]]),
+        (True, True, counted),
+    ]
+    assert (finished.under_way, finished.finished_at) == (False, shop.clock.now())
+    assert shop.run("select word from search_misspellings where word in ('aaa', 'zzz')") == []
+    assert not shop.projection.find_rebuild().under_way
+
+
+def test_code_of_the_version_before_uses_no_count_a_second_time(shop: Shop) -> None:
+    shop.add("alpha")
+    shop.projection.begin_rebuild(now=shop.clock.now())
+    under_way = "select started_at is not null and finished_at is null from search_rebuild"
+    before = shop.run(under_way)
+
+    shop.projection.continue_rebuild(100, now=shop.clock.now())
+    shop.projection.continue_rebuild(100, now=shop.clock.now())
+
+    assert (before, shop.run(under_way)) == ([[True]], [[False]])
+    assert shop.projection.find_rebuild().under_way
+    # It begins one of its own and knows nothing of words: from the first product on.
+    shop.run("update search_rebuild set started_at = now(), finished_at = null, position = null, done = 0")
+    assert shop.projection.continue_rebuild(100, now=shop.clock.now()).done == 1
+    assert shop.run("select word, counted_names from search_words") == [["alpha", 2]]
+
+
+def test_the_traces_of_a_word_are_found_by_the_word(shop: Shop) -> None:
+    shop.run("insert into search_misspellings select 't' || n, 'w' || n from generate_series(1, 5000) as n")
+    shop.run("analyze search_misspellings")
+
+    plan = shop.run("explain delete from search_misspellings where word = any('{w1,w2}'::text[])")
+
+    assert "search_misspellings_word" in str(plan)
+
+
 def test_popularity_moves_a_product_only_when_it_has_left_its_step(shop: Shop) -> None:
     lamp = shop.add("lamp", popularity=100)
     shop.projection.project([lamp])
