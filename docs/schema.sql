@@ -533,9 +533,7 @@ CREATE INDEX products_name_prefix ON public.products USING btree ("left"(search_
 CREATE INDEX products_newest ON public.products USING btree (created_at, id);
 CREATE INDEX products_popular ON public.products USING btree (popularity, id);
 CREATE INDEX products_price ON public.products USING btree (price_minor, id);
-CREATE INDEX products_search_text ON public.products USING gin (search_text gin_trgm_ops) WITH (fastupdate=off);
 CREATE INDEX products_updated ON public.products USING btree (updated_at, id);
-CREATE INDEX products_words ON public.products USING gin (words) WITH (fastupdate=off);
 grant select on products to vitrine_checkout;
 grant delete, insert, select, update on products to vitrine_inventory;
 grant select on products to vitrine_search;
