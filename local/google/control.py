@@ -16,7 +16,7 @@ class Controlled(Protocol):
         """
 
     def retry_now(self, *, now: float) -> int:
-        """Everything that waits for another attempt is due, REST_S after its last one. How many it brought forward."""
+        """Everything that waits for another attempt is due, a rest after its last one. How many it brought forward."""
 
     def replay(self, dead_letter: int, *, now: float) -> bool:
         """A dead letter becomes work again, as if never tried; False where there is none of this id."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from local.google.times import REST_S, timestamp
+from local.google.times import LONGEST_REST_S, REST_S, timestamp
 from local.sqlite_state import StateFile
 
 SCHEMA = """
@@ -65,6 +65,8 @@ create index if not exists dead_letters_message on dead_letters (message_id);
 PUSHES_AT_ONCE = 8
 # Cloud Pub/Sub without a retry policy redelivers at once, slowed for push to 100 ms to 60 s ("push backoff").
 PUSH_BACKOFF_S = (0.1, 60.0)
+# When a delivery that has failed may be tried again, for who does not wait for its backoff.
+_RESTED = "max(:now, failed_at + min(:most, :rest * (1 << min(max(failures, 1) - 1, 16))))"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -337,10 +339,9 @@ class PubSubState:
     def retry_now(self, *, now: float) -> int:
         with self._file.transaction() as connection:
             retried = connection.execute(
-                "update deliveries set due_at = max(:now, failed_at + :rest) where not leased"
-                " and due_at > max(:now, failed_at + :rest) and subscription in"
+                f"update deliveries set due_at = {_RESTED} where not leased and due_at > {_RESTED} and subscription in"
                 " (select name from subscriptions where push_endpoint <> '')",
-                {"now": now, "rest": REST_S},
+                {"now": now, "rest": REST_S, "most": LONGEST_REST_S},
             )
             return retried.rowcount
 

@@ -20,6 +20,9 @@ from google.pubsub_v1.services.publisher.transports import PublisherGrpcTranspor
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
 from local.google.identity import public_key_pem
+from local.google.pubsub_state import Message, PubSubState
+from local.google.pubsub_state import Subscription as PushSubscription
+from local.servers import SUBSCRIPTION_DEFAULTS
 from tests.local.google_cloud import Receiver, Server, kill_at_work, wait_until
 from tests.numbers import KILLS
 
@@ -419,6 +422,37 @@ def test_retry_now_makes_every_waiting_retry_due(server: Server, client: Client,
 
     receiver.wait_for(path, 2)
     server.wait_until(is_idle)
+
+
+def test_asking_again_and_again_leaves_an_endpoint_the_time_to_come_back(tmp_path: Path) -> None:
+    """Settling does that twenty times a second, with the backoff and the attempts of the local cloud."""
+    state = PubSubState(tmp_path / "pubsub.sqlite")
+    topic, lane = "projects/p/topics/orders", "projects/p/subscriptions/notify-orders"
+    state.configure(
+        [topic],
+        [
+            PushSubscription(
+                name=lane,
+                topic=topic,
+                push_endpoint="http://127.0.0.1:1/",
+                dead_letter_topic="projects/p/topics/dead",
+                min_backoff_s=SUBSCRIPTION_DEFAULTS["min_backoff_s"],
+                max_backoff_s=SUBSCRIPTION_DEFAULTS["max_backoff_s"],
+                max_delivery_attempts=SUBSCRIPTION_DEFAULTS["max_delivery_attempts"],
+            )
+        ],
+    )
+    state.publish(topic, [Message(b"paid", {})], now=1000.0)
+    failed_at: list[float] = []
+    for tick in range(1000):
+        now = 1000.0 + tick / 20
+        state.retry_now(now=now)
+        for delivery in state.list_due(lane, now=now, limit=8, besides=()):
+            state.fail(delivery.id, "HTTP 503", now=now)
+            failed_at.append(now - 1000.0)
+
+    assert failed_at == [0, 0.5, 1.5, 3.5, 7.5, 11.5, 15.5, 19.5, 23.5, 27.5]
+    assert [letter["attempts"] for letter in state.list_dead_letters()] == [10]
 
 
 def test_after_the_last_attempt_a_message_goes_to_the_dead_letter_topic_and_can_be_replayed(
