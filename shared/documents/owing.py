@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from shared.orders.excess import returned_excess
 from shared.orders.order import Order
 from shared.payments.ledger import Ledger, Refund
 
@@ -26,14 +27,16 @@ def owed(order: Order, ledger: Ledger, *, credited: Mapping[str, int]) -> list[O
     An order that was ever paid owes one invoice. Each completed refund of the capture that paid it owes a credit note,
     whoever made it: we, or the merchant in PayPal's dashboard. Money of a second or late payment was never invoiced, so
     its return credits nothing. A reversal is the bank's word and not the seller's: the buyer owes again what the
-    invoice says, until a dispute is lost; then it is credited. Credits never exceed the invoice.
+    invoice says, until a dispute is lost; then it is credited. What was paid beyond the total was not invoiced either.
+    Credits never exceed the invoice.
     """
     if order.paid_at is None:
         return []
     found = [Owed("invoice", order.total_minor, order.currency)]
     left = order.total_minor - sum(credited.values())
+    uninvoiced = returned_excess(order, ledger)
     for refund in _crediting(order, ledger, known=credited.keys()):
-        amount = min(refund.amount_minor, left)
+        amount = min(refund.amount_minor - uninvoiced.get(refund.id, 0), left)
         if amount > 0:
             found.append(Owed("credit_note", amount, order.currency, refund.id))
             left -= amount

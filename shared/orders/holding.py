@@ -4,8 +4,10 @@ from datetime import datetime
 from typing import Literal
 
 from shared.kernel.errors import Conflict
+from shared.orders.excess import excess_minor, returned_excess
 from shared.orders.order import Order, PaymentInProgress, Status
-from shared.orders.settling import Command, Done, Outcome, Situation, find_bound, find_trouble, matches
+from shared.orders.settling import Command, Done, Outcome, Situation, find_bound, find_trouble
+from shared.payments.ledger import Capture, Ledger
 
 BY_STAFF = "staff"
 
@@ -50,8 +52,8 @@ def hold_order(*, reason: str, actor: str) -> Command:
 def release_order(*, actor: str) -> Command:
     """Let an order go on to where it was; one that had no stock takes it now.
 
-    What we keep of its payment is the total, but for what staff have given back, and its stock is taken or can be:
-    else NotReleasable. Raises NotOnHold, PaymentInProgress.
+    Its payment was the total, or what was beyond has gone back freely and PayPal has said so; what staff have given
+    back besides does not count. Its stock is taken or can be: else NotReleasable. Raises NotOnHold, PaymentInProgress.
     """
 
     def command(situation: Situation, outcome: Outcome, now: datetime) -> None:
@@ -61,7 +63,7 @@ def release_order(*, actor: str) -> Command:
         if outcome.is_being_captured or order.is_open:
             raise PaymentInProgress
         capture = find_bound(order, situation.ledger)
-        if capture is None or not matches(order, capture):
+        if capture is None or not _is_paid(order, capture, situation.ledger):
             raise NotReleasable("money")
         trouble = find_trouble(order, situation.ledger)
         if trouble is not None:
@@ -77,6 +79,13 @@ def release_order(*, actor: str) -> Command:
         outcome.audit.append(Done("hold.released", {"was": was}))
 
     return command
+
+
+def _is_paid(order: Order, capture: Capture, ledger: Ledger) -> bool:
+    if capture.currency != order.currency:
+        return False
+    excess = excess_minor(order, ledger)
+    return excess >= 0 and sum(returned_excess(order, ledger).values()) == excess
 
 
 def _take_stock(situation: Situation, outcome: Outcome) -> None:

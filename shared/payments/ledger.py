@@ -130,6 +130,7 @@ class Refund:
     amount_minor: int
     reversal: bool
     ours: UUID | None
+    occurred_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +238,15 @@ def read(rows: Sequence[FactRow]) -> Ledger:
             for row in sorted(captures.values(), key=lambda row: row.object_id)
         ),
         refunds=tuple(
-            Refund(row.object_id, row.capture_id or "", row.status, row.amount_minor or 0, row.reversal, row.ours)
+            Refund(
+                id=row.object_id,
+                capture_id=row.capture_id or "",
+                status=row.status,
+                amount_minor=row.amount_minor or 0,
+                reversal=row.reversal,
+                ours=row.ours,
+                occurred_at=row.occurred_at,
+            )
             for row in sorted(refunds.values(), key=lambda row: row.object_id)
         ),
         approvals=len(approvals),

@@ -30,7 +30,16 @@ o.paid_at is not null and (
                 select 1 from documents d where d.order_id = o.id and d.refund_id = f.object_id)
             and o.total_minor > (
                 select coalesce(sum(d.amount_minor), 0) from documents d
-                where d.order_id = o.id and d.kind = 'credit_note')))
+                where d.order_id = o.id and d.kind = 'credit_note')
+            and (
+                select sum(r.amount_minor - coalesce(d.amount_minor, 0)) from payment_facts r
+                left join documents d on d.order_id = o.id and d.refund_id = r.object_id
+                where r.order_id = o.id and r.kind = 'refund' and r.status = 'COMPLETED' and not r.reversal
+                    and r.capture_id = o.bound_capture_id
+            ) > greatest(0, (
+                select max(c.amount_minor) - o.total_minor from payment_facts c
+                where c.order_id = o.id and c.kind = 'capture' and c.object_id = o.bound_capture_id
+                    and c.currency = o.currency))))
 """
 
 _CASE = """

@@ -280,13 +280,7 @@ class _Database:
 
     def _refunds(self) -> Iterable[str]:
         """What was asked for never exceeds what was captured, and no unit's money was asked for twice."""
-        captured = {
-            row["object_id"]: int(row["amount"])
-            for row in self.rows(
-                "select object_id, max(amount_minor) as amount from payment_facts where kind = 'capture' "
-                "and status in ('COMPLETED', 'PARTIALLY_REFUNDED', 'REFUNDED') group by object_id"
-            )
-        }
+        captured = self._captured()
         given_back: Counter[str] = Counter()
         for row in self.rows(
             "select capture_id, object_id, max(amount_minor) as amount from payment_facts where kind = 'refund' "
@@ -390,9 +384,19 @@ class _Database:
             documents=self.rows("select * from documents order by position"),
             counters=self.rows("select kind, year, last from document_counters"),
             given_back=self.rows("select * from payment_facts where kind = 'refund' and status = 'COMPLETED'"),
+            captured=self._captured(),
             summed=self.rows("select * from document_tax_sums"),
             summed_until=self.rows("select taxes_until from document_sweep")[0]["taxes_until"],
         )
+
+    def _captured(self) -> dict[str, int]:
+        return {
+            row["object_id"]: int(row["amount"])
+            for row in self.rows(
+                "select object_id, max(amount_minor) as amount from payment_facts where kind = 'capture' "
+                "and status in ('COMPLETED', 'PARTIALLY_REFUNDED', 'REFUNDED') group by object_id"
+            )
+        }
 
     def _returns(self) -> Iterable[str]:
         """No unit comes back twice, or more of them than were asked for; what was restocked is on the shelf."""
@@ -444,6 +448,7 @@ def _money(database: _Database, paypal: Mapping[str, Any]) -> Iterable[str]:
     asked = {row["capture_id"] for row in database.rows("select capture_id from refunds where state <> 'failed'")}
     numbered = {f"{_PREFIX}{order['number']}": order for order in database.orders.values()}
     kept: Counter[str] = Counter()
+    paid: Counter[str] = Counter()
     for capture in paypal["captures"]:
         if not str(capture.get("invoice_id", "")).startswith(_PREFIX) or capture["status"] not in _CAPTURED:
             continue
@@ -455,6 +460,7 @@ def _money(database: _Database, paypal: Mapping[str, Any]) -> Iterable[str]:
             continue
         if capture["id"] == order["bound_capture_id"]:
             kept[str(order["id"])] += left
+            paid[str(order["id"])] += _minor(capture["amount"])
         elif left > 0 and capture["id"] not in asked:
             yield f"order {order['number']} ({order['status']}): PayPal keeps {left} of {capture['id']} for us"
     by_staff: Counter[str] = Counter()
@@ -462,7 +468,10 @@ def _money(database: _Database, paypal: Mapping[str, Any]) -> Iterable[str]:
         if row["capture_id"] == database.orders[str(row["order_id"])]["bound_capture_id"]:
             by_staff[str(row["order_id"])] += row["amount_minor"]
     for order_id, order in database.orders.items():
-        expected = order["total_minor"] - by_staff[order_id]
+        # A payment above the total goes on only once what was too much has gone back.
+        expected = max(paid[order_id], order["total_minor"]) - by_staff[order_id]
+        if order["status"] in ("paid", "fulfilling") and kept[order_id] > order["total_minor"]:
+            yield f"order {order['number']}: PayPal keeps {kept[order_id]} for us, more than {order['total_minor']}"
         if order["status"] in ("paid", "fulfilling") and kept[order_id] != expected:
             yield f"order {order['number']}: PayPal keeps {kept[order_id]} of its {expected} for us"
     for made in paypal["orders"]:

@@ -15,10 +15,13 @@ def audit_documents(
     documents: Sequence[Row],
     counters: Sequence[Row],
     given_back: Sequence[Row],
+    captured: Mapping[str, int],
     summed: Sequence[Row],
     summed_until: date | None,
 ) -> Iterable[str]:
-    """`given_back` are the facts of refunds that PayPal completed, `summed` the taxes of days before `summed_until`."""
+    """`given_back` are the facts of refunds that PayPal completed, `captured` the minor units of each capture,
+    `summed` the taxes of days before `summed_until`.
+    """
     issued = [row for row in documents if row["number"] is not None]
     yield from _numbers(issued, counters)
     of_order: dict[str, list[Row]] = defaultdict(list)
@@ -28,7 +31,9 @@ def audit_documents(
     for row in given_back:
         refunds[str(row["order_id"])].append(row)
     for order_id, order in orders.items():
-        yield from _papers(order, of_order[order_id], refunds[order_id])
+        # What was paid beyond the total was never invoiced, and its return credits nothing.
+        excess = max(captured.get(order["bound_capture_id"], 0) - order["total_minor"], 0)
+        yield from _papers(order, of_order[order_id], refunds[order_id], excess)
     for row in issued:
         yield from _sums(row)
     yield from _days(issued, summed, summed_until)
@@ -73,7 +78,7 @@ def _numbers(issued: Sequence[Row], counters: Sequence[Row]) -> Iterable[str]:
                 yield f"{name}: {row['number']} does not say year {row['year']} and serial {row['serial']}"
 
 
-def _papers(order: Row, documents: Sequence[Row], given_back: Sequence[Row]) -> Iterable[str]:
+def _papers(order: Row, documents: Sequence[Row], given_back: Sequence[Row], excess: int) -> Iterable[str]:
     name = f"order {order['number']}"
     invoices = [row for row in documents if row["kind"] == "invoice"]
     notes = [row for row in documents if row["kind"] == "credit_note"]
@@ -97,10 +102,15 @@ def _papers(order: Row, documents: Sequence[Row], given_back: Sequence[Row]) -> 
         if note["content"] and note["content"]["invoice_number"] not in [row["number"] for row in invoices]:
             yield f"{name}: {note['number']} credits an invoice that is not its own"
     noted = {note["refund_id"]: note["amount_minor"] for note in notes}
-    for refund_id, fact in returned.items():
-        ours = order["paid_at"] is not None and fact["capture_id"] == order["bound_capture_id"] and not fact["reversal"]
-        if ours and noted.get(refund_id) != fact["amount_minor"] and credited < order["total_minor"]:
-            yield f"{name}: {fact['amount_minor']} refunded by {refund_id}, {noted.get(refund_id, 0)} credited"
+    short = {
+        refund_id: fact["amount_minor"] - noted.get(refund_id, 0)
+        for refund_id, fact in returned.items()
+        if order["paid_at"] is not None and fact["capture_id"] == order["bound_capture_id"] and not fact["reversal"]
+    }
+    if credited < order["total_minor"] and sum(short.values()) != (excess if short else 0):
+        for refund_id in (refund_id for refund_id, minor in short.items() if minor):
+            amount = returned[refund_id]["amount_minor"]
+            yield f"{name}: {amount} refunded by {refund_id}, {noted.get(refund_id, 0)} credited"
     is_whole = credited == order["total_minor"] and all(row["content"] for row in documents)
     if is_whole and _by_line(invoices) != _by_line(notes):
         yield f"{name}: its credit notes do not sum to its invoice line by line"

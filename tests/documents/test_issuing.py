@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from shared.documents.errors import DocumentsMoved
 from shared.documents.issuing import compose, issue_documents
 from shared.kernel.money import Money
+from shared.orders.holding import release_order
 from shared.orders.order import Order
 from shared.payments.processor import DisputeFact, RefundFact
 from shared.persistence.database import SqlError
@@ -473,6 +474,29 @@ def test_an_order_whose_units_all_stay_is_credited_with_its_shipping(shop: Shop,
     note = documents.get_of_order(order.id, "credit_note", number).content
     assert [(line.sku, line.quantity, line.gross_minor) for line in note.lines] == [(lamp, 2, 2000), (None, None, 590)]
     assert (note.total_minor, note.shipping_minor) == (order.total_minor, 590)
+
+
+def test_what_was_paid_too_much_is_on_no_document_and_nobody_looks_for_it(shop: Shop, documents: Documents) -> None:
+    order = shop.order({shop.make_stock("LAMP", 1): 1})
+    shop.paypal.amount = Money(TOTAL + 410, "USD")
+    tell(shop, order, shop.paypal.make_capture(order.paypal_order_id))
+    shop.ask_refund(order, amount_minor=410)
+    shop.finish_refunds(order)
+    before = rows(shop, order)
+    shop.desk.change(order.number, release_order(actor="staff:1"))
+    invoiced, forgotten = rows(shop, order), documents.list_forgotten(1000)
+    shop.cancel(order)
+    rest = shop.finish_refunds(order).refunds[1].paypal_refund_id
+    ended = rows(shop, order)
+
+    shop.database.call("delete from documents where order_id = :id::uuid and kind = 'credit_note'", id=order.id)
+    lost = documents.list_forgotten(1000)
+    shop.orders.settle(order.id)
+
+    assert (before, invoiced) == ([], [("invoice", None, TOTAL, False)])
+    assert ended == [("invoice", None, TOTAL, False), ("credit_note", rest, TOTAL, False)]
+    assert (forgotten, lost, documents.list_forgotten(1000)) == ([], [order.id], [])
+    assert rows(shop, order) == ended
 
 
 @settings(

@@ -1,12 +1,14 @@
 """Which document each way of moving money deserves."""
 
 from dataclasses import replace
+from uuid import UUID
 
 import pytest
 
 from shared.documents.owing import Owed, owed
+from shared.orders.order import OrderRefund, RefundLine
 from shared.payments.ledger import FactRow, Ledger, read
-from tests.documents.paper import make_line, make_order
+from tests.documents.paper import PAID, PLACED, make_line, make_order
 
 ORDER = make_order([make_line("lamp", 1, 1000, 73)])
 TOTAL = 1663
@@ -73,6 +75,37 @@ def test_a_reversal_is_credited_once_the_dispute_is_lost(facts: list[str], credi
     money = ledger(refund("R1", TOTAL, reversal=True), *map(dispute, facts))
 
     assert owes(money) == [INVOICE, *([Owed("credit_note", TOTAL, "USD", "R1")] if credited else [])]
+
+
+def overpaid(*facts: FactRow) -> Ledger:
+    """A payment of 410 more than the total."""
+    return read([_fact("capture", "C1", "COMPLETED", TOTAL + 410), *facts])
+
+
+def test_what_was_paid_too_much_was_never_invoiced_and_credits_nothing() -> None:
+    excess, later = replace(refund("R5", 410), occurred_at=PLACED), replace(refund("R1", 63), occurred_at=PAID)
+
+    assert owes(overpaid(excess)) == [INVOICE]
+    assert owes(overpaid(excess, later)) == [INVOICE, Owed("credit_note", 63, "USD", "R1")]
+    assert owes(overpaid(later, excess)) == [INVOICE, Owed("credit_note", 63, "USD", "R1")]
+    assert owes(overpaid(excess, later), R1=63) == [INVOICE]
+    assert owes(overpaid(replace(excess, amount_minor=500))) == [INVOICE, Owed("credit_note", 90, "USD", "R5")]
+    assert owes(overpaid(excess, replace(later, amount_minor=TOTAL))) == [
+        INVOICE,
+        Owed("credit_note", TOTAL, "USD", "R1"),
+    ]
+
+
+def test_units_that_go_back_are_credited_though_more_was_paid_than_owed() -> None:
+    ours = UUID(int=7)
+    lamp = RefundLine("lamp", 1, 1073, 73, restock=False)
+    asked = OrderRefund(ours, "C1", "staff", 1483, "USD", "", "completed", lines=(lamp,))
+    money = overpaid(replace(refund("R1", 1483), ours=ours))
+
+    assert owed(replace(ORDER, refunds=(asked,)), money, credited={}) == [
+        INVOICE,
+        Owed("credit_note", 1073, "USD", "R1"),
+    ]
 
 
 def test_credits_never_exceed_the_invoice() -> None:

@@ -163,7 +163,14 @@ class ScriptedPayPal:
         assert capture.amount is not None
         amount = capture.amount if minor is None else Money(minor, capture.amount.currency)
         made = RefundFact(
-            f"REFUND{uuid4().hex[:10].upper()}", capture.id, status, amount, custom_id, None, self._moment(), reversal
+            id=f"REFUND{uuid4().hex[:10].upper()}",
+            capture_id=capture.id,
+            status=status,
+            amount=amount,
+            custom_id=custom_id,
+            created_at=datetime.now(UTC),
+            update_time=self._moment(),
+            reversal=reversal,
         )
         self.refunds[made.id] = made
         return made

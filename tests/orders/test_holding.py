@@ -9,7 +9,7 @@ from shared.orders import holding
 from shared.orders.holding import NotHoldable, NotOnHold, NotReleasable
 from shared.orders.order import Order, PaymentInProgress
 from shared.payments.processor import DisputeFact, Fact
-from tests.orders.shop import Shop
+from tests.orders.shop import Shop, at_once
 
 
 def hold(shop: Shop, order: Order) -> Order:
@@ -93,6 +93,86 @@ def test_another_amount_is_never_released_to_paid(shop: Shop) -> None:
 
     assert refused.value.data == {"why": "money"}
     assert shop.orders.get(order.id) == held
+
+
+def overpaid(shop: Shop, excess_minor: int, *, lamp: str | None = None) -> Order:
+    """An order of a lamp, paid with so much more than its total."""
+    order = shop.order({lamp or shop.make_stock("LAMP", 5): 1})
+    shop.paypal.amount = Money(order.total_minor + excess_minor, "USD")
+    held = tell(shop, order, shop.paypal.make_capture(order.paypal_order_id))
+    shop.paypal.amount = None
+    assert (held.status, held.status_reason) == ("on_hold", "amount_mismatch")
+    return held
+
+
+def test_what_was_paid_too_much_is_released_once_the_excess_has_gone_back(shop: Shop) -> None:
+    lamp = shop.make_stock("LAMP", 5)
+    held = overpaid(shop, 410, lamp=lamp)
+    shop.ask_refund(held, amount_minor=410)
+
+    with pytest.raises(NotReleasable) as too_early:
+        release(shop, held)
+    done = shop.finish_refunds(held)
+    released = release(shop, held)
+
+    assert too_early.value.data == {"why": "money"}
+    assert (done.status, done.status_reason) == ("on_hold", "amount_mismatch")
+    assert (released.status, released.captured_minor - released.refunded_minor) == ("paid", held.total_minor)
+    assert (released.lines[0].allocated, shop.level(lamp)) == (1, (5, 1))
+    assert shop.events(held).count("order.paid") == 1
+    told = tell(shop, held, shop.paypal.become(held.bound_capture_id or "", "PARTIALLY_REFUNDED"))
+    assert (told.status, told.paid_at) == ("paid", released.paid_at)
+
+
+@pytest.mark.parametrize("asked", [{"amount_minor": 409}, {"shipping_minor": 410}, {"units": 1}])
+def test_what_gives_back_units_or_shipping_gives_back_no_excess(shop: Shop, asked: dict[str, int]) -> None:
+    lamp = shop.make_stock("LAMP", 5)
+    held = overpaid(shop, 410, lamp=lamp)
+    units = {lamp: asked["units"]} if "units" in asked else None
+    money = {"amount_minor": 0, "shipping_minor": 0, **asked}
+    shop.ask_refund(held, units, amount_minor=money["amount_minor"], shipping_minor=money["shipping_minor"])
+    before = shop.finish_refunds(held)
+
+    with pytest.raises(NotReleasable) as refused:
+        release(shop, held)
+
+    assert refused.value.data == {"why": "money"}
+    assert shop.orders.get(held.id) == before
+
+
+def test_what_was_paid_too_little_is_not_released_whatever_goes_back(shop: Shop) -> None:
+    held = overpaid(shop, -10)
+    shop.ask_refund(held, amount_minor=10)
+    before = shop.finish_refunds(held)
+
+    with pytest.raises(NotReleasable):
+        release(shop, held)
+
+    assert shop.orders.get(held.id) == before
+
+
+def test_a_release_beside_the_refund_of_the_excess_waits_for_it(shop: Shop) -> None:
+    held = overpaid(shop, 410)
+    shop.ask_refund(held, amount_minor=410)
+
+    _done, refusals = at_once([lambda: release(shop, held), lambda: shop.finish_refunds(held)])
+    ended = shop.orders.get(held.id)
+
+    assert ended.refunds[0].state == "completed"
+    assert [error.data for error in refusals] in ([], [{"why": "money"}])
+    assert ended.status == ("on_hold" if refusals else "paid")
+
+
+def test_a_dispute_beside_a_release_stops_what_was_paid_too_much(shop: Shop) -> None:
+    held = overpaid(shop, 410)
+    shop.ask_refund(held, amount_minor=410)
+    shop.finish_refunds(held)
+
+    _done, refusals = at_once([lambda: release(shop, held), lambda: tell(shop, held, dispute(held, "OPEN", None, 1))])
+    ended = shop.orders.get(held.id)
+
+    assert [error.data for error in refusals] in ([], [{"why": "disputed"}])
+    assert (ended.status, ended.status_reason) == ("on_hold", "amount_mismatch" if refusals else "outside")
 
 
 def test_a_pending_capture_is_not_released(shop: Shop) -> None:
