@@ -79,6 +79,8 @@ class Api(Routes):
     def _add(self, route: Route) -> None:
         if route.idempotent and self.services.keys is None:
             raise ValueError(f"{route.name} is idempotent, and {self.name} wires no keys")
+        if route.name in self._by_name:
+            raise ValueError(f"{route.name} is there twice in {self.name}")
         super()._add(route)
         self._by_name[route.name] = route
         self._map.add(Rule(route.path, endpoint=route.name, methods=[route.method]))

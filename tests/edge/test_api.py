@@ -8,6 +8,7 @@ from msgspec import Meta
 from shared.edge.api import Api
 from shared.edge.calls import Call, Reply
 from shared.edge.parsing import Body, Query, View
+from shared.edge.routing import Routes
 from shared.kernel.errors import Conflict, Field, Invalid, NotFound, RateLimited, Unavailable
 from tests.edge.conftest import House, call, client_of, problem_of
 
@@ -351,3 +352,17 @@ def test_an_open_shape_or_a_foreign_variable_is_refused_when_the_route_is_made(h
         house.make_api(keys=None).post("/v1/x", answers={204: None})(lambda call: None)
     with pytest.raises(ValueError, match="jobs are under /jobs/"):
         api.task("/v1/x")(lambda call: None)
+
+
+def test_routes_of_two_modules_are_served_by_one_api_and_a_route_is_named_once(house: House) -> None:
+    teas, cups = Routes(), Routes()
+    teas.get("/v1/teas/<name>", answers={200: TeaView})(lambda call: Reply(200, TeaView(name=call.path["name"])))
+    cups.get("/v1/cups", answers={200: TeaView})(lambda call: Reply(200, TeaView(name="cup")))
+    services = house.make_api().services
+
+    client = client_of(Api("toy", services=services, routes=[teas, cups]))
+
+    assert client.get("/v1/teas/oolong").get_json() == {"name": "oolong"}
+    assert client.get("/v1/cups").get_json() == {"name": "cup"}
+    with pytest.raises(ValueError, match="GET /v1/cups is there twice in toy"):
+        Api("toy", services=services, routes=[teas, cups, cups])
