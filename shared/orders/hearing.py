@@ -27,6 +27,7 @@ NO_ORDER = Verdict("ignored", "no such order")
 NOT_OURS = Verdict("ignored", "foreign, and looked at again")
 GIVEN_BACK = Verdict("ignored", "no such order, and given back")
 _EVENTS_AT_ONCE = 50
+_SUBJECTS_AT_ONCE = 100
 _STRAY: Kind = "capture_without_order"
 
 
@@ -87,7 +88,9 @@ def _hear(event: PastEvent, kept_as: UUID | None, run: Run, tools: Tools) -> Non
 
 
 def sort_out_strays(run: Run, tools: Tools) -> Iterator[str]:
-    """Stored events that wait for an order, or that were foreign; then the payments that are open in the report."""
+    """Stored events that wait for an order, or that were foreign; then the payments that are open in the report, every
+    one: what a full run has not looked at would be closed as if it were no more.
+    """
     before = tools.clock.now() - UNPAIRED
     while True:
         strays = tools.registry.list_stray_events(run, after=run.cursor, limit=_EVENTS_AT_ONCE, before=before)
@@ -96,8 +99,14 @@ def sort_out_strays(run: Run, tools: Tools) -> Iterator[str]:
             yield place
         if len(strays) < _EVENTS_AT_ONCE:
             break
-    for capture_id in tools.findings.list_subjects(_STRAY, seen_before=run.started_at):
-        attempt(partial(_look_again, capture_id), capture_id, run, tools)
+    last = ""
+    while open_ones := tools.findings.list_subjects(
+        _STRAY, seen_before=run.started_at, after=last, limit=_SUBJECTS_AT_ONCE
+    ):
+        for capture_id in open_ones:
+            attempt(partial(_look_again, capture_id), capture_id, run, tools)
+            yield run.cursor  # the events are done; those that were looked at count as seen
+        last = open_ones[-1]
 
 
 def _sort_out(event: WebhookEvent, run: Run, tools: Tools) -> None:

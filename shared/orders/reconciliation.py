@@ -84,8 +84,8 @@ class Findings(Protocol):
 
     def is_known(self, kind: str, subject: str) -> bool: ...
 
-    def list_subjects(self, kind: str, *, seen_before: datetime) -> Sequence[str]:
-        """Of the open ones of a kind, those that were not seen since."""
+    def list_subjects(self, kind: str, *, seen_before: datetime, after: str, limit: int) -> Sequence[str]:
+        """Of the open ones of a kind, the next that were not seen since; a subject is open once."""
         ...
 
     def count_since(self, kind: str, at: datetime) -> int: ...

@@ -249,15 +249,18 @@ class Findings:
         )
         return found is not None
 
-    def list_subjects(self, kind: str, *, seen_before: datetime) -> Sequence[str]:
+    def list_subjects(self, kind: str, *, seen_before: datetime, after: str, limit: int) -> Sequence[str]:
         rows = self._database.call(
+            # The order of the index reconciliation_findings_one_open.
             """
             select subject from reconciliation_findings
-            where state = 'open' and kind = :kind::text and seen_at < :before::timestamptz
-            order by found_at, id limit 100
+            where state = 'open' and kind = :kind::text and seen_at < :before::timestamptz and subject > :after::text
+            order by subject limit :limit::int
             """,
             kind=kind,
             before=seen_before,
+            after=after,
+            limit=limit,
         )
         return [row["subject"] for row in rows]
 

@@ -320,6 +320,29 @@ def test_a_payment_that_names_its_order_by_the_invoice_alone_is_paired(shop: Rec
     assert shop.reconcile("full") == []
 
 
+def test_as_many_payments_without_an_order_as_there_are_stay_open_until_they_are_explained(
+    shop: ReconciledShop,
+) -> None:
+    """As after a restored backup: a full run looks at every one of them, and closes none that it has not looked at."""
+    many = 130
+    for _time in range(many):
+        capture = shop.paypal.stray(invoice_id="VIT-7Z2K9Q4M1X", custom_id=str(uuid4()), amount=Money(1999, "USD"))
+        shop.receive("PAYMENT.CAPTURE.COMPLETED", id=capture.id, status="COMPLETED")
+    shop.clock.advance(minutes=11)
+    shop.paypal.refund_refusals = ["REFUND_TIME_LIMIT_EXCEEDED"] * many
+    shop.reconcile("fresh")
+    shop.clock.advance(days=5)
+    shop.database.call("update webhook_events set state = 'ignored', verdict = 'no such order' where state = 'waiting'")
+
+    shop.begin("full")
+    turns = 1
+    while not shop.go_on("full", for_s=0):
+        turns += 1
+
+    assert [(kind, state) for kind, _subject, state in shop.found()] == [("capture_without_order", "open")] * many
+    assert turns > many  # each of them asks PayPal, and the time is looked at after each
+
+
 def test_a_payment_with_our_prefix_and_no_order_goes_back_once(shop: ReconciledShop) -> None:
     """S24: after ten minutes, whichever run, and however often."""
     capture = shop.paypal.stray(invoice_id="VIT-7Z2K9Q4M1X", custom_id=str(uuid4()), amount=Money(1999, "USD"))
