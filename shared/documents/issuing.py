@@ -16,7 +16,7 @@ from shared.documents.documents import Content, Document
 from shared.documents.errors import DocumentsMoved
 from shared.documents.owing import Owed
 from shared.kernel.logs import Log
-from shared.orders.order import Order, OrderRefund
+from shared.orders.order import REFUNDED_OUTSIDE, Order, OrderRefund
 from shared.shop.settings import ShopSettings
 
 log = Log(__name__)
@@ -73,7 +73,7 @@ def compose(case: Case) -> Content:
         shop=case.shop,
         named=_named(asked),
         units={line.sku: line.quantity for line in asked.lines} if asked is not None else {},
-        reason=asked.reason if asked is not None else "Refunded at PayPal",
+        reason=asked.reason if asked is not None else REFUNDED_OUTSIDE,
     )
 
 

@@ -1,12 +1,23 @@
 """Holding: staff stop a paid order, and let one that is on hold go on where its money and its stock are there."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Literal
 
 from shared.kernel.errors import Conflict
+from shared.kernel.ids import new_id
 from shared.orders.excess import excess_minor, returned_excess
-from shared.orders.order import Order, PaymentInProgress, Status
-from shared.orders.settling import Command, Done, Outcome, Situation, find_bound, find_trouble
+from shared.orders.order import REFUNDED_OUTSIDE, Order, OrderRefund, PaymentInProgress, Status
+from shared.orders.settling import (
+    Command,
+    Done,
+    Outcome,
+    Situation,
+    find_bound,
+    find_trouble,
+    list_outside,
+    refundable_minor,
+)
 from shared.payments.ledger import Capture, Ledger
 
 BY_STAFF = "staff"
@@ -53,7 +64,9 @@ def release_order(*, actor: str) -> Command:
     """Let an order go on to where it was; one that had no stock takes it now.
 
     Its payment was the total, or what was beyond has gone back freely and PayPal has said so; what staff have given
-    back besides does not count. Its stock is taken or can be: else NotReleasable. Raises NotOnHold, PaymentInProgress.
+    back besides does not count. What was refunded outside is booked as a refund of the order, and stops it no more,
+    while something is left; what PayPal took back by itself stays in the way. Its stock is taken or can be: else
+    NotReleasable. Raises NotOnHold, PaymentInProgress.
     """
 
     def command(situation: Situation, outcome: Outcome, now: datetime) -> None:
@@ -65,9 +78,13 @@ def release_order(*, actor: str) -> Command:
         capture = find_bound(order, situation.ledger)
         if capture is None or not _is_paid(order, capture, situation.ledger):
             raise NotReleasable("money")
-        trouble = find_trouble(order, situation.ledger)
+        booked = _book_outside(order, situation.ledger, actor, now)
+        trouble = find_trouble(replace(order, refunds=(*order.refunds, *booked)), situation.ledger)
         if trouble is not None:
             raise NotReleasable(trouble)
+        if booked and refundable_minor(outcome, situation.ledger, capture) <= 0:
+            raise NotReleasable("money")
+        outcome.booked += booked
         _take_stock(situation, outcome)
         status: Status = "fulfilling" if order.resume_status == "fulfilling" else "paid"
         outcome.actor = actor
@@ -76,9 +93,30 @@ def release_order(*, actor: str) -> Command:
         if order.paid_at is None:
             outcome.change(paid_at=now)
             outcome.events.append("order.paid")
-        outcome.audit.append(Done("hold.released", {"was": was}))
+        accepted = {refund.paypal_refund_id: refund.amount_minor for refund in booked}
+        outcome.audit.append(Done("hold.released", {"was": was, **({"accepted": accepted} if accepted else {})}))
 
     return command
+
+
+def _book_outside(order: Order, ledger: Ledger, actor: str, now: datetime) -> list[OrderRefund]:
+    """Refunds that were made at PayPal itself, as rows of ours; a free amount each."""
+    return [
+        OrderRefund(
+            id=new_id(),
+            capture_id=refund.capture_id,
+            kind="staff",
+            amount_minor=refund.amount_minor,
+            currency=order.currency,
+            reason=REFUNDED_OUTSIDE,
+            state="completed",
+            paypal_refund_id=refund.id,
+            requested_by=actor,
+            requested_at=now,
+        )
+        for refund in list_outside(order, ledger)
+        if not refund.reversal
+    ]
 
 
 def _is_paid(order: Order, capture: Capture, ledger: Ledger) -> bool:

@@ -16,6 +16,8 @@ Status = Literal["pending_payment", "paid", "on_hold", "fulfilling", "completed"
 OPEN_ATTEMPT = ("requested", "pending", "completed")
 # How many payments of an order may be refused, and the reason of one that waits for its money and takes none any more.
 MAX_ATTEMPTS = 3
+# What a buyer reads beside money that the merchant gave back in PayPal's own dashboard.
+REFUNDED_OUTSIDE = "Refunded at PayPal"
 USED_UP = "payments_used_up"
 
 

@@ -13,7 +13,7 @@ from uuid import UUID
 from shared.kernel.ids import new_id
 from shared.orders.order import LOST, MAX_ATTEMPTS, USED_UP, Attempt, Disputed, Order, OrderRefund, Status
 from shared.payments.declines import NOT_APPROVED
-from shared.payments.ledger import Capture, Ledger
+from shared.payments.ledger import Capture, Ledger, Refund
 
 _AFTER_APPROVAL = timedelta(minutes=10)
 _AFTER_REFUSAL = timedelta(minutes=10)
@@ -77,6 +77,7 @@ class Done:
 class Outcome:
     """What the order becomes, what happens to its stock, and what is asked for or told after the commit.
 
+    `booked`: refunds that were made outside, and that staff let stand as if we had asked for them.
     `refused_payments`: how many attempts have ended just now in a refusal that the buyer is to answer for.
     """
 
@@ -87,6 +88,7 @@ class Outcome:
     new_attempt: Attempt | None = None
     refunds: list[OrderRefund] = field(default_factory=list)
     new_refunds: list[OrderRefund] = field(default_factory=list)
+    booked: list[OrderRefund] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
     refunded: list[UUID] = field(default_factory=list)
     restocks: list[Restock] = field(default_factory=list)
@@ -98,7 +100,7 @@ class Outcome:
     def refunds_now(self) -> tuple[OrderRefund, ...]:
         """The order's refunds as they will stand."""
         followed = {refund.id: refund for refund in self.refunds}
-        return (*(followed.get(refund.id, refund) for refund in self.order.refunds), *self.new_refunds)
+        return (*(followed.get(refund.id, refund) for refund in self.order.refunds), *self.new_refunds, *self.booked)
 
     @property
     def is_being_captured(self) -> bool:
@@ -326,14 +328,23 @@ def find_trouble(order: Order, ledger: Ledger) -> Literal["money", "disputed"] |
     """Why goods must not leave: of the bound capture money left without our asking, or a dispute is open or lost."""
     if order.bound_capture_id in ledger.disputed_captures:
         return "disputed"
-    ours = {refund.id for refund in order.refunds}
-    left = sum(
-        refund.amount_minor
-        for refund in ledger.refunds
-        if refund.capture_id == order.bound_capture_id and refund.status == "COMPLETED" and refund.ours not in ours
-    )
     is_lost = order.bound_capture_id in ledger.lost_captures
-    return "money" if left > 0 or is_lost or _is_unexplained(order, ledger) else None
+    return "money" if list_outside(order, ledger) or is_lost or _is_unexplained(order, ledger) else None
+
+
+def list_outside(order: Order, ledger: Ledger) -> list[Refund]:
+    """What left of the bound capture without our asking, and is not booked as a refund of the order yet."""
+    ours = {refund.id for refund in order.refunds}
+    booked = {refund.paypal_refund_id for refund in order.refunds}
+    return [
+        refund
+        for refund in ledger.refunds
+        if refund.capture_id == order.bound_capture_id
+        and refund.status == "COMPLETED"
+        and refund.amount_minor > 0
+        and refund.ours not in ours
+        and refund.id not in booked
+    ]
 
 
 def find_bound(order: Order, ledger: Ledger) -> Capture | None:

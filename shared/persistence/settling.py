@@ -73,6 +73,8 @@ def apply_outcome(tx: Transaction, before: Order, outcome: Outcome, now: datetim
         _follow_refund(tx, refund, now)
     for refund in outcome.new_refunds:
         _request_refund(tx, order, refund, now)
+    for refund in outcome.booked:
+        _book_refund(tx, order, refund, now)
     changed = {name: getattr(order, name) for name in _CHANGING}
     is_changed = any(getattr(before, name) != value for name, value in changed.items())
     if is_changed or outcome.attempts or outcome.new_attempt or outcome.refunds or outcome.new_refunds:
@@ -163,6 +165,29 @@ def _request_refund(tx: Transaction, order: Order, refund: OrderRefund, now: dat
         now=now,
     )
     tx.emit(refund_task(refund.id))
+
+
+def _book_refund(tx: Transaction, order: Order, refund: OrderRefund, now: datetime) -> None:
+    """What PayPal has given back already; nobody is asked for it. Under the order's lock each is booked once."""
+    tx.rows(
+        """
+        insert into refunds (id, order_id, capture_id, kind, amount_minor, currency, reason, state, paypal_refund_id,
+            requested_at, requested_by, updated_at)
+        values (:id::uuid, :order_id::uuid, :capture_id::text, :kind::text, :amount_minor::bigint, :currency::text,
+            :reason::text, :state::text, :paypal_refund_id::text, :now::timestamptz, :actor::text, :now::timestamptz)
+        """,
+        id=refund.id,
+        order_id=order.id,
+        capture_id=refund.capture_id,
+        kind=refund.kind,
+        amount_minor=refund.amount_minor,
+        currency=refund.currency,
+        reason=refund.reason,
+        state=refund.state,
+        paypal_refund_id=refund.paypal_refund_id,
+        actor=refund.requested_by,
+        now=now,
+    )
 
 
 def _follow_refund(tx: Transaction, refund: OrderRefund, now: datetime) -> None:

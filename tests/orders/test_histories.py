@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from shared.kernel.errors import Conflict
 from shared.kernel.money import Money
+from shared.orders.holding import release_order
 from shared.orders.order import Order
 from shared.orders.settling import AttemptReply
 from shared.payments.processor import CaptureFact, DisputeFact, Fact, OrderFact, RefundFact
@@ -335,6 +336,80 @@ def test_every_order_of_the_facts_about_our_own_refunds_ends_the_same(shop: Shop
     states = [state for state, _failure, _amount in expected["refunds"]]
     assert (*expected["status"][:2], states, expected["mails"]) == REFUND_ENDS[name]
     assert expected["lines"] == [(1, 1)]
+
+
+# What PayPal tells before and after staff let an order go on that is on hold, and how it ends.
+RELEASED: dict[str, tuple[list[Tell], list[Tell], tuple[str, str | None]]] = {
+    "refunded in the dashboard, and told again": (
+        [lambda f: f.capture(1, "COMPLETED"), lambda f: f.refund(1, 400)],
+        [lambda f: f.refund(1, 400), lambda f: f.capture(1, "PARTIALLY_REFUNDED"), lambda f: f.capture(1, "COMPLETED")],
+        ("paid", None),
+    ),
+    "refunded in the dashboard, then disputed and won": (
+        [lambda f: f.capture(1, "COMPLETED"), lambda f: f.refund(1, 400)],
+        [
+            lambda f: f.capture(1, "PARTIALLY_REFUNDED"),
+            lambda f: f.dispute("OPEN", None, 1),
+            lambda f: f.dispute("RESOLVED", "RESOLVED_SELLER_FAVOUR", 2),
+        ],
+        ("paid", None),
+    ),
+    "refunded in the dashboard twice": (
+        [lambda f: f.capture(1, "COMPLETED"), lambda f: f.refund(1, 400)],
+        [
+            lambda f: f.capture(1, "PARTIALLY_REFUNDED"),
+            lambda f: replace(f.refund(1, 100), id=f"R2-{f.order.number}"),
+        ],
+        ("on_hold", "outside"),
+    ),
+    "paid too much, and the excess back in the dashboard": (
+        [
+            lambda f: replace(f.capture(1, "COMPLETED"), amount=Money(f.order.total_minor + 410, f.order.currency)),
+            lambda f: f.refund(1, 410),
+        ],
+        [
+            lambda f: f.refund(1, 410),
+            lambda f: replace(
+                f.capture(1, "PARTIALLY_REFUNDED"), amount=Money(f.order.total_minor + 410, f.order.currency)
+            ),
+        ],
+        ("paid", None),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_what_staff_have_let_stand_stays_so_in_every_order_of_the_facts(shop: Shop, name: str) -> None:
+    before, after, end = RELEASED[name]
+
+    @settings(
+        max_examples=max(PROPERTY_EXAMPLES // 5, 10),
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture],
+    )
+    @given(st.permutations(before), st.permutations(after), st.lists(st.sampled_from([*before, *after]), max_size=3))
+    def check(first: list[Tell], then: list[Tell], repeated: list[Tell]) -> None:
+        lamp = shop.make_stock("LAMP", 5)
+        order = shop.order({lamp: 2})
+        for tell in first:
+            shop.orders.settle(order.id, facts=[tell(Facts(order))], source="webhook")
+        shop.desk.change(order.number, release_order(actor="staff:1"))
+        for tell in [*then, *repeated]:
+            shop.orders.settle(order.id, facts=[tell(Facts(order))], source="webhook")
+
+        ended = shop.orders.get(order.id)
+        assert ((ended.status, ended.status_reason), len(ended.refunds)) == (end, 1)
+        assert shop.level(lamp) == (5, 2)
+        credited = [row["amount_minor"] for row in _credit_notes(shop, order)]
+        assert sum(credited) == ended.refunded_minor - (ended.captured_minor - order.total_minor)
+
+    check()
+
+
+def _credit_notes(shop: Shop, order: Order) -> Sequence[dict[str, Any]]:
+    return shop.database.call(
+        "select amount_minor from documents where order_id = :id::uuid and kind = 'credit_note'", id=order.id
+    )
 
 
 def test_the_stories_end_where_design_says(shop: Shop) -> None:

@@ -8,7 +8,8 @@ from shared.kernel.money import Money
 from shared.orders import holding
 from shared.orders.holding import NotHoldable, NotOnHold, NotReleasable
 from shared.orders.order import Order, PaymentInProgress
-from shared.payments.processor import DisputeFact, Fact
+from shared.orders.refunding import RefundTooLarge
+from shared.payments.processor import DisputeFact, Fact, RefundFact
 from tests.orders.shop import Shop, at_once
 
 
@@ -186,10 +187,118 @@ def test_a_pending_capture_is_not_released(shop: Shop) -> None:
     assert shop.orders.get(order.id).status_reason == "capture_pending"
 
 
+def outside(shop: Shop, order: Order, minor: int) -> RefundFact:
+    """A refund that the merchant makes in PayPal's dashboard."""
+    return shop.paypal.make_refund(shop.paypal.captures[order.bound_capture_id or ""], minor)
+
+
+def test_staff_let_a_refund_stand_that_was_made_in_the_dashboard(shop: Shop) -> None:
+    lamp = shop.make_stock("LAMP", 5)
+    order = shop.paid_order({lamp: 1})
+    made = outside(shop, order, 400)
+    held = tell(shop, order, made)
+
+    released = release(shop, order)
+    seen = tell(shop, order, made, shop.paypal.become(order.bound_capture_id or "", "PARTIALLY_REFUNDED"))
+
+    assert (held.status, held.status_reason, held.refunds) == ("on_hold", "outside", ())
+    (booked,) = released.refunds
+    assert (booked.kind, booked.state, booked.amount_minor) == ("staff", "completed", 400)
+    assert (booked.paypal_refund_id, booked.requested_by, booked.reason) == (made.id, "staff:2", "Refunded at PayPal")
+    assert (released.status, seen.status, seen.refunds, seen.refunded_minor) == ("paid", "paid", released.refunds, 400)
+    assert shop.paypal.called("refund") == 0
+    assert shop.audit(order) == [("staff:2", "hold.released")]
+    with pytest.raises(RefundTooLarge) as over:
+        shop.ask_refund(order, amount_minor=order.total_minor - 399)
+    assert over.value.data == {"left_minor": order.total_minor - 400}
+    shop.cancel(order)
+    assert shop.finish_refunds(order).refunded_minor == order.total_minor
+    assert shop.level(lamp) == (5, 0)
+
+
+def test_another_refund_in_the_dashboard_stops_the_order_again(shop: Shop) -> None:
+    order = shop.paid_order({shop.make_stock("LAMP", 5): 1})
+    tell(shop, order, outside(shop, order, 400))
+    release(shop, order)
+
+    again = tell(shop, order, outside(shop, order, 100))
+    released = release(shop, order)
+    last = tell(shop, order, outside(shop, order, order.total_minor - 500))
+    with pytest.raises(NotReleasable):
+        release(shop, order)
+
+    assert (again.status, again.status_reason) == ("on_hold", "outside")
+    assert (released.status, sorted(refund.amount_minor for refund in released.refunds)) == ("paid", [100, 400])
+    assert (last.status, last.status_reason, last.refunds) == ("on_hold", "outside", released.refunds)
+
+
+def test_a_hold_by_staff_lets_a_refund_stand_as_well(shop: Shop) -> None:
+    order = shop.paid_order({shop.make_stock("LAMP", 5): 1})
+    hold(shop, order)
+    tell(shop, order, outside(shop, order, 400))
+
+    released = release(shop, order)
+
+    assert (released.status, [refund.amount_minor for refund in released.refunds]) == ("paid", [400])
+    assert tell(shop, order).status == "paid"
+
+
+def test_an_excess_that_went_back_in_the_dashboard_is_released(shop: Shop) -> None:
+    held = overpaid(shop, 410)
+    tell(shop, held, outside(shop, held, 400))
+    with pytest.raises(NotReleasable):
+        release(shop, held)
+    tell(shop, held, outside(shop, held, 10))
+
+    released = release(shop, held)
+
+    assert (released.status, released.refunded_minor) == ("paid", 410)
+    assert tell(shop, held).status == "paid"
+
+
+def test_two_releases_at_once_book_a_refund_once(shop: Shop) -> None:
+    order = shop.paid_order({shop.make_stock("LAMP", 5): 1})
+    tell(shop, order, outside(shop, order, 400))
+
+    _done, refusals = at_once([lambda: release(shop, order)] * 4)
+
+    assert [type(error) for error in refusals] == [NotOnHold] * 3
+    assert [refund.amount_minor for refund in shop.orders.get(order.id).refunds] == [400]
+
+
+def test_a_release_beside_another_refund_from_outside_never_hides_it(shop: Shop) -> None:
+    order = shop.paid_order({shop.make_stock("LAMP", 5): 1})
+    tell(shop, order, outside(shop, order, 400))
+    second = outside(shop, order, 100)
+
+    at_once([lambda: release(shop, order), lambda: tell(shop, order, second)])
+    ended = shop.orders.get(order.id)
+
+    assert (ended.status, sorted(refund.amount_minor for refund in ended.refunds)) in (
+        ("on_hold", [400]),
+        ("paid", [100, 400]),
+    )
+    assert ended.refunded_minor == 500
+
+
 Troubles = Callable[[Shop, Order], list[Fact]]
 OUTSIDE: dict[str, tuple[Troubles, str]] = {
-    "refunded in the dashboard": (
-        lambda shop, order: [shop.paypal.make_refund(shop.paypal.captures[order.bound_capture_id or ""], 1)],
+    "refunded in the dashboard, all of it": (
+        lambda shop, order: [shop.paypal.make_refund(shop.paypal.captures[order.bound_capture_id or ""])],
+        "money",
+    ),
+    "refunded in the dashboard, and nobody knows how much": (
+        lambda shop, order: [shop.paypal.become(order.bound_capture_id or "", "PARTIALLY_REFUNDED")],
+        "money",
+    ),
+    "refunded in the dashboard and disputed": (
+        lambda shop, order: [outside(shop, order, 1), dispute(order, "OPEN", None, 1)],
+        "disputed",
+    ),
+    "reversed in part": (
+        lambda shop, order: [
+            shop.paypal.make_refund(shop.paypal.captures[order.bound_capture_id or ""], 1, reversal=True)
+        ],
         "money",
     ),
     "reversed": (

@@ -54,6 +54,8 @@ ROWS: dict[str, list[str]] = {
         "orders/test_holding.py::test_another_amount_is_never_released_to_paid",
         "orders/test_holding.py::test_what_was_paid_too_much_is_released_once_the_excess_has_gone_back",
         "orders/test_holding.py::test_what_was_paid_too_little_is_not_released_whatever_goes_back",
+        "orders/test_holding.py::test_staff_let_a_refund_stand_that_was_made_in_the_dashboard",
+        "orders/test_holding.py::test_another_refund_in_the_dashboard_stops_the_order_again",
         "orders/test_holding.py::test_what_left_from_outside_stops_the_goods_and_staff_cannot_wave_it_through",
         "orders/test_cancelling.py::test_another_amount_goes_back_as_it_came_when_staff_cancel",
         "orders/test_cancelling.py::test_what_was_refunded_before_is_not_given_back_twice",

@@ -207,6 +207,28 @@ def test_a_disputed_payment_is_neither_refunded_nor_cancelled(desk: Desk) -> Non
     assert [(row["number"], row["status"], row["disputed"]) for row in listed] == [(order.number, "on_hold", True)]
 
 
+def test_a_refund_made_at_paypal_is_let_stand_over_http(desk: Desk) -> None:
+    order = desk.shop.paid_order({desk.shop.make_stock("LAMP", 5): 1})
+    made = desk.shop.paypal.make_refund(desk.shop.paypal.captures[order.bound_capture_id or ""], 400)
+    desk.shop.orders.settle(order.id, facts=[made], source="webhook")
+    path = f"/v1/admin/orders/{order.number}"
+
+    held = desk.get(path)
+    released = desk.call("POST", f"{path}/release")
+    shown = desk.get(path)
+
+    assert (held["status"], held["status_reason"], held["refunds"]) == ("on_hold", "outside", [])
+    assert (released.status_code, shown["status"]) == (200, "paid")
+    (refund,) = shown["refunds"]
+    assert (refund["status"], refund["amount"]["amount_minor"], refund["reason"]) == (
+        "completed",
+        400,
+        "Refunded at PayPal",
+    )
+    assert shown["refundable"]["amount_minor"] == order.total_minor - 400
+    assert shown["audit"][-1]["detail"] == {"was": "outside", "accepted": {made.id: 400}}
+
+
 def test_staff_hold_release_and_cancel_over_http(desk: Desk) -> None:
     lamp = desk.shop.make_stock("LAMP", 5)
     order = desk.shop.paid_order({lamp: 2})
