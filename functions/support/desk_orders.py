@@ -40,6 +40,7 @@ from shared.orders.refunding import (
     RefundTooLarge,
     UnitsRefunded,
 )
+from shared.payments.ledger import Ledger
 from shared.persistence.desk import Desk
 from shared.persistence.fulfilment import Fulfilments
 
@@ -131,7 +132,11 @@ def cancel_order(call: Call[CancelBody]) -> Reply:
     command = cancelling.cancel_order(
         refund_id=new_id(), reason="staff", actor=call.actor, is_staff=True, note=call.body.reason or ""
     )
-    orders().change(_number(call), command, answering=call.answering(200, staff_order_view))
+
+    def answering(_order: Order, book: Ledger) -> Answering[Order] | None:
+        return call.answering(200, lambda order: staff_order_view(order, book))
+
+    orders().change(_number(call), command, answering=answering)
     return Reply(200)
 
 
@@ -173,7 +178,7 @@ def ask_refund(call: Call[RefundBody]) -> Reply:
         actor=call.actor,
     )
 
-    def answering(order: Order) -> Answering[Order] | None:
+    def answering(order: Order, _book: Ledger) -> Answering[Order] | None:
         if any(refund.id == asked.id for refund in order.refunds):
             return call.answering(201, lambda order: _refund_view(order, asked.id))
         return call.answering(200, staff_order_view)

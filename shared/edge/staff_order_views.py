@@ -26,7 +26,7 @@ from shared.orders.order import Order, OrderLine, OrderRefund, from_json
 from shared.orders.refunding import refunded_units
 from shared.orders.refusals import advise
 from shared.payments import ledger
-from shared.payments.ledger import Sums
+from shared.payments.ledger import Ledger, Sums
 from shared.pricing.totals import Totals
 from shared.shop.settings import ShippingOption
 
@@ -266,8 +266,10 @@ def order_row_view(row: Mapping[str, Any]) -> OrderRowView:
     )
 
 
-def staff_order_view(order: Order) -> StaffOrderView:
-    return StaffOrderView(**_order_fields(order))
+def staff_order_view(order: Order, book: Ledger | None = None) -> StaffOrderView:
+    """Without its `book`, an order whose money came in its own currency."""
+    came = book.sums_as_it_came(order.bound_capture_id, order.currency) if book is not None else _sums_of(order)
+    return StaffOrderView(**_order_fields(order) | {"payment": _paid_view(order, came)})
 
 
 def staff_order_detail_view(found: Mapping[str, Any]) -> StaffOrderDetailView:
@@ -340,7 +342,6 @@ def _order_fields(order: Order) -> dict[str, Any]:
         "resume_status": order.resume_status,
         "email": order.email,
         "customer_id": str(order.customer_id) if order.customer_id else None,
-        "payment": _paid_view(order, _sums_of(order)),
         "shipping_address": AddressView(**order.shipping_address),
         "shipping_option": shipping_option_view(ShippingOption(**order.shipping_option), order.currency),
         "lines": [_line_view(line, order) for line in order.lines],

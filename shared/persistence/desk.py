@@ -10,6 +10,7 @@ from shared.kernel.idempotency import Answering
 from shared.kernel.ids import new_id
 from shared.orders.order import Order, OrderNotFound
 from shared.orders.settling import Command, settle
+from shared.payments.ledger import Ledger, read_json
 from shared.persistence import audit
 from shared.persistence.database import Database, Row, Transaction
 from shared.persistence.owing import owe_documents
@@ -121,19 +122,21 @@ class Desk:
         number: str,
         command: Command,
         *,
-        answering: Answering[Order] | Callable[[Order], Answering[Order] | None] | None = None,
+        answering: Answering[Order] | Callable[[Order, Ledger], Answering[Order] | None] | None = None,
     ) -> Order:
         """Settle the order and do the command, in one transaction under the locks of cart, order and stock.
 
-        `answering` may depend on what has become of the order. Raises OrderNotFound, and whatever the command refuses
-        with; then nothing has changed.
+        `answering` may depend on what has become of the order, and on its ledger. Raises OrderNotFound, and whatever
+        the command refuses with; then nothing has changed.
         """
 
         def in_one_step(tx: Transaction) -> Order:
             now = self._clock.now()
             locked = tx.find("select lock_order_v1(id) as situation from orders where number = :n::text", n=number)
             order = do_command(tx, locked, command, now)
-            return tx.answer(answering(order) if callable(answering) else answering, order)
+            if callable(answering):
+                return tx.answer(answering(order, read_json(locked["situation"]["facts"] if locked else ())), order)
+            return tx.answer(answering, order)
 
         return self._database.step(in_one_step)
 

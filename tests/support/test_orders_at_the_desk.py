@@ -76,6 +76,8 @@ def test_what_came_in_another_currency_is_shown_and_given_back_in_it(desk: Desk)
         assert (after["captured"]["display"], after["refunded"]["display"]) == ("16.62 EUR", "16.62 EUR")
         assert after["reversed"]["display"] == "0.00 EUR"
     assert shown["payment"]["pending"]["display"] == "0.00 EUR"
+    told = cancelled.get_json()["payment"]
+    assert (told["captured"]["display"], told["refunded"]["display"]) == ("16.62 EUR", "0.00 EUR")
     assert held["totals"]["total"]["currency"] == "USD"
     assert held["refundable"] == {"amount_minor": 1662, "currency": "EUR", "display": "16.62 EUR"}
     assert cancelled.status_code == 200

@@ -41,7 +41,7 @@ def _refunds(cloud: Cloud, order: Any) -> list[tuple[str, str, int]]:
 
 
 def _given_back(cloud: Cloud, order: Any) -> list[str]:
-    captured = {capture["id"] for capture in cloud.ledger()["captures"] if capture["custom_id"] == order["id"]}
+    captured = {capture["id"] for capture in cloud.ledger()["captures"] if capture.get("custom_id") == order["id"]}
     made = [refund for refund in cloud.ledger()["refunds"] if refund["capture_id"] in captured]
     return [refund["amount"]["value"] for refund in made if refund["status"] == "COMPLETED"]
 

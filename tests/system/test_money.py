@@ -18,7 +18,7 @@ def _tell(cloud: Cloud, event_type: str, **resource: Any) -> Any:
 
 
 def _captures(cloud: Cloud, order: Any) -> list[dict[str, Any]]:
-    return [capture for capture in cloud.ledger()["captures"] if capture["custom_id"] == order["id"]]
+    return [capture for capture in cloud.ledger()["captures"] if capture.get("custom_id") == order["id"]]
 
 
 def _state(cloud: Cloud, order: Any) -> tuple[str, str | None]:
