@@ -1,7 +1,7 @@
 """Patterns of text that people type and others read: on labels, in mails, at PayPal, at the desk."""
 
 from shared.kernel.countries import COUNTRIES
-from shared.kernel.locales import LOCALES
+from shared.kernel.languages import LOCALES
 
 # Each class is as Python and ECMA-262 both read it, for docs/openapi.json. What would end a line or turn the direction
 # of writing round would be somebody else's line, or look like another text (CVE-2021-42574).

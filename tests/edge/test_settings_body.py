@@ -9,7 +9,7 @@ from shared.edge.inventory_views import SettingsBody, ShippingOptionSetting
 from shared.edge.parsing import parse_body
 from shared.kernel.countries import COUNTRIES
 from shared.kernel.errors import Field, Invalid
-from shared.kernel.locales import LOCALES
+from shared.kernel.languages import LOCALES
 from tests.pricing.shops import make_shop
 
 

@@ -1,4 +1,4 @@
-"""Locales in which amounts and dates can be written."""
+"""Languages, each with a territory, in which amounts and dates can be written."""
 
 # Every language (ISO 639-1) and territory (ISO 3166-1) that CLDR has data for, as Babel 2.18 reads it: importing Babel
 # to ask would be a good part of the start of a function that writes nothing. A test compares.
