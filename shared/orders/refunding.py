@@ -292,6 +292,7 @@ def _restock(outcome: Outcome, asked: Sequence[AskedLine]) -> Literal["cancelled
     """Units that are here go first, then those that had left. Raises NotRestockable.
 
     An order that keeps no unit after that is over: cancelled where none had left, completed where all have arrived.
+    Drafts that can no longer be sent are cancelled: no unit leaves that was given up.
     Gives what it has become by that.
     """
     order = outcome.order
@@ -312,6 +313,7 @@ def _restock(outcome: Outcome, asked: Sequence[AskedLine]) -> Literal["cancelled
     after = replace(order, lines=tuple(_after(line, restocks.get(line.sku)) for line in order.lines))
     if not wanted:
         return None
+    outcome.dropped_drafts += _unsendable(after)
     if order.status in ("paid", "fulfilling", "on_hold") and not any(
         line.held + line.allocated + line.consumed for line in after.lines
     ):
@@ -330,6 +332,21 @@ def _restockable(line: OrderLine, order: Order) -> tuple[int, int]:
     labelled = [shipment for shipment in order.shipments if shipment.is_planned and shipment.state != "draft"]
     under_label = sum(shipment.units_of(line.sku) for shipment in labelled)
     return max(line.held + line.allocated - under_label, 0), line.consumed - line.returned
+
+
+def _unsendable(order: Order) -> list[UUID]:
+    """Drafts that plan more units than the order still keeps: the newest are given up first, each as a whole."""
+    spare = {
+        line.sku: line.allocated - sum(known.units_of(line.sku) for known in order.shipments if known.is_planned)
+        for line in order.lines
+    }
+    dropped = []
+    for draft in sorted(order.shipments, key=lambda known: (known.created_at, known.id), reverse=True):
+        if draft.state == "draft" and any(spare[line.sku] < 0 for line in draft.lines):
+            dropped.append(draft.id)
+            for line in draft.lines:
+                spare[line.sku] += line.quantity
+    return dropped
 
 
 def _after(line: OrderLine, restock: Restock | None) -> OrderLine:

@@ -77,6 +77,7 @@ class Done:
 class Outcome:
     """What the order becomes, what happens to its stock, and what is asked for or told after the commit.
 
+    `dropped_drafts`: shipments that planned units which are no longer the order's.
     `booked`: refunds that were made outside, and that staff let stand as if we had asked for them.
     `refused_payments`: how many attempts have ended just now in a refusal that the buyer is to answer for.
     """
@@ -92,6 +93,7 @@ class Outcome:
     events: list[str] = field(default_factory=list)
     refunded: list[UUID] = field(default_factory=list)
     restocks: list[Restock] = field(default_factory=list)
+    dropped_drafts: list[UUID] = field(default_factory=list)
     audit: list[Done] = field(default_factory=list)
     actor: str = "shop"
     refused_payments: int = 0

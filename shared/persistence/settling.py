@@ -1,7 +1,9 @@
 """Writing down what settling has decided. Everything here runs under the order's lock, in the step of Orders.settle."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from uuid import UUID
 
 from shared.kernel.clock import parse_iso
 from shared.kernel.messages import Event
@@ -82,7 +84,9 @@ def apply_outcome(tx: Transaction, before: Order, outcome: Outcome, now: datetim
     if is_paid_now:
         _empty_cart(tx, order, now)
     if order.status == "cancelled" and before.status not in ("cancelled", "pending_payment"):
-        _cancel_drafts(tx, order, now)
+        _cancel_drafts(tx, order, None, now)
+    elif outcome.dropped_drafts:
+        _cancel_drafts(tx, order, outcome.dropped_drafts, now)
     if outcome.audit:
         _log(tx, order, outcome, now)
     _follow_voucher(tx, before, order, now)
@@ -205,14 +209,15 @@ def _follow_refund(tx: Transaction, refund: OrderRefund, now: datetime) -> None:
     )
 
 
-def _cancel_drafts(tx: Transaction, order: Order, now: datetime) -> None:
-    """Nothing of a cancelled order leaves the house (S48)."""
+def _cancel_drafts(tx: Transaction, order: Order, ids: Sequence[UUID] | None, now: datetime) -> None:
+    """Nothing of a cancelled order leaves the house (S48), nor a unit that is no longer the order's."""
     tx.rows(
         """
         update shipments set state = 'cancelled', updated_at = :now::timestamptz
-        where order_id = :id::uuid and state = 'draft'
+        where order_id = :id::uuid and (:ids::uuid[] is null or id = any (:ids::uuid[])) and state = 'draft'
         """,
         id=order.id,
+        ids=None if ids is None else list(ids),
         now=now,
     )
 

@@ -375,8 +375,17 @@ class _Database:
             if order["status"] == "completed" and any(line["held"] + line["allocated"] for line in lines):
                 yield f"{name}: some of it is still here"
         for row in shipments:
-            if row["state"] == "draft" and self.orders[str(row["order_id"])]["status"] == "cancelled":
-                yield f"shipment {row['id']}: still planned, and its order is cancelled"
+            status = self.orders[str(row["order_id"])]["status"]
+            if row["state"] == "draft" and status in ("cancelled", "completed"):
+                yield f"shipment {row['id']}: still planned, and its order is {status}"
+        planned: Counter[tuple[str, str]] = Counter()
+        for row in self.rows("select * from shipment_lines"):
+            if state[row["shipment_id"]] in ("draft", "label_requested", "label_purchased"):
+                planned[str(row["order_id"]), row["sku"]] += row["quantity"]
+        here = {(order_id, line["sku"]): line["allocated"] for order_id, lines in self.lines.items() for line in lines}
+        for (order_id, sku), count in planned.items():
+            if count > here[order_id, sku]:
+                yield f"order {self.orders[order_id]['number']}: {count} of {sku} planned, {here[order_id, sku]} here"
 
     def _documents(self) -> Iterable[str]:
         return audit_documents(

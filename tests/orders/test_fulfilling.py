@@ -410,9 +410,11 @@ def test_an_order_of_which_the_rest_is_cancelled_is_completed(shop: Shop) -> Non
 
     given_up = refunding.ask_refund(refunding.AskRefund(uuid4(), lines, 0, 0, "broken here", "staff:1"))
     shop.orders.settle(order.id, command=given_up)
-    with pytest.raises(NotShippable):
+    with pytest.raises(ShipmentMoved) as refused:
         shop.ship(planned)
 
+    assert refused.value.data == {"status": "cancelled"}
+    assert [shipment.state for shipment in shop.orders.get(order.id).shipments] == ["delivered", "cancelled"]
     assert shop.orders.get(order.id).status == "completed"
     assert counts(shop, order) == [("LAMP", 0, 1)]
     assert shop.level(lamp) == (4, 0)
@@ -426,11 +428,77 @@ def test_a_plan_for_units_that_were_given_up_does_not_leave(shop: Shop) -> None:
 
     given_up = refunding.ask_refund(refunding.AskRefund(uuid4(), lines, 0, 0, "broken here", "staff:1"))
     shop.orders.settle(order.id, command=given_up)
-    with pytest.raises(NotAllocated) as refused:
+    with pytest.raises(ShipmentMoved) as refused:
         shop.ship(planned)
 
-    assert refused.value.data == {"lines": [{"sku": lamp, "wanted": 3, "available": 2}]}
+    assert refused.value.data == {"status": "cancelled"}
     assert shop.level(lamp) == (5, 2)
+    assert shop.ship(shop.draft(order, {lamp: 2})).order.status == "fulfilling"
+    assert shop.level(lamp) == (3, 0)
+
+
+def test_only_the_newest_plans_give_way_to_units_that_are_given_up(shop: Shop) -> None:
+    lamp, shade = shop.make_stock("LAMP", 5), shop.make_stock("SHADE", 5)
+    order = shop.paid_order({lamp: 4, shade: 1})
+    first, second = shop.draft(order, {lamp: 1}), shop.draft(order, {lamp: 1, shade: 1})
+
+    spare = shop.ask_refund(order, {lamp: 2}, restock=True)
+    one_less = shop.ask_refund(order, {lamp: 1}, restock=True)
+
+    assert {shipment.id: shipment.state for shipment in spare.shipments} == {first.id: "draft", second.id: "draft"}
+    assert {shipment.id: shipment.state for shipment in one_less.shipments} == {
+        first.id: "draft",
+        second.id: "cancelled",
+    }
+    assert shop.ship(first).shipment.state == "in_transit"
+    assert shop.draft(order, {shade: 1}).state == "draft"
+
+
+def test_the_refund_that_cancels_an_order_takes_its_plans_along(shop: Shop) -> None:
+    lamp = shop.make_stock("LAMP", 5)
+    order = shop.paid_order({lamp: 2})
+    planned = shop.draft(order, {lamp: 2})
+
+    ended = shop.ask_refund(order, {lamp: 2}, restock=True)
+    with pytest.raises(ShipmentMoved):
+        shop.ship(planned)
+
+    assert (ended.status, [shipment.state for shipment in ended.shipments]) == ("cancelled", ["cancelled"])
+    assert shop.level(lamp) == (5, 0)
+
+
+def test_what_is_refunded_and_not_put_back_stays_planned(shop: Shop) -> None:
+    """Its money is a gift, its units are the order's."""
+    lamp = shop.make_stock("LAMP", 5)
+    order = shop.paid_order({lamp: 2})
+    planned = shop.draft(order, {lamp: 2})
+
+    shop.ask_refund(order, {lamp: 1})
+
+    assert shop.ship(planned).shipment.state == "in_transit"
+    assert shop.level(lamp) == (3, 0)
+
+
+def _giving_up(shop: Shop, order: Order, sku: str) -> Callable[[], object]:
+    return lambda: shop.ask_refund(order, {sku: 1}, restock=True)
+
+
+def test_of_a_refund_and_a_hand_over_at_once_no_unit_is_both_given_up_and_sent(shop: Shop) -> None:
+    lamp = shop.make_stock("LAMP", 20)
+    for _ in range(6):
+        order = shop.paid_order({lamp: 2})
+        planned = shop.draft(order, {lamp: 2})
+
+        at_once([_shipping(shop, planned), _giving_up(shop, order, lamp)])
+
+        after = shop.orders.get(order.id)
+        line = after.lines[0]
+        has_left = after.shipments[0].is_handed_over
+        # Handed over first, the refund is of a unit that has left and is back on the shelf.
+        assert (line.consumed, line.released, line.returned) == ((2, 0, 1) if has_left else (0, 1, 0))
+        assert (after.status, after.shipments[0].state) == (
+            ("fulfilling", "in_transit") if has_left else ("paid", "cancelled")
+        )
 
 
 # Closing ----------------------------------------------------------------------------------------------

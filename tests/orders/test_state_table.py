@@ -121,6 +121,8 @@ ROWS: dict[str, list[str]] = {
         "orders/test_fulfilling.py::test_the_order_is_completed_when_its_last_parcel_arrives",
         "orders/test_fulfilling.py::test_staff_close_an_order_whose_parcel_nobody_saw_arrive",
         "orders/test_refunding.py::test_refunding_what_was_not_sent_completes_an_order_whose_rest_has_arrived",
+        "orders/test_fulfilling.py::test_an_order_of_which_the_rest_is_cancelled_is_completed",
+        "orders/test_fulfilling.py::test_of_a_refund_and_a_hand_over_at_once_no_unit_is_both_given_up_and_sent",
     ],
     "refund: requested -> pending -> completed, failed, cancelled": [
         "orders/test_refunding.py::test_a_pending_refund_is_followed_to_its_end",
