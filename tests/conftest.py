@@ -67,6 +67,14 @@ def database(postgres: ScratchServer) -> Address:
     return postgres.copy()
 
 
+@pytest.fixture(scope="module")
+def module_database(postgres: ScratchServer) -> Iterator[Address]:
+    """A migrated database for the tests of one file: what reads all there is after every test stays quick."""
+    made = postgres.copy()
+    yield made
+    postgres.drop(made)
+
+
 @pytest.fixture
 def fresh_database(postgres: ScratchServer) -> Iterator[Address]:
     """A migrated database for one test alone."""

@@ -7,17 +7,11 @@ import pytest
 from local.database import Address
 from tests.auditor.auditor import audit_database
 from tests.orders.shop import Shop
-from tools.scratch_database import ScratchServer
-
-
-@pytest.fixture(scope="session")
-def documents_database(postgres: ScratchServer) -> Address:
-    return postgres.copy()
 
 
 @pytest.fixture
-def shop(documents_database: Address) -> Iterator[Shop]:
-    made = Shop(documents_database.url, pool_size=16)
+def shop(module_database: Address) -> Iterator[Shop]:
+    made = Shop(module_database.url, pool_size=16)
     yield made
     made.database.close()
-    assert audit_database(documents_database.url) == []
+    assert audit_database(module_database.url) == []

@@ -89,18 +89,18 @@ def broken(shop: Shop, statement: str, **parameters: Any) -> Iterator[None]:
     ],
 )
 def test_what_is_wrong_with_documents_is_found(
-    shop: Shop, order: Order, documents_database: Address, statement: str, finding: str
+    shop: Shop, order: Order, module_database: Address, statement: str, finding: str
 ) -> None:
     with broken(shop, statement, id=order.id):
-        found = audit_database(documents_database.url)
+        found = audit_database(module_database.url)
 
     assert [sentence for sentence in found if finding in sentence] != []
-    assert audit_database(documents_database.url) == []
+    assert audit_database(module_database.url) == []
 
 
-def test_a_number_that_was_drawn_for_nothing_is_found(shop: Shop, order: Order, documents_database: Address) -> None:
+def test_a_number_that_was_drawn_for_nothing_is_found(shop: Shop, order: Order, module_database: Address) -> None:
     shop.database.call("update document_counters set last = last + 1 where kind = 'invoice'")
-    found = audit_database(documents_database.url)
+    found = audit_database(module_database.url)
     shop.database.call("update document_counters set last = last - 1 where kind = 'invoice'")
 
     assert len(found) == 1

@@ -256,7 +256,7 @@ for _place, order_id in documents.list_owing(0, 1000):
 """
 
 
-def test_issuers_that_are_killed_leave_no_gap(shop: Shop, documents: Documents, documents_database: Any) -> None:
+def test_issuers_that_are_killed_leave_no_gap(shop: Shop, documents: Documents, module_database: Any) -> None:
     lamp = shop.make_stock("LAMP", 12)
     for _ in range(12):
         shop.paid_order({lamp: 1})
@@ -265,7 +265,7 @@ def test_issuers_that_are_killed_leave_no_gap(shop: Shop, documents: Documents, 
     kills = 0
     for lines in (2, 4):
         issuer = subprocess.Popen(
-            [sys.executable, "-c", _ISSUER, documents_database.url],
+            [sys.executable, "-c", _ISSUER, module_database.url],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             text=True,

@@ -7,17 +7,11 @@ import pytest
 from local.database import Address
 from tests.auditor.auditor import audit_database
 from tests.orders.shop import Shop
-from tools.scratch_database import ScratchServer
-
-
-@pytest.fixture(scope="session")
-def orders_database(postgres: ScratchServer) -> Address:
-    return postgres.copy()
 
 
 @pytest.fixture
-def shop(orders_database: Address) -> Iterator[Shop]:
-    made = Shop(orders_database.url)
+def shop(module_database: Address) -> Iterator[Shop]:
+    made = Shop(module_database.url)
     yield made
     made.database.close()
-    assert audit_database(orders_database.url) == []
+    assert audit_database(module_database.url) == []

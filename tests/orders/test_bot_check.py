@@ -170,7 +170,7 @@ def checkout(
     vendors: tuple[TurnstileProcess, PayPalProcess],
     shop: Shop,
     postgres: ScratchServer,
-    orders_database: Address,
+    module_database: Address,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Checkout]:
     turnstile, paypal = vendors
@@ -181,7 +181,7 @@ def checkout(
         "PUBSUB_EMULATOR_HOST": "127.0.0.1:9",  # nobody: events stay in the outbox
         "FUNCTION_TIMEOUT_S": "60",
         "DATABASE_ACCESS": "url",
-        "DATABASE_URL": postgres.login(orders_database, "checkout").url,
+        "DATABASE_URL": postgres.login(module_database, "checkout").url,
         "POOL_SIZE": "2",
         "PUBLIC_URL": "http://127.0.0.1:8080",
         "TOKEN_KEYS": '{"current": "k", "keys": {"k": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="}}',

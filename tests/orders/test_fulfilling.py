@@ -703,8 +703,8 @@ class Warehouse(RuleBasedStateMachine):
         assert audit_database(self.url) == []
 
 
-def test_whatever_staff_do_every_unit_is_somewhere(orders_database: Address) -> None:
-    machine = type("WarehouseHere", (Warehouse,), {"url": orders_database.url})
+def test_whatever_staff_do_every_unit_is_somewhere(module_database: Address) -> None:
+    machine = type("WarehouseHere", (Warehouse,), {"url": module_database.url})
 
     run_state_machine_as_test(
         machine,

@@ -167,7 +167,7 @@ def test_staff_may_set_another_limit(shop: Shop) -> None:
     assert refused.value.data == {"per": "email", "limit": 2}
 
 
-def test_the_auditor_sees_a_client_with_too_many_open_orders(shop: Shop, orders_database: Address) -> None:
+def test_the_auditor_sees_a_client_with_too_many_open_orders(shop: Shop, module_database: Address) -> None:
     lamp = shop.make_stock("LAMP", 100)
     shop.email, shop.network = f"{lamp}@example.com", "2001:db8:0:9::/64"
     for _ in range(3):
@@ -177,7 +177,7 @@ def test_the_auditor_sees_a_client_with_too_many_open_orders(shop: Shop, orders_
     )
 
     shop.database.call(limits % (2, 2))
-    found = audit_database(orders_database.url)
+    found = audit_database(module_database.url)
     shop.database.call(limits % (5, 20))
 
     assert [finding for finding in found if lamp.lower() in finding or shop.network in finding] == [

@@ -48,7 +48,7 @@ def rows_read(shop: Shop, tx: Transaction, work: Any, *tables: str) -> dict[str,
     return {table: after[table] - before.get(table, 0) for table in after}
 
 
-def test_a_cart_of_a_large_catalogue_reads_no_other_variants_and_levels(shop: Shop, orders_database: Address) -> None:
+def test_a_cart_of_a_large_catalogue_reads_no_other_variants_and_levels(shop: Shop, module_database: Address) -> None:
     cart = shop.make_cart({shop.make_stock(name, 5): 1 for name in ("LAMP", "DESK", "RUG")})
     read: list[dict[str, int]] = []
 
@@ -92,7 +92,7 @@ def test_a_cart_of_a_large_catalogue_reads_no_other_variants_and_levels(shop: Sh
         read.append(rows_read(shop, tx, lambda: tx.rows("select cart_json_v1(:id::text) as cart", id=cart)))
         raise _Undone
 
-    later = Shop(orders_database.url)  # a session that has planned nothing yet
+    later = Shop(module_database.url)  # a session that has planned nothing yet
     with suppress(_Undone):
         later.database.step(step)
     later.database.close()
@@ -100,7 +100,7 @@ def test_a_cart_of_a_large_catalogue_reads_no_other_variants_and_levels(shop: Sh
     assert read == [{"variants": 0, "products": 0, "stock_levels": 0}]
 
 
-def test_the_desk_reads_an_order_and_a_page_of_them_by_their_keys(shop: Shop, orders_database: Address) -> None:
+def test_the_desk_reads_an_order_and_a_page_of_them_by_their_keys(shop: Shop, module_database: Address) -> None:
     """S56: among five thousand orders that nobody has analyzed."""
     order = shop.paid_order({shop.make_stock("LAMP", 5): 1})
     asked = shop.ask_refund(order, amount_minor=1)
@@ -139,7 +139,7 @@ def test_the_desk_reads_an_order_and_a_page_of_them_by_their_keys(shop: Shop, or
             read.append(rows_read(shop, tx, partial(look, desk), "orders", "refunds"))
         raise _Undone
 
-    later = Shop(orders_database.url)
+    later = Shop(module_database.url)
     with suppress(_Undone):
         later.database.step(step)
     later.database.close()

@@ -628,8 +628,8 @@ class ReturnsDesk(RuleBasedStateMachine):
         assert audit_database(self.url) == []
 
 
-def test_whatever_buyers_and_staff_do_no_unit_comes_back_twice(orders_database: Address) -> None:
-    machine = type("ReturnsDeskHere", (ReturnsDesk,), {"url": orders_database.url})
+def test_whatever_buyers_and_staff_do_no_unit_comes_back_twice(module_database: Address) -> None:
+    machine = type("ReturnsDeskHere", (ReturnsDesk,), {"url": module_database.url})
 
     run_state_machine_as_test(
         machine,

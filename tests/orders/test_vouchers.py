@@ -480,14 +480,14 @@ def test_a_voucher_that_is_gone_is_a_problem_of_the_carts_that_have_it(shop: Sho
 # The auditor -----------------------------------------------------------------------------------------
 
 
-def test_the_auditor_sees_a_voucher_that_was_overspent_or_kept(shop: Shop, orders_database: Address) -> None:
+def test_the_auditor_sees_a_voucher_that_was_overspent_or_kept(shop: Shop, module_database: Address) -> None:
     lamp, code = shop.make_stock("LAMP", 100), shop.make_voucher("ONE", total_limit=2, per_customer_limit=2)
     shop.email = f"{lamp}@example.com"
     orders = [shop.place(cart_with(shop, code, lamp)) for _ in range(2)]
 
     def findings(planted: str, mended: str) -> list[str]:
         shop.database.call(planted)
-        found = audit_database(orders_database.url)
+        found = audit_database(module_database.url)
         shop.database.call(mended)
         return found
 

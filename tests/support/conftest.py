@@ -82,20 +82,15 @@ def problem_of(answer: TestResponse) -> tuple[int, str]:
     return answer.status_code, answer.get_json()["type"].removeprefix("https://vitrine.example/problems/")
 
 
-@pytest.fixture(scope="session")
-def desk_database(postgres: ScratchServer) -> Address:
-    return postgres.copy()
-
-
 @pytest.fixture
-def desk(postgres: ScratchServer, desk_database: Address, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+def desk(postgres: ScratchServer, module_database: Address, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     environment = {
         "VITRINE_DEPLOYMENT": "desk",
         "VITRINE_ENVIRONMENT": "local",
         "GOOGLE_CLOUD_PROJECT": "vitrine-test",
         "FUNCTION_TIMEOUT_S": "60",
         "DATABASE_ACCESS": "url",
-        "DATABASE_URL": postgres.login(desk_database, "desk").url,
+        "DATABASE_URL": postgres.login(module_database, "desk").url,
         "POOL_SIZE": "2",
         "PUBLIC_URL": "https://shop.example",
         "TOKEN_KEYS": json.dumps({"current": "k1", "keys": {"k1": base64.b64encode(KEYS.keys["k1"]).decode()}}),
@@ -111,9 +106,9 @@ def desk(postgres: ScratchServer, desk_database: Address, monkeypatch: pytest.Mo
     app, main = serve("desk", "support", monkeypatch)
     client = app.test_client(use_cookies=False)
     assert client.get("/v1/health/desk").status_code == 200  # it reads its environment before another one is set
-    shop = Shop(desk_database.url)
+    shop = Shop(module_database.url)
     yield Desk(client, shop, uuid4())
     database: Database = main.parts.database()
     database.close()
     shop.database.close()
-    assert audit_database(desk_database.url) == []
+    assert audit_database(module_database.url) == []
