@@ -127,18 +127,17 @@ def _is_paid(order: Order, capture: Capture, ledger: Ledger) -> bool:
 
 
 def _take_stock(situation: Situation, outcome: Outcome) -> None:
-    """Raises NotReleasable."""
+    """What the order holds is allocated; one that lost its hold takes all of it again. Raises NotReleasable."""
     order = outcome.order
-    if _has_its_stock(order):
-        return
-    if order.holds_its_stock:
-        outcome.stock = "allocate"
+    if _accounts_for_every_unit(order):
+        if any(line.held for line in order.lines):
+            outcome.stock = "allocate"
     elif situation.stock_is_there and not any(line.released for line in order.lines):
         outcome.stock = "take again"
     else:
         raise NotReleasable("stock")
 
 
-def _has_its_stock(order: Order) -> bool:
-    """Every unit is allocated, has left, or was given up by staff."""
-    return all(line.allocated + line.consumed + line.released == line.quantity for line in order.lines)
+def _accounts_for_every_unit(order: Order) -> bool:
+    """Every unit is held or allocated, has left, or was given up by staff: none has to be taken again."""
+    return all(line.held + line.allocated + line.consumed + line.released == line.quantity for line in order.lines)

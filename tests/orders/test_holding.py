@@ -96,9 +96,9 @@ def test_another_amount_is_never_released_to_paid(shop: Shop) -> None:
     assert shop.orders.get(order.id) == held
 
 
-def overpaid(shop: Shop, excess_minor: int, *, lamp: str | None = None) -> Order:
-    """An order of a lamp, paid with so much more than its total."""
-    order = shop.order({lamp or shop.make_stock("LAMP", 5): 1})
+def overpaid(shop: Shop, excess_minor: int, *, lamp: str | None = None, units: int = 1) -> Order:
+    """An order of lamps, paid with so much more than its total."""
+    order = shop.order({lamp or shop.make_stock("LAMP", 5): units})
     shop.paypal.amount = Money(order.total_minor + excess_minor, "USD")
     held = tell(shop, order, shop.paypal.make_capture(order.paypal_order_id))
     shop.paypal.amount = None
@@ -123,6 +123,38 @@ def test_what_was_paid_too_much_is_released_once_the_excess_has_gone_back(shop: 
     assert shop.events(held).count("order.paid") == 1
     told = tell(shop, held, shop.paypal.become(held.bound_capture_id or "", "PARTIALLY_REFUNDED"))
     assert (told.status, told.paid_at) == ("paid", released.paid_at)
+
+
+def test_what_was_paid_too_much_is_released_with_the_units_that_it_keeps(shop: Shop) -> None:
+    lamp = shop.make_stock("LAMP", 2)
+    held = overpaid(shop, 410, lamp=lamp, units=2)
+    shop.ask_refund(held, {lamp: 1}, restock=True, amount_minor=410)
+    shop.finish_refunds(held)
+
+    released = release(shop, held)
+
+    (line,) = released.lines
+    assert (released.status, line.held, line.allocated, line.released) == ("paid", 0, 1, 1)
+    assert shop.movements(held) == [("hold", 0, 2), ("release", 0, -1), ("allocate", 0, 0)]
+    assert (shop.level(lamp), shop.events(held).count("order.paid")) == ((2, 1), 1)
+    shop.ship(shop.draft(held, {lamp: 1}))
+    assert shop.level(lamp) == (1, 0)
+
+
+def test_units_put_back_are_not_taken_again_where_the_rest_is_not_held(shop: Shop) -> None:
+    lamp = shop.make_stock("LAMP", 5)
+    held = overpaid(shop, 410, lamp=lamp, units=2)
+    shop.ask_refund(held, {lamp: 1}, restock=True, amount_minor=410)
+    shop.finish_refunds(held)
+    shop.database.call(
+        "select release_stock_v1(:id::uuid, :n::text, 'expire', 'test', '', now())", id=held.id, n=held.number
+    )
+
+    with pytest.raises(NotReleasable) as refused:
+        release(shop, held)
+
+    assert refused.value.data == {"why": "stock"}
+    assert (shop.orders.get(held.id).status, shop.level(lamp)) == ("on_hold", (5, 0))
 
 
 @pytest.mark.parametrize("asked", [{"amount_minor": 409}, {"shipping_minor": 410}, {"units": 1}])
