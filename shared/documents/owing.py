@@ -28,15 +28,25 @@ def owed(order: Order, ledger: Ledger, *, credited: Mapping[str, int]) -> list[O
     whoever made it: we, or the merchant in PayPal's dashboard. Money of a second or late payment was never invoiced, so
     its return credits nothing. A reversal is the bank's word and not the seller's: the buyer owes again what the
     invoice says, until a dispute is lost; then it is credited. What was paid beyond the total was not invoiced either.
-    Credits never exceed the invoice.
+
+    Told late, a refund can take on itself what of the excess another one gave back, which is credited already for too
+    little: so the late one credits what all of them owe together less what is credited. Credits never exceed the
+    invoice.
     """
     if order.paid_at is None:
         return []
     found = [Owed("invoice", order.total_minor, order.currency)]
     left = order.total_minor - sum(credited.values())
-    uninvoiced = returned_excess(order, ledger)
-    for refund in _crediting(order, ledger, known=credited.keys()):
-        amount = min(refund.amount_minor - uninvoiced.get(refund.id, 0), left)
+    returned = returned_excess(order, ledger)
+    refunds = _crediting(order, ledger, known=credited.keys())
+    owes = {refund.id: refund.amount_minor - returned.get(refund.id, 0) for refund in refunds}
+    # Minor units by which what is known was credited too little; below 0 where it was too much.
+    behind = sum(owes[refund.id] for refund in refunds if refund.id in credited) - sum(credited.values())
+    for refund in refunds:
+        if refund.id in credited:
+            continue
+        amount = max(min(owes[refund.id] + behind, refund.amount_minor, left), 0)
+        behind += owes[refund.id] - amount
         if amount > 0:
             found.append(Owed("credit_note", amount, order.currency, refund.id))
             left -= amount
@@ -44,12 +54,12 @@ def owed(order: Order, ledger: Ledger, *, credited: Mapping[str, int]) -> list[O
 
 
 def _crediting(order: Order, ledger: Ledger, *, known: Collection[str]) -> list[Refund]:
+    """Also a reversal that is `known`, because its dispute was lost, and is open again."""
     lost = order.bound_capture_id in ledger.lost_captures - ledger.disputed_captures
     return [
         refund
         for refund in ledger.refunds
         if refund.capture_id == order.bound_capture_id
         and refund.status == "COMPLETED"
-        and refund.id not in known
-        and (lost or not refund.reversal)
+        and (lost or not refund.reversal or refund.id in known)
     ]

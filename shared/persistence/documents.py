@@ -32,14 +32,17 @@ o.paid_at is not null and (
                 select coalesce(sum(d.amount_minor), 0) from documents d
                 where d.order_id = o.id and d.kind = 'credit_note')
             and (
-                select sum(r.amount_minor - coalesce(d.amount_minor, 0)) from payment_facts r
-                left join documents d on d.order_id = o.id and d.refund_id = r.object_id
+                select sum(r.amount_minor) from payment_facts r
                 where r.order_id = o.id and r.kind = 'refund' and r.status = 'COMPLETED' and not r.reversal
                     and r.capture_id = o.bound_capture_id
             ) > greatest(0, (
                 select max(c.amount_minor) - o.total_minor from payment_facts c
                 where c.order_id = o.id and c.kind = 'capture' and c.object_id = o.bound_capture_id
-                    and c.currency = o.currency))))
+                    and c.currency = o.currency)) + (
+                select coalesce(sum(d.amount_minor), 0) from documents d
+                where d.order_id = o.id and d.kind = 'credit_note' and not exists (
+                    select 1 from payment_facts v where v.order_id = o.id and v.kind = 'refund'
+                        and v.object_id = d.refund_id and v.reversal))))
 """
 
 _CASE = """

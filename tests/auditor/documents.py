@@ -102,15 +102,22 @@ def _papers(order: Row, documents: Sequence[Row], given_back: Sequence[Row], exc
         if note["content"] and note["content"]["invoice_number"] not in [row["number"] for row in invoices]:
             yield f"{name}: {note['number']} credits an invoice that is not its own"
     noted = {note["refund_id"]: note["amount_minor"] for note in notes}
-    short = {
-        refund_id: fact["amount_minor"] - noted.get(refund_id, 0)
+    own = {
+        refund_id: fact["amount_minor"]
         for refund_id, fact in returned.items()
         if order["paid_at"] is not None and fact["capture_id"] == order["bound_capture_id"] and not fact["reversal"]
     }
-    if credited < order["total_minor"] and sum(short.values()) != (excess if short else 0):
-        for refund_id in (refund_id for refund_id, minor in short.items() if minor):
-            amount = returned[refund_id]["amount_minor"]
-            yield f"{name}: {amount} refunded by {refund_id}, {noted.get(refund_id, 0)} credited"
+    # What was credited of another capture, before the order was bound to this one, is not credited again.
+    before = sum(
+        noted.get(refund_id, 0)
+        for refund_id, fact in returned.items()
+        if fact["capture_id"] != order["bound_capture_id"]
+    )
+    due = max(sum(own.values()) - excess - before, 0)
+    if own and credited < order["total_minor"] and sum(noted.get(refund_id, 0) for refund_id in own) != due:
+        for refund_id, minor in own.items():
+            if minor != noted.get(refund_id, 0):
+                yield f"{name}: {minor} refunded by {refund_id}, {noted.get(refund_id, 0)} credited"
     is_whole = credited == order["total_minor"] and all(row["content"] for row in documents)
     if is_whole and _by_line(invoices) != _by_line(notes):
         yield f"{name}: its credit notes do not sum to its invoice line by line"

@@ -96,6 +96,38 @@ def test_what_was_paid_too_much_was_never_invoiced_and_credits_nothing() -> None
     ]
 
 
+def test_what_is_told_late_is_credited_though_the_excess_moves_to_it() -> None:
+    """What was known is credited already; what the one that came late owes is what both owe less that."""
+    first, then = replace(refund("R5", 410), occurred_at=PLACED), replace(refund("R1", 500), occurred_at=PAID)
+    third = replace(refund("R0", 7), occurred_at=PAID)
+
+    assert owes(overpaid(then)) == [INVOICE, Owed("credit_note", 90, "USD", "R1")]
+    assert owes(overpaid(then, first), R1=90) == [INVOICE, Owed("credit_note", 410, "USD", "R5")]
+    assert owes(overpaid(then, first, third), R1=90) == [
+        INVOICE,
+        Owed("credit_note", 7, "USD", "R0"),
+        Owed("credit_note", 410, "USD", "R5"),
+    ]
+    assert owes(overpaid(then, first), R1=90, R5=410) == [INVOICE]
+    assert owes(overpaid(first)) == [INVOICE]
+    assert owes(overpaid(then, first)) == [INVOICE, Owed("credit_note", 500, "USD", "R1")]
+
+
+def test_what_was_credited_too_much_before_is_not_credited_again() -> None:
+    """The order has been bound to another capture since: a part of the one before had gone back."""
+    assert owes(ledger(refund("R0", 400, of="C0"), refund("R1", 400)), R0=400) == [INVOICE]
+    assert owes(ledger(refund("R0", 400, of="C0"), refund("R1", 463)), R0=400) == [
+        INVOICE,
+        Owed("credit_note", 63, "USD", "R1"),
+    ]
+
+
+def test_a_reversal_that_was_credited_stays_so_while_its_dispute_is_open_again() -> None:
+    money = ledger(refund("R1", 500, reversal=True), refund("R2", 63), dispute("OPEN"))
+
+    assert owes(money, R1=500) == [INVOICE, Owed("credit_note", 63, "USD", "R2")]
+
+
 def test_units_that_go_back_are_credited_though_more_was_paid_than_owed() -> None:
     ours = UUID(int=7)
     lamp = RefundLine("lamp", 1, 1073, 73, restock=False)

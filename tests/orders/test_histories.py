@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,10 +13,11 @@ from hypothesis import strategies as st
 
 from shared.kernel.errors import Conflict
 from shared.kernel.money import Money
-from shared.orders.holding import release_order
+from shared.orders.holding import NotOnHold, NotReleasable, release_order
 from shared.orders.order import Order
 from shared.orders.settling import AttemptReply
 from shared.payments.processor import CaptureFact, DisputeFact, Fact, OrderFact, RefundFact
+from shared.persistence.documents import Documents
 from tests.numbers import PROPERTY_EXAMPLES
 from tests.orders.shop import Shop
 
@@ -404,6 +406,53 @@ def test_what_staff_have_let_stand_stays_so_in_every_order_of_the_facts(shop: Sh
         assert sum(credited) == ended.refunded_minor - (ended.captured_minor - order.total_minor)
 
     check()
+
+
+@pytest.mark.parametrize("outside", [[], [0], [1], [0, 1]])
+def test_what_is_refunded_is_credited_in_every_order_in_which_it_is_told(shop: Shop, outside: Sequence[int]) -> None:
+    """200 were paid too much; 200, 300 and 50 go back freely, of which PayPal's dashboard makes those `outside`."""
+    minor = [200, 300, 50]
+    documents = Documents(shop.database, shop.clock)
+
+    @settings(
+        max_examples=max(PROPERTY_EXAMPLES // 5, 10),
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture],
+    )
+    @given(st.permutations(range(3)), st.lists(st.integers(0, 2), max_size=3), st.integers(0, 3))
+    def check(told: list[int], repeated: list[int], released: int) -> None:
+        order = shop.order({shop.make_stock("LAMP", 5): 2})
+        facts = Facts(order)
+        excess = Money(order.total_minor + 200, order.currency)
+        shop.orders.settle(order.id, facts=[replace(facts.capture(1, "COMPLETED"), amount=excess)], source="webhook")
+        made = [
+            replace(
+                facts.refund(1, amount_minor),
+                id=f"R{made_as}-{order.number}",
+                created_at=_NOON + timedelta(hours=made_as),
+                custom_id=None
+                if made_as in outside
+                else str(shop.ask_refund(order, amount_minor=amount_minor).refunds[-1].id),
+            )
+            for made_as, amount_minor in enumerate(minor)
+        ]
+        for place, number in enumerate([*told, *repeated]):
+            if place == released:
+                _release_if_it_can_be(shop, order)
+            shop.orders.settle(order.id, facts=[made[number]], source="webhook")
+        _release_if_it_can_be(shop, order)
+
+        ended = shop.orders.get(order.id)
+        assert (ended.status, ended.refunded_minor) == ("paid", 550)
+        assert sum(row["amount_minor"] for row in _credit_notes(shop, order)) == 350
+        assert order.id not in documents.list_forgotten(1000)
+
+    check()
+
+
+def _release_if_it_can_be(shop: Shop, order: Order) -> None:
+    with suppress(NotReleasable, NotOnHold):
+        shop.desk.change(order.number, release_order(actor="staff:1"))
 
 
 def _credit_notes(shop: Shop, order: Order) -> Sequence[dict[str, Any]]:
