@@ -88,10 +88,10 @@ class Order:
         return next(given, Money.zero(self.currency))
 
     def returning(self, *kinds: str) -> list[Money]:
-        """What is on its way back to the buyer, of refunds of these kinds, by currency; one that failed is not."""
+        """What is on its way back to the buyer, of refunds of these kinds, by currency; one that has ended is not."""
         sums: dict[str, Money] = {}
         for refund in self.refunds:
-            if refund.kind in kinds and refund.state in ("requested", "pending", "completed"):
+            if refund.kind in kinds and refund.state in ("requested", "pending"):
                 amount = self._money_of(refund)
                 sums[amount.currency] = sums.get(amount.currency, Money.zero(amount.currency)) + amount
         return [amount for amount in sums.values() if amount.minor]

@@ -204,6 +204,17 @@ def test_a_discount_is_taken_off() -> None:
     [
         (make_order(captured_minor=0), "You have not been charged."),
         (make_order(refunds=(make_refund("cancelled", 134385),)), "We are giving back $1,343.85 through PayPal."),
+        (
+            make_order(
+                refunds=(
+                    make_refund("staff", 400, "completed"),
+                    make_refund("staff", 85, "pending"),
+                    make_refund("staff", 99, "failed"),
+                    make_refund("cancelled", 133900),
+                )
+            ),
+            "We are giving back $1,339.85 through PayPal.",
+        ),
     ],
 )
 def test_the_mail_of_a_cancelled_order_says_what_becomes_of_the_money(order: Order, sentence: str) -> None:
