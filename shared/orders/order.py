@@ -8,7 +8,7 @@ from uuid import UUID
 
 from shared.kernel.clock import parse_iso
 from shared.kernel.errors import Conflict, NotFound, RateLimited, Unavailable
-from shared.payments.declines import BY_BUYER
+from shared.payments.declines import BY_BUYER, BY_SHOP, NOT_APPROVED
 from shared.shipping import shipments as shipment_values
 from shared.shipping.shipments import Shipment
 
@@ -72,6 +72,11 @@ class Attempt:
     def was_refused_to_buyer(self) -> bool:
         """It is the buyer's means of payment that was refused, and not the shop: these are counted."""
         return self.was_denied or (self.state == "refused" and self.refusal in BY_BUYER)
+
+    @property
+    def counts_for_lockout(self) -> bool:
+        """A card may have been tried out: it was refused to the buyer, or by a name that nobody knows."""
+        return self.state == "refused" and self.refusal not in BY_SHOP and self.refusal != NOT_APPROVED
 
 
 @dataclass(frozen=True, slots=True)

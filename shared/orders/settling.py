@@ -79,7 +79,7 @@ class Outcome:
 
     `dropped_drafts`: shipments that planned units which are no longer the order's.
     `booked`: refunds that were made outside, and that staff let stand as if we had asked for them.
-    `refused_payments`: how many attempts have ended just now in a refusal that the buyer is to answer for.
+    `refused_payments`: how many attempts have ended just now in a refusal that counts for the lockout.
     """
 
     order: Order
@@ -184,7 +184,7 @@ def _close_attempts(situation: Situation, outcome: Outcome, now: datetime, reply
             outcome.attempts.append(fresh)
             if fresh.was_refused_to_buyer:
                 _after_refusal(situation, outcome, fresh, now)
-                outcome.refused_payments += 1
+            outcome.refused_payments += fresh.counts_for_lockout
         settled.append(fresh)
     return settled
 

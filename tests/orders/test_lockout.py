@@ -298,12 +298,15 @@ def test_a_payment_that_goes_through_clears_email_and_cart_and_not_the_network(s
 
 @pytest.mark.parametrize(("refusal", "counted"), [
     ("INSTRUMENT_DECLINED", 1),
+    ("PAYMENT_DENIED", 1),
+    ("CARD_OF_NO_KNOWN_KIND", 1),
     ("ORDER_NOT_APPROVED", 0),
     ("PAYEE_ACCOUNT_RESTRICTED", 0),
     ("DUPLICATE_INVOICE_ID", 0),
+    ("UNPROCESSABLE_ENTITY", 0),
     ("HTTP_404", 0),
 ])  # fmt: skip
-def test_only_what_the_buyer_can_answer_for_counts(shop: Shop, refusal: str, counted: int) -> None:
+def test_all_counts_but_what_the_shop_has_to_answer_for(shop: Shop, refusal: str, counted: int) -> None:
     order = shop.approved_order({shop.make_stock("LAMP", 100): 1})
     shop.paypal.capture_refusal = Refused(refusal)
 

@@ -8,7 +8,9 @@ from shared.edge.buying_views import order_view
 from shared.kernel.errors import Conflict
 from shared.orders import capturing, expiring
 from shared.orders.capturing import NotApproved, PaymentRefused, ShopCannotBePaid
+from shared.orders.lockout import CheckoutLocked
 from shared.orders.order import NotPayable, Order, PaymentsUsedUp
+from shared.payments.declines import BY_BUYER, BY_SHOP, NOT_APPROVED
 from shared.payments.processor import Refused
 from shared.persistence.timelines import list_happenings
 from tests.orders.shop import Shop
@@ -177,6 +179,31 @@ def test_what_paypal_refuses_to_the_shop_is_not_the_buyers(
     shop.paypal.approve(order.paypal_order_id)
     assert shop.capture(order).status == "paid"
     assert shop.level(lamp) == (5, 1)
+
+
+def test_a_refusal_by_a_name_that_nobody_knows_counts_for_the_lockout_and_not_against_the_order(shop: Shop) -> None:
+    """Else whoever meets it could try cards without an end; but no buyer is told that his card was refused."""
+    order = shop.order({shop.make_stock("LAMP", 5): 1})
+
+    told = [refuse(shop, order, "CARD_OF_NO_KNOWN_KIND") for _ in range(5)]
+    seen = shop.orders.get(order.id)
+    calls = shop.paypal.called("capture")
+
+    assert [type(problem) for problem in told] == [ShopCannotBePaid] * 5
+    assert (seen.status, seen.status_reason, shop.events(order)) == ("pending_payment", None, ["order.placed"])
+    shop.paypal.approve(order.paypal_order_id)
+    for try_again in (shop.capture, shop.retry):
+        with pytest.raises(CheckoutLocked):
+            try_again(order)
+    assert shop.paypal.called("capture") == calls
+    shop.clock.advance(seconds=61)
+    assert shop.capture(order).status == "paid"
+
+
+def test_no_refusal_is_the_buyers_and_the_shops() -> None:
+    assert BY_BUYER.isdisjoint(BY_SHOP)
+    assert NOT_APPROVED not in BY_BUYER | BY_SHOP
+    assert set(REFUSED_TO_SHOP) <= BY_SHOP
 
 
 def test_refusals_to_the_shop_move_the_deadline_three_times_and_no_more(shop: Shop) -> None:
