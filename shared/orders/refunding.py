@@ -107,7 +107,7 @@ def ask_refund(asked: AskRefund) -> Command:
 
     One that leaves an order of which nothing was sent without a unit cancels it, and gives back all that is left of
     its payment, the shipping with it, as every cancel does. Units that a voucher has made free are put back, or have
-    come back, without a refund: there is none of nothing.
+    come back, without a refund: there is none of nothing. A unit whose worth only rounds to nothing is not free.
 
     Raises NothingCaptured, Disputed, Invalid, RefundTooLarge, UnitsRefunded, NotRestockable.
     """
@@ -119,10 +119,9 @@ def ask_refund(asked: AskRefund) -> Command:
             raise NothingCaptured("This payment came in another currency than the order's. Cancel the order instead.")
         lines = _price(order, asked.lines, outcome.refunds_now)
         amount = sum(line.amount_minor for line in lines) + asked.shipping_minor + asked.amount_minor
-        is_given_up = asked.of_return or any(line.restock for line in asked.lines)
         _check_amounts(order, asked, outcome)
-        if amount <= 0 and not (lines and is_given_up):
-            raise Invalid([_nothing_of(lines)])
+        if amount <= 0:
+            _require_giving_up(order, asked, outcome.refunds_now)
         left = refundable_minor(outcome, situation.ledger, capture)
         if amount > left:
             raise RefundTooLarge(left_minor=max(left, 0))
@@ -260,10 +259,24 @@ def _lines_of(order: Order, asked: Sequence[AskedLine]) -> list[OrderLine]:
     return [by_sku[want.sku] for want in asked]
 
 
-def _nothing_of(lines: Sequence[RefundLine]) -> Field:
-    if lines:
-        return Field("/lines", "was free, so nothing is to be given back; with restock its units go back into stock")
-    return Field("", "names nothing to give back: lines, shipping_minor or amount_minor")
+def _require_giving_up(order: Order, asked: AskRefund, refunds: Sequence[OrderRefund]) -> None:
+    """Without a refund units only come back where nothing of their lines is left to give back. Raises Invalid.
+
+    A unit that is worth less than the smallest amount leaves no refund that counts it: asked for one by one, all would.
+    """
+    if not asked.lines:
+        raise Invalid([Field("", "names nothing to give back: lines, shipping_minor or amount_minor")])
+    every = [
+        AskedLine(line.sku, line.quantity - refunded_units(refunds, line.sku), restock=False)
+        for line in _lines_of(order, asked.lines)
+    ]
+    paid = [line.sku for line in _price(order, every, refunds) if line.amount_minor > 0]
+    if paid:
+        too_little = f"so few units of {', '.join(paid)} are worth less than PayPal moves"
+        raise Invalid([Field("/amount_minor", f"{too_little}: ask for more of its units at once, or name an amount")])
+    if not asked.of_return and not any(line.restock for line in asked.lines):
+        was_free = "was free, so nothing is to be given back; with restock its units go back into stock"
+        raise Invalid([Field("/lines", was_free)])
 
 
 def _check_amounts(order: Order, asked: AskRefund, outcome: Outcome) -> None:

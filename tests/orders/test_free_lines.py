@@ -90,6 +90,61 @@ def test_without_anything_to_restock_or_to_pay_the_refusal_says_that_the_units_w
     assert (shop.orders.get(order.id), shop.audit(order)) == (order, [])
 
 
+def nearly_free_order(shop: Shop, sku: str, units: int) -> Order:
+    """Paid, with a voucher that leaves 1 minor unit of all its lines, and the shipping."""
+    code = shop.make_voucher("NEARLY", kind="amount", amount_minor=units * 1000 - 1)
+    order = shop.place(shop.use_voucher(shop.make_cart({sku: units}), code))
+    shop.paypal.approve(order.paypal_order_id)
+    paid = shop.capture(order)
+    assert paid.paid_minor(paid.lines[0]) == 1
+    return paid
+
+
+def test_a_unit_whose_worth_rounds_to_nothing_is_not_given_up_as_if_it_were_free(shop: Shop) -> None:
+    """One by one they would all be worth 0, and what was paid for them would never go back."""
+    lamp = shop.make_stock("LAMP", 5)
+    order = nearly_free_order(shop, lamp, 3)
+
+    for restock in (True, False):
+        with pytest.raises(Invalid) as refused:
+            shop.ask_refund(order, {lamp: 1}, restock=restock)
+        assert [field.pointer for field in refused.value.fields] == ["/amount_minor"]
+        assert "more of its units at once" in refused.value.fields[0].detail
+    assert (shop.orders.get(order.id), shop.audit(order)) == (order, [])
+    assert shop.level(lamp) == (5, 3)
+    shop.ask_refund(order, {lamp: 2}, restock=True)
+    last = shop.ask_refund(order, {lamp: 1}, restock=True)
+
+    assert [refund.amount_minor for refund in last.refunds] == [1, SHIPPING_MINOR]
+    assert (last.status, shop.level(lamp)) == ("cancelled", (5, 0))
+
+
+def test_the_rest_of_a_line_whose_money_has_gone_back_is_given_up(shop: Shop) -> None:
+    lamp = shop.make_stock("LAMP", 5)
+    order = nearly_free_order(shop, lamp, 3)
+    shop.ask_refund(order, {lamp: 2})
+
+    after = shop.ask_refund(order, {lamp: 1}, restock=True)
+
+    assert (after.status, [refund.amount_minor for refund in after.refunds]) == ("paid", [1])
+    assert (after.lines[0].released, shop.level(lamp)) == (1, (5, 2))
+
+
+def test_a_return_whose_worth_rounds_to_nothing_goes_back_with_an_amount_that_staff_name(shop: Shop) -> None:
+    lamp = shop.make_stock("LAMP", 5)
+    order = nearly_free_order(shop, lamp, 3)
+    shop.deliver(shop.ship(shop.draft(order, {lamp: 3})).shipment)
+    goods = come_back(shop, order, lamp, 1)
+
+    with pytest.raises(Invalid) as refused:
+        refund(shop, goods)
+    settled = shop.returns.refund(goods.id, AskReturnRefund(uuid4(), 0, 1, "Your return", STAFF))
+
+    assert [field.pointer for field in refused.value.fields] == ["/amount_minor"]
+    [asked] = settled.order.refunds
+    assert (asked.amount_minor, [(line.quantity, line.amount_minor) for line in asked.lines]) == (1, [(1, 0)])
+
+
 def test_a_return_of_units_that_were_free_is_settled_without_a_refund(shop: Shop) -> None:
     lamp = shop.make_stock("LAMP", 5)
     order = free_order(shop, {lamp: 2})
