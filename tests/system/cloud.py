@@ -204,6 +204,18 @@ class Cloud:
         found: list[dict[str, Any]] = self.call("GET", "/_local/mail").json
         return found
 
+    def tell(self, event_type: str, **resource: Any) -> Any:
+        """Make it true at PayPal, let PayPal tell us, and let it settle; the event, its resource and its deliveries."""
+        answer = self.call("POST", "/_local/paypal/events", {"event_type": event_type, "resource": resource})
+        assert answer.status in (200, 201), answer.raw.decode()
+        self.settle()
+        return answer.json
+
+    def desk(self, order: Any, what: str = "", body: Any = None, *, method: str = "POST") -> Answer:
+        """What staff do with an order, or see of it."""
+        path = f"/v1/admin/orders/{order['number']}{what and '/' + what}"
+        return self.patiently(method, path, body, headers=self.staff())
+
     def staff(self) -> dict[str, str]:
         token = self.call("POST", "/_local/staff-session", {}).json["token"]
         return {"Authorization": f"Bearer {token}"}

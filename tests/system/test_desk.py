@@ -4,31 +4,19 @@ from typing import Any
 
 import pytest
 
-from tests.system.cloud import Answer, Cloud
+from tests.system.cloud import Cloud
 
 pytestmark = pytest.mark.slow
 
 
-def _admin(cloud: Cloud, order: Any, what: str = "", body: Any = None, *, method: str = "POST") -> Answer:
-    path = f"/v1/admin/orders/{order['number']}{what and '/' + what}"
-    return cloud.patiently(method, path, body, headers=cloud.staff())
-
-
 def _seen(cloud: Cloud, order: Any) -> Any:
-    answer = _admin(cloud, order, method="GET")
+    answer = cloud.desk(order, method="GET")
     assert answer.status == 200, answer.raw.decode()
     return answer.json
 
 
 def _capture_id(cloud: Cloud, order: Any) -> str:
     return str(_seen(cloud, order)["payment"]["capture_id"])
-
-
-def _tell(cloud: Cloud, event_type: str, **resource: Any) -> Any:
-    answer = cloud.call("POST", "/_local/paypal/events", {"event_type": event_type, "resource": resource})
-    assert answer.status == 200, answer.raw.decode()
-    cloud.settle()
-    return answer.json["resource"]
 
 
 def _next_refund(cloud: Cloud, order: Any, ends: str) -> None:
@@ -61,11 +49,11 @@ def test_staff_refund_lines_shipping_and_a_free_amount_to_the_last_cent(cloud: C
         {"shipping_minor": 90, "reason": "late"},
         {"amount_minor": 7, "reason": "sorry"},
     ):
-        assert _admin(cloud, order, "refunds", body).status == 201
+        assert cloud.desk(order, "refunds", body).status == 201
     cloud.settle()
     left = _seen(cloud, order)["refundable"]["amount_minor"]
-    over = _admin(cloud, order, "refunds", {"amount_minor": left + 1, "reason": "rest"})
-    rest = _admin(cloud, order, "refunds", {"amount_minor": left, "reason": "rest"})
+    over = cloud.desk(order, "refunds", {"amount_minor": left + 1, "reason": "rest"})
+    rest = cloud.desk(order, "refunds", {"amount_minor": left, "reason": "rest"})
     cloud.settle()
 
     seen = _seen(cloud, order)
@@ -109,8 +97,8 @@ def test_a_paid_order_is_cancelled_by_staff_and_a_shipped_one_is_not(cloud: Clou
         cloud.patiently("POST", f"/v1/admin/shipments/{shipment['id']}/ship", sent, headers=cloud.staff()).status == 200
     )
 
-    cancelled = _admin(cloud, order, "cancel", {"reason": "Sold out at the warehouse."})
-    refused = _admin(cloud, shipped, "cancel", {})
+    cancelled = cloud.desk(order, "cancel", {"reason": "Sold out at the warehouse."})
+    refused = cloud.desk(shipped, "cancel", {})
     refused_buyer = cloud.patiently("POST", f"/v1/orders/{shipped['number']}/cancel", headers=cloud.token(shipped))
     cloud.settle()
 
@@ -137,11 +125,11 @@ def test_a_refusal_of_paypal_is_seen_by_staff_and_taken_up_again_where_that_help
     order = cloud.paid_order({cloud.make_stock("LAMP", 5): 1})
     _next_refund(cloud, order, refusal)
 
-    asked = _admin(cloud, order, "refunds", {"amount_minor": 250, "reason": "late"})
+    asked = cloud.desk(order, "refunds", {"amount_minor": 250, "reason": "late"})
     cloud.settle()
     (failed,) = _seen(cloud, order)["refunds"]
     listed = cloud.call("GET", f"/v1/admin/orders?failed_refunds=true&number={order['number']}", headers=cloud.staff())
-    again = _admin(cloud, order, f"refunds/{asked.json['id']}/retry")
+    again = cloud.desk(order, f"refunds/{asked.json['id']}/retry")
     cloud.settle()
 
     assert (failed["status"], failed["failure"], _given_back(cloud, order)) == (
@@ -161,11 +149,11 @@ def test_a_refusal_of_paypal_is_seen_by_staff_and_taken_up_again_where_that_help
 def test_a_pending_refund_that_fails_in_the_end_is_seen_and_the_order_goes_on(cloud: Cloud) -> None:
     order = cloud.paid_order({cloud.make_stock("LAMP", 5): 1})
     _next_refund(cloud, order, "pending")
-    _admin(cloud, order, "refunds", {"amount_minor": 250, "reason": "late"})
+    cloud.desk(order, "refunds", {"amount_minor": 250, "reason": "late"})
     cloud.settle()
     (pending,) = _seen(cloud, order)["refunds"]
 
-    _tell(cloud, "PAYMENT.REFUND.FAILED", id=pending["paypal_refund_id"])
+    cloud.tell("PAYMENT.REFUND.FAILED", id=pending["paypal_refund_id"])
 
     seen = _seen(cloud, order)
     assert (pending["status"], seen["refunds"][0]["status"], seen["refunds"][0]["failure"]) == (
@@ -180,7 +168,7 @@ def test_a_refund_whose_answer_was_lost_is_given_back_once(cloud: Cloud) -> None
     order = cloud.paid_order({cloud.make_stock("LAMP", 5): 1})
     cloud.fault("paypal", "timeout_after_effect", path="/v2/payments/captures/")
 
-    _admin(cloud, order, "refunds", {"amount_minor": 250, "reason": "late"})
+    cloud.desk(order, "refunds", {"amount_minor": 250, "reason": "late"})
     cloud.settle(timeout_s=90)
 
     assert [fault["fired"] for fault in cloud.clear_faults()] == [1]
@@ -191,15 +179,15 @@ def test_a_refund_whose_answer_was_lost_is_given_back_once(cloud: Cloud) -> None
 def test_a_disputed_order_is_neither_refunded_nor_cancelled_until_it_is_over(cloud: Cloud) -> None:
     order = cloud.paid_order({cloud.make_stock("LAMP", 5): 1})
     capture = _capture_id(cloud, order)
-    dispute = _tell(cloud, "CUSTOMER.DISPUTE.CREATED", capture_id=capture)
+    dispute = cloud.tell("CUSTOMER.DISPUTE.CREATED", capture_id=capture)["resource"]
 
     refused = [
-        _admin(cloud, order, "refunds", {"amount_minor": 1, "reason": "r"}),
-        _admin(cloud, order, "cancel", {}),
-        _admin(cloud, order, "release"),
+        cloud.desk(order, "refunds", {"amount_minor": 1, "reason": "r"}),
+        cloud.desk(order, "cancel", {}),
+        cloud.desk(order, "release"),
     ]
-    _tell(cloud, "CUSTOMER.DISPUTE.RESOLVED", dispute_id=dispute["dispute_id"], capture_id=capture, outcome="won")
-    cancelled = _admin(cloud, order, "cancel", {})
+    cloud.tell("CUSTOMER.DISPUTE.RESOLVED", dispute_id=dispute["dispute_id"], capture_id=capture, outcome="won")
+    cancelled = cloud.desk(order, "cancel", {})
 
     assert [(answer.status, answer.json["type"].rpartition("/")[2]) for answer in refused] == [
         (409, "disputed"),
@@ -213,11 +201,11 @@ def test_another_amount_waits_for_staff_who_give_it_back(cloud: Cloud) -> None:
     lamp = cloud.make_stock("LAMP", 5)
     order = cloud.order({lamp: 1})
     paid = {"currency_code": "USD", "value": "1.00"}
-    _tell(cloud, "PAYMENT.CAPTURE.COMPLETED", order_id=order["payment"]["paypal_order_id"], amount=paid)
+    cloud.tell("PAYMENT.CAPTURE.COMPLETED", order_id=order["payment"]["paypal_order_id"], amount=paid)
     held = _seen(cloud, order)
 
-    released = _admin(cloud, order, "release")
-    cancelled = _admin(cloud, order, "cancel", {})
+    released = cloud.desk(order, "release")
+    cancelled = cloud.desk(order, "cancel", {})
     cloud.settle()
 
     assert (held["status"], held["status_reason"]) == ("on_hold", "amount_mismatch")
@@ -230,9 +218,9 @@ def test_staff_hold_an_order_note_why_and_let_it_go_on(cloud: Cloud) -> None:
     order = cloud.paid_order({cloud.make_stock("LAMP", 5): 1})
 
     answers = [
-        _admin(cloud, order, "hold", {"reason": "Two names."}),
-        _admin(cloud, order, "notes", {"text": "Called: all is well."}),
-        _admin(cloud, order, "release"),
+        cloud.desk(order, "hold", {"reason": "Two names."}),
+        cloud.desk(order, "notes", {"text": "Called: all is well."}),
+        cloud.desk(order, "release"),
     ]
     seen = _seen(cloud, order)
     log = cloud.call("GET", f"/v1/admin/audit-log?subject=order:{order['number']}", headers=cloud.staff()).json
@@ -249,12 +237,12 @@ def test_while_paypal_owes_an_answer_nobody_cancels(cloud: Cloud) -> None:
     cloud.approve(order, "pending")
     cloud.capture(order)
 
-    by_staff = _admin(cloud, order, "cancel", {})
+    by_staff = cloud.desk(order, "cancel", {})
     by_buyer = cloud.patiently("POST", f"/v1/orders/{order['number']}/cancel", headers=cloud.token(order))
 
     assert [(answer.status, answer.json["type"].rpartition("/")[2]) for answer in (by_staff, by_buyer)] == [
         (409, "payment-in-progress")
     ] * 2
     assert cloud.level(lamp) == (5, 1)
-    _tell(cloud, "PAYMENT.CAPTURE.COMPLETED", order_id=order["payment"]["paypal_order_id"])
+    cloud.tell("PAYMENT.CAPTURE.COMPLETED", order_id=order["payment"]["paypal_order_id"])
     assert _seen(cloud, order)["status"] == "paid"

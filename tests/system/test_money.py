@@ -9,14 +9,6 @@ from tests.system.cloud import Cloud
 pytestmark = pytest.mark.slow
 
 
-def _tell(cloud: Cloud, event_type: str, **resource: Any) -> Any:
-    """Make it true at PayPal, let PayPal tell us, and let it settle."""
-    answer = cloud.call("POST", "/_local/paypal/events", {"event_type": event_type, "resource": resource})
-    assert answer.status in (200, 201), answer.raw.decode()
-    cloud.settle()
-    return answer.json
-
-
 def _captures(cloud: Cloud, order: Any) -> list[dict[str, Any]]:
     return [capture for capture in cloud.ledger()["captures"] if capture.get("custom_id") == order["id"]]
 
@@ -35,7 +27,7 @@ def test_a_pending_capture_is_paid_when_paypal_says_so(cloud: Cloud) -> None:
     cloud.advance(3600)
     assert cloud.level(lamp) == (5, 1)
 
-    _tell(cloud, "PAYMENT.CAPTURE.COMPLETED", order_id=order["payment"]["paypal_order_id"])
+    cloud.tell("PAYMENT.CAPTURE.COMPLETED", order_id=order["payment"]["paypal_order_id"])
 
     assert _state(cloud, order) == ("paid", None)
     assert len(_captures(cloud, order)) == 1
@@ -48,7 +40,7 @@ def test_a_pending_capture_that_is_denied_lets_the_buyer_try_again(cloud: Cloud)
     cloud.approve(order, "pending")
     cloud.capture(order)
 
-    _tell(cloud, "PAYMENT.CAPTURE.DENIED", id=_captures(cloud, order)[0]["id"])
+    cloud.tell("PAYMENT.CAPTURE.DENIED", id=_captures(cloud, order)[0]["id"])
 
     assert _state(cloud, order) == ("pending_payment", None)
     assert cloud.level(lamp) == (5, 1)
@@ -65,7 +57,7 @@ def test_an_approval_that_was_taken_back_is_asked_for_once(cloud: Cloud) -> None
     order = cloud.order({lamp: 1})
     cloud.fault("webhooks", "lose", path="/v1/webhooks/paypal", count=1)
     cloud.approve(order)
-    _tell(cloud, "CHECKOUT.PAYMENT-APPROVAL.REVERSED", order_id=order["payment"]["paypal_order_id"])
+    cloud.tell("CHECKOUT.PAYMENT-APPROVAL.REVERSED", order_id=order["payment"]["paypal_order_id"])
     cloud.advance(20 * 60)
     cloud.settle()
 
@@ -124,7 +116,7 @@ def test_a_second_capture_goes_back_and_the_order_stays_paid(cloud: Cloud) -> No
     lamp = cloud.make_stock("LAMP", 5)
     order = cloud.paid_order({lamp: 1})
 
-    _tell(cloud, "PAYMENT.CAPTURE.COMPLETED", order_id=order["payment"]["paypal_order_id"])
+    cloud.tell("PAYMENT.CAPTURE.COMPLETED", order_id=order["payment"]["paypal_order_id"])
     cloud.settle()
 
     seen = cloud.look(order)
@@ -141,7 +133,7 @@ def test_money_that_left_without_our_asking_stops_the_order(cloud: Cloud, event_
     lamp = cloud.make_stock("LAMP", 5)
     order = cloud.paid_order({lamp: 1})
 
-    _tell(cloud, event_type, capture_id=_captures(cloud, order)[0]["id"])
+    cloud.tell(event_type, capture_id=_captures(cloud, order)[0]["id"])
 
     assert _state(cloud, order) == ("on_hold", "outside")
     assert cloud.level(lamp) == (5, 1)
@@ -151,10 +143,10 @@ def test_a_dispute_holds_the_order_until_it_is_won(cloud: Cloud) -> None:
     order = cloud.paid_order({cloud.make_stock("LAMP", 5): 1})
     capture = _captures(cloud, order)[0]["id"]
 
-    _tell(cloud, "CUSTOMER.DISPUTE.CREATED", capture_id=capture)
+    cloud.tell("CUSTOMER.DISPUTE.CREATED", capture_id=capture)
     during = _state(cloud, order)
     dispute = next(d for d in cloud.ledger()["disputes"] if capture in str(d))
-    _tell(cloud, "CUSTOMER.DISPUTE.RESOLVED", dispute_id=dispute["dispute_id"], capture_id=capture, outcome="won")
+    cloud.tell("CUSTOMER.DISPUTE.RESOLVED", dispute_id=dispute["dispute_id"], capture_id=capture, outcome="won")
 
     assert (during, _state(cloud, order)) == (("on_hold", "outside"), ("paid", None))
 
@@ -165,7 +157,7 @@ def test_money_after_expiry_counts_while_the_goods_are_there(cloud: Cloud) -> No
     cloud.advance(16 * 60)
     assert _state(cloud, order) == ("expired", None)
 
-    _tell(cloud, "PAYMENT.CAPTURE.COMPLETED", order_id=order["payment"]["paypal_order_id"])
+    cloud.tell("PAYMENT.CAPTURE.COMPLETED", order_id=order["payment"]["paypal_order_id"])
 
     assert _state(cloud, order) == ("paid", None)
     assert cloud.level(lamp) == (1, 1)
@@ -178,7 +170,7 @@ def test_money_after_expiry_goes_back_when_the_goods_are_gone(cloud: Cloud) -> N
     cloud.advance(16 * 60)
     cloud.paid_order({lamp: 1})
 
-    _tell(cloud, "PAYMENT.CAPTURE.COMPLETED", order_id=order["payment"]["paypal_order_id"])
+    cloud.tell("PAYMENT.CAPTURE.COMPLETED", order_id=order["payment"]["paypal_order_id"])
     cloud.settle()
 
     seen = cloud.look(order)
@@ -195,7 +187,7 @@ def test_a_cancelled_order_frees_its_stock_and_a_late_payment_goes_back(cloud: C
     cancelled = cloud.call("POST", f"/v1/checkouts/{order['id']}/cancel", headers=cloud.token(order))
     assert (cancelled.status, cancelled.json["status"]) == (200, "cancelled")
     assert cloud.level(lamp) == (1, 0)
-    _tell(cloud, "PAYMENT.CAPTURE.COMPLETED", order_id=order["payment"]["paypal_order_id"])
+    cloud.tell("PAYMENT.CAPTURE.COMPLETED", order_id=order["payment"]["paypal_order_id"])
     cloud.settle()
 
     seen = cloud.look(order)
@@ -205,7 +197,7 @@ def test_a_cancelled_order_frees_its_stock_and_a_late_payment_goes_back(cloud: C
 
 def test_a_capture_of_somebody_elses_is_left_alone(cloud: Cloud) -> None:
     """S40: signed, true, and none of ours."""
-    told = _tell(cloud, "PAYMENT.CAPTURE.COMPLETED", id="FOREIGN0000000001", invoice_id="EBAY-1", custom_id="x")
+    told = cloud.tell("PAYMENT.CAPTURE.COMPLETED", id="FOREIGN0000000001", invoice_id="EBAY-1", custom_id="x")
 
     ((state, verdict),) = cloud.sql("select state, verdict from webhook_events where event_id = :id", id=told["id"])
     assert (state, verdict) in (("ignored", "foreign"), ("ignored", "foreign, and looked at again"))
