@@ -15,12 +15,13 @@ from shared.edge.return_views import (
 )
 from shared.edge.routing import Routes
 from shared.kernel.errors import Invalid
+from shared.kernel.idempotency import Answering
 from shared.kernel.ids import new_id
 from shared.orders import returning
 from shared.orders.order import Disputed
 from shared.orders.refunding import NothingCaptured, RefundTooLarge, UnitsRefunded
 from shared.orders.returning import AskReturnRefund
-from shared.orders.returns import NotReceived, NotReturnable, ReturnMoved, ReturnNotFound, ReturnRefunded
+from shared.orders.returns import NotReceived, NotReturnable, Returning, ReturnMoved, ReturnNotFound, ReturnRefunded
 
 routes = Routes()
 
@@ -107,7 +108,7 @@ def close_return(call: Call[None]) -> Reply:
 @routes.post(
     "/v1/admin/returns/<return_id>/refunds",
     body=ReturnRefundBody,
-    answers={201: AdminReturnView},
+    answers={200: AdminReturnView, 201: AdminReturnView},
     errors=[
         ReturnNotFound,
         NotReceived,
@@ -121,8 +122,15 @@ def close_return(call: Call[None]) -> Reply:
     permission="refunds:write",
 )
 def refund_return(call: Call[ReturnRefundBody]) -> Reply:
-    """Give back the money of what was received; PayPal is asked at once, by a task."""
+    """Give back the money of what was received; PayPal is asked at once, by a task.
+
+    What came back was free where a voucher paid for it: then there is no refund, and the answer is 200.
+    """
     body = call.body
     asked = AskReturnRefund(new_id(), body.shipping_minor, body.amount_minor, body.reason, call.actor)
-    returns().refund(call.uuid("return_id"), asked, answering=call.answering(201, admin_return_view))
+
+    def answering(settled: Returning) -> Answering[Returning] | None:
+        return call.answering(201 if settled.goods.refund_id == asked.refund_id else 200, admin_return_view)
+
+    returns().refund(call.uuid("return_id"), asked, answering=answering)
     return Reply(201)

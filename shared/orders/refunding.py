@@ -130,6 +130,8 @@ def ask_refund(asked: AskRefund) -> Command:
         if _restock(outcome, asked.lines) == "cancelled":
             shipping_minor = min(_shipping_left_minor(order, outcome.refunds_now), shipping_minor + left - amount)
             amount = left
+        if amount <= 0 and not any(line.restock for line in lines):
+            return  # what a return has brought is counted by the return
         if amount <= 0:
             units = [{"sku": line.sku, "quantity": line.quantity, "restock": line.restock} for line in lines]
             outcome.audit.append(Done("units.given-up", {"lines": units, "reason": asked.reason}))

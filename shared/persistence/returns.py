@@ -109,9 +109,11 @@ class Returns:
         return_id: UUID,
         asked: AskReturnRefund,
         *,
-        answering: Answering[Returning] | None = None,
+        answering: Callable[[Returning], Answering[Returning] | None] = lambda _settled: None,
     ) -> Returning:
         """Ask for the refund of what was received, as every refund is asked for: under the locks of cart and order.
+
+        What was free makes none: then the return has no refund, or still the one that PayPal has refused.
 
         Raises ReturnNotFound, and what `refund_return` does.
         """
@@ -124,17 +126,18 @@ class Returns:
             locked = tx.one("select lock_order_v1(:id::uuid) as situation", id=of["order_id"])
             goods = next(known for known in returns_of(tx, of["order_id"]) if known.id == return_id)
             order = do_command(tx, locked, refund_return(goods, asked), now)
-            if all(refund.id != asked.refund_id for refund in order.refunds):
-                return tx.answer(answering, Returning(order, goods))  # what came back was free
-            tx.rows(
-                """
-                update returns set refund_id = :refund_id::uuid, updated_at = :now::timestamptz where id = :id::uuid
-                """,
-                id=return_id,
-                refund_id=asked.refund_id,
-                now=now,
-            )
-            return tx.answer(answering, Returning(order, replace(goods, refund_id=asked.refund_id)))
+            settled = Returning(order, goods)
+            if any(refund.id == asked.refund_id for refund in order.refunds):
+                tx.rows(
+                    """
+                    update returns set refund_id = :refund_id::uuid, updated_at = :now::timestamptz where id = :id::uuid
+                    """,
+                    id=return_id,
+                    refund_id=asked.refund_id,
+                    now=now,
+                )
+                settled = Returning(order, replace(goods, refund_id=asked.refund_id))
+            return tx.answer(answering(settled), settled)
 
         return self._database.step(in_one_step)
 

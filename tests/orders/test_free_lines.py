@@ -154,6 +154,7 @@ def test_a_return_of_units_that_were_free_is_settled_without_a_refund(shop: Shop
     settled = [refund(shop, goods) for _ in range(2)]
 
     assert [(each.order.refunds, each.goods.refund_id) for each in settled] == [((), None)] * 2
+    assert "units.given-up" not in [action for _actor, action in shop.audit(order)]
     assert shop.level(lamp) == (4, 0)
     assert shop.orders.get(order.id).lines[0].returned == 1
     # Its shipping may still go back, once.

@@ -8,7 +8,9 @@ from uuid import uuid4
 import pytest
 
 from shared.kernel.money import Money
-from shared.orders import capturing, expiring
+from shared.orders import capturing, expiring, returning
+from shared.orders.returning import AskReturn
+from shared.orders.returns import ReturnLine
 from shared.payments.processor import DisputeFact
 from tests.orders.shop import SHIPPING_MINOR
 from tests.support.conftest import Desk, problem_of
@@ -126,6 +128,31 @@ def test_units_that_a_voucher_made_free_are_given_up_without_a_refund(desk: Desk
     assert (shown["status"], shown["refunds"]) == ("paid", [])
     assert [entry["action"] for entry in shown["audit"]] == ["units.given-up"]
     assert desk.shop.level(lamp) == (5, 1)
+
+
+def test_a_return_of_units_that_a_voucher_made_free_is_settled_without_a_refund(desk: Desk) -> None:
+    lamp = desk.shop.make_stock("LAMP", 5)
+    code = desk.shop.make_voucher("FREE", percent=Decimal(100))
+    order = desk.shop.place(desk.shop.use_voucher(desk.shop.make_cart({lamp: 1}), code))
+    desk.shop.paypal.approve(order.paypal_order_id)
+    desk.shop.capture(order)
+    desk.shop.deliver(desk.shop.ship(desk.shop.draft(order, {lamp: 1})).shipment)
+    lines = (ReturnLine(lamp, 1, "damaged"),)
+    goods = returning.ask_return(AskReturn(order.number, lines, "", "buyer"), store=desk.shop.returns).goods
+    path = f"/v1/admin/returns/{goods.id}"
+    desk.call("POST", f"{path}/approve")
+    received = {"lines": [{"sku": lamp, "quantity": 1, "condition": "as new", "restock": True}]}
+    assert desk.call("POST", f"{path}/receive", received).status_code == 200
+
+    nothing = desk.call("POST", f"{path}/refunds", {})
+    shipping = desk.call("POST", f"{path}/refunds", {"shipping_minor": 590})
+
+    assert (nothing.status_code, nothing.get_json()["refund_id"]) == (200, None)
+    shown = desk.get(f"/v1/admin/orders/{order.number}")
+    (refund,) = shown["refunds"]
+    assert (shipping.status_code, shipping.get_json()["refund_id"]) == (201, refund["id"])
+    assert refund["amount"]["amount_minor"] == 590
+    assert "units.given-up" not in [entry["action"] for entry in shown["audit"]]
 
 
 def test_a_refund_that_failed_tells_staff_what_to_do_and_is_tried_again(desk: Desk) -> None:
