@@ -69,8 +69,7 @@ def get_timeline(call: Call[None]) -> Reply:
     """What has happened to an order, from the first to the last."""
     from shared.persistence.timelines import list_happenings
 
-    order = _numbered(call)
-    return Reply(200, timeline_view(list_happenings(database(), order.id), order.currency))
+    return Reply(200, timeline_view(list_happenings(database(), _numbered(call).id)))
 
 
 @routes.post(

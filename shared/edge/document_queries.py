@@ -55,20 +55,22 @@ class _Happening(Protocol):
     @property
     def amount_minor(self) -> int | None: ...
     @property
+    def currency(self) -> str: ...
+    @property
     def detail(self) -> str | None: ...
 
 
-def timeline_view(happenings: Sequence[_Happening], currency: str) -> TimelineView:
-    return TimelineView(items=[_happening_view(happening, currency) for happening in happenings])
+def timeline_view(happenings: Sequence[_Happening]) -> TimelineView:
+    return TimelineView(items=[_happening_view(happening) for happening in happenings])
 
 
-def _happening_view(happening: _Happening, currency: str) -> HappeningView:
+def _happening_view(happening: _Happening) -> HappeningView:
     is_document = happening.event.endswith("_issued")
     detail = UNSET if happening.detail is None else happening.detail
     return HappeningView(
         at=iso(happening.at),
         event=happening.event,  # type: ignore[arg-type]  # one of those that the query names
-        amount=UNSET if happening.amount_minor is None else money(happening.amount_minor, currency),
+        amount=UNSET if happening.amount_minor is None else money(happening.amount_minor, happening.currency),
         document=detail if is_document else UNSET,
         tracking=UNSET if is_document else detail,
     )

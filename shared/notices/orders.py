@@ -68,6 +68,12 @@ class Order:
     shipping_option: ShippingOption
     lines: tuple[Line, ...]
     refunds: tuple[Refund, ...]
+    bound_capture_id: str | None = None
+
+    @property
+    def was_charged(self) -> bool:
+        """Whether money came, of whatever currency: `captured_minor` is what came in the order's."""
+        return self.captured_minor > 0 or self.bound_capture_id is not None
 
     @property
     def takes_no_payment(self) -> bool:

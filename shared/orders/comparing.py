@@ -71,8 +71,8 @@ def disagrees(order: Order, book: Ledger) -> bool:
     said = (order.captured_minor, order.refunded_minor, order.reversed_minor, order.pending_minor, order.disputed)
     sums = (
         book.captured_minor(order.currency),
-        book.refunded_minor,
-        book.reversed_minor,
+        book.refunded_minor(order.currency),
+        book.reversed_minor(order.currency),
         book.pending_minor(order.currency),
         bool(book.open_disputes),
     )

@@ -137,8 +137,8 @@ def settle(
     ledger = situation.ledger
     outcome.change(
         captured_minor=ledger.captured_minor(situation.order.currency),
-        refunded_minor=ledger.refunded_minor,
-        reversed_minor=ledger.reversed_minor,
+        refunded_minor=ledger.refunded_minor(situation.order.currency),
+        reversed_minor=ledger.reversed_minor(situation.order.currency),
         pending_minor=ledger.pending_minor(situation.order.currency),
         disputed=bool(ledger.open_disputes),
     )

@@ -124,10 +124,13 @@ class Capture:
 
 @dataclass(frozen=True, slots=True)
 class Refund:
+    """A refund at the furthest status that was seen; without a currency of its own it has its capture's."""
+
     id: str
     capture_id: str
     status: str
     amount_minor: int
+    currency: str | None
     reversal: bool
     ours: UUID | None
     occurred_at: datetime | None
@@ -168,26 +171,22 @@ class Ledger:
     def pending_minor(self, currency: str) -> int:
         return sum(c.amount_minor or 0 for c in self.captures if c.is_pending and c.currency == currency)
 
-    @property
-    def refunded_minor(self) -> int:
-        return sum(refund.amount_minor for refund in self._given_back() if not refund.reversal)
+    def refunded_minor(self, currency: str) -> int:
+        return sum(r.amount_minor for r in self._given_back() if r.currency == currency and not r.reversal)
 
-    @property
-    def reversed_minor(self) -> int:
-        return sum(refund.amount_minor for refund in self._given_back() if refund.reversal)
+    def reversed_minor(self, currency: str) -> int:
+        return sum(r.amount_minor for r in self._given_back() if r.currency == currency and r.reversal)
 
     def sums_as_it_came(self, bound_capture_id: str | None, currency: str) -> Sums:
         """In the currency of the bound capture; without one in `currency`, the order's, unless all came in another."""
         bound = [capture.currency for capture in self.captures if capture.id == bound_capture_id and capture.currency]
         known = [capture.currency for capture in self.captures if capture.currency]
         came = bound[0] if bound else currency if currency in known or not known else known[0]
-        ids = {capture.id for capture in self.captures if capture.currency == came}
-        back = [refund for refund in self._given_back() if refund.capture_id in ids]
         return Sums(
             came,
             captured_minor=self.captured_minor(came),
-            refunded_minor=sum(refund.amount_minor for refund in back if not refund.reversal),
-            reversed_minor=sum(refund.amount_minor for refund in back if refund.reversal),
+            refunded_minor=self.refunded_minor(came),
+            reversed_minor=self.reversed_minor(came),
             pending_minor=self.pending_minor(came),
         )
 
@@ -243,6 +242,7 @@ def read(rows: Sequence[FactRow]) -> Ledger:
                 capture_id=row.capture_id or "",
                 status=row.status,
                 amount_minor=row.amount_minor or 0,
+                currency=row.currency or (captures[row.capture_id].currency if row.capture_id in captures else None),
                 reversal=row.reversal,
                 ours=row.ours,
                 occurred_at=row.occurred_at,

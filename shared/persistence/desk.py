@@ -19,7 +19,7 @@ from shared.persistence.settling import apply_outcome, situation_from_json
 _LIST = """
 select o.id, o.number, o.status, o.status_reason, o.email, o.currency, o.total_minor, o.captured_minor,
     o.refunded_minor, o.reversed_minor, o.disputed, o.late, o.placed_at, o.paid_at, o.bound_capture_id,
-    case when o.captured_minor = 0 and (o.bound_capture_id is not null or o.refunded_minor > 0 or o.reversed_minor > 0)
+    case when o.captured_minor = 0
         then (select jsonb_agg(to_jsonb(f) order by f.id) from payment_facts f where f.order_id = o.id)
     end as facts_in_another_currency,
     (select count(*) from refunds r where r.order_id = o.id and {failed}) as failed_refunds

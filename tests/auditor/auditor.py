@@ -337,9 +337,14 @@ class _Database:
             if row["kind"] == "refund" and row["status"] == "COMPLETED":
                 refunds[str(row["order_id"])][row["object_id"]] = row
         for order_id, order in self.orders.items():
+            came = {object_id: row["currency"] for object_id, row in captures[order_id].items()}
             own = [row for row in captures[order_id].values() if row["currency"] == order["currency"]]
             captured = sum(row["amount_minor"] or 0 for row in own)
-            given_back = sum(row["amount_minor"] for row in refunds[order_id].values())
+            given_back = sum(
+                row["amount_minor"]
+                for row in refunds[order_id].values()
+                if (row["currency"] or came.get(row["capture_id"])) == order["currency"]
+            )
             if captured != order["captured_minor"]:
                 yield f"order {order['number']}: facts say {captured} captured, it says {order['captured_minor']}"
             said = order["refunded_minor"] + order["reversed_minor"]

@@ -1,5 +1,6 @@
 from dataclasses import replace
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 
@@ -222,6 +223,17 @@ def test_the_mail_of_a_cancelled_order_says_what_becomes_of_the_money(order: Ord
 
     assert sentence in text
     assert sentence in Page(html).text
+
+
+@pytest.mark.parametrize("charged", [{"captured_minor": 134385}, {"captured_minor": 0, "bound_capture_id": "C1"}])
+def test_nobody_whose_money_came_and_went_back_before_the_cancel_reads_of_no_charge(charged: dict[str, Any]) -> None:
+    """Also of another currency, of which nothing is counted in the order's."""
+    _, text, html = WRITER.write("order_cancelled", make_order(**charged))
+
+    for words in (text, Page(html).text):
+        assert "has been cancelled. Nothing of it will be sent." in words
+        assert "charged" not in words
+        assert "giving back" not in words
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,20 @@ def test_what_came_too_late_in_another_currency_is_shown_in_it(desk: Desk) -> No
     assert shown["capture_id"] is None
 
 
+def test_a_second_payment_in_another_currency_is_no_part_of_what_an_order_gave_back(desk: Desk) -> None:
+    order = desk.shop.paid_order({desk.shop.make_stock("LAMP", 5): 1})
+    desk.shop.paypal.amount = Money(300, "EUR")
+    shop, second = desk.shop, desk.shop.paypal.make_capture(order.paypal_order_id)
+    capturing.follow_facts(order.id, [second], source="webhook", store=shop.orders, processor=shop.paypal)
+    shop.finish_refunds(order)
+
+    shown = desk.get(f"/v1/admin/orders/{order.number}")["payment"]
+    [listed] = desk.get(f"/v1/admin/orders?number={order.number}")["items"]
+
+    for paid in (shown, listed):
+        assert (paid["captured"]["display"], paid["refunded"]["display"]) == ("15.90 USD", "0.00 USD")
+
+
 def test_units_that_a_voucher_made_free_are_given_up_without_a_refund(desk: Desk) -> None:
     lamp = desk.shop.make_stock("LAMP", 5)
     code = desk.shop.make_voucher("FREE", percent=Decimal(100))
