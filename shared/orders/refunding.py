@@ -130,11 +130,13 @@ def ask_refund(asked: AskRefund) -> Command:
         if _restock(outcome, asked.lines) == "cancelled":
             shipping_minor = min(_shipping_left_minor(order, outcome.refunds_now), shipping_minor + left - amount)
             amount = left
+        dropped = [str(draft) for draft in outcome.dropped_drafts]
+        besides = {"reason": asked.reason, **({"dropped_drafts": dropped} if dropped else {})}
         if amount <= 0 and not any(line.restock for line in lines):
             return  # what a return has brought is counted by the return
         if amount <= 0:
             units = [{"sku": line.sku, "quantity": line.quantity, "restock": line.restock} for line in lines]
-            outcome.audit.append(Done("units.given-up", {"lines": units, "reason": asked.reason}))
+            outcome.audit.append(Done("units.given-up", {"lines": units, **besides}))
             return
         outcome.new_refunds.append(
             OrderRefund(
@@ -151,7 +153,7 @@ def ask_refund(asked: AskRefund) -> Command:
                 requested_at=now,
             )
         )
-        detail = {"refund_id": str(asked.id), "amount_minor": amount, "reason": asked.reason}
+        detail = {"refund_id": str(asked.id), "amount_minor": amount, **besides}
         outcome.audit.append(Done("refund.requested", detail))
 
     return command

@@ -450,6 +450,11 @@ def test_only_the_newest_plans_give_way_to_units_that_are_given_up(shop: Shop) -
         first.id: "draft",
         second.id: "cancelled",
     }
+    written = shop.database.call(
+        "select detail from audit_log where subject = :s::text and action = 'refund.requested' order by at, id",
+        s=f"order:{order.number}",
+    )
+    assert [row["detail"].get("dropped_drafts") for row in written] == [None, [str(second.id)]]
     assert shop.ship(first).shipment.state == "in_transit"
     assert shop.draft(order, {shade: 1}).state == "draft"
 
