@@ -112,7 +112,7 @@ class TotalsView(View, frozen=True, kw_only=True):
 class CartLineView(View, frozen=True, kw_only=True):
     """`problem` says why the line cannot be ordered as it stands; `available` are units.
 
-    With other_currency, price and total are what the catalogue says, in its currency, and count in no sum.
+    Where the catalogue has another currency, price and total are what it says, in its currency, and count in no sum.
     """
 
     sku: str
@@ -239,7 +239,8 @@ def cart_view(cart: Cart, shop: ShopSettings, voucher: Voucher | None, at: datet
 
 def _cart_line_view(line: CartLine, currency: str) -> CartLineView:
     problem, price_minor = line.problem(currency), line.unit_price_minor
-    if problem == "other_currency" and line.price_minor is not None and line.currency is not None:
+    # Also of what is not sold now: today's price is in today's currency.
+    if line.price_minor is not None and line.currency not in (None, currency):
         currency, price_minor = line.currency, line.price_minor
     return CartLineView(
         sku=line.sku,

@@ -128,6 +128,21 @@ def test_an_item_priced_in_another_currency_is_no_question_of_stock(shop: Shop) 
     assert shown.totals.subtotal == money(1000, "USD")
 
 
+def test_an_item_that_is_not_sold_now_is_shown_in_the_currency_of_its_price(shop: Shop) -> None:
+    lamp = shop.make_stock("LAMP", 5)
+    cart_id = shop.make_cart({lamp: 2})
+    shop.database.call(
+        "update variants set currency = 'EUR', price_minor = 900, active = false where sku = :sku::text", sku=lamp
+    )
+    found = shop.carts.get(cart_id)
+
+    shown = cart_view(found.cart, found.shop, None, shop.clock.now())
+
+    (line,) = shown.lines
+    assert (line.problem, line.unit_price, line.total) == ("unavailable", money(900, "EUR"), money(1800, "EUR"))
+    assert (shown.currency, shown.totals.subtotal) == ("USD", money(0, "USD"))
+
+
 def test_an_older_cart_version_is_refused(shop: Shop) -> None:
     lamp = shop.make_stock("LAMP", 5)
     cart = shop.make_cart({lamp: 1})
