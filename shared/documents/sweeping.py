@@ -1,6 +1,6 @@
 """Sweeping: the documents that orders owe, each minute. First what is known to be owed, then what has to be found."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import date
 from typing import Protocol
 from uuid import UUID
@@ -17,7 +17,7 @@ class Store(issuing.Store, Protocol):
 
     def list_forgotten(self, limit: int) -> Sequence[UUID]: ...
 
-    def look_on(self, limit: int) -> Sequence[UUID] | None: ...
+    def look_on(self, limit: int, *, past: Collection[UUID] = ()) -> Sequence[UUID] | None: ...
 
     def sum_next_day(self) -> date | None: ...
 
@@ -51,12 +51,27 @@ def sweep(
             each(settle, store.list_forgotten(batch))
 
     def look_on() -> None:
-        """What was settled before there were documents. The same a second time: one of them cannot be settled."""
+        """What was settled before there were documents. The same a second time: one of them cannot be settled.
+
+        One that was settled and is forgotten all the same keeps nobody waiting: a person must look at it.
+        """
         looked_at: Sequence[UUID] | None = None
-        while has_time() and (found := store.look_on(batch)) is not None:
+        settled: set[UUID] = set()
+        uncured: set[UUID] = set()
+
+        def settle_again(order_id: UUID) -> None:
+            settle(order_id)
+            settled.add(order_id)
+
+        while has_time() and (found := store.look_on(batch, past=uncured)) is not None:
+            if again := [order_id for order_id in found if order_id in settled]:
+                for order_id in again:
+                    log.error("order_stays_forgotten", order_id=order_id)
+                uncured.update(again)
+                continue
             if found and found == looked_at:
                 break
-            each(settle, found)
+            each(settle_again, found)
             looked_at = found
 
     def sum_days() -> None:

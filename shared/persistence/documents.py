@@ -1,6 +1,6 @@
 """Invoices and credit notes in SQL: numbered by the one statement that writes them, and read as they were written."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import takewhile
 from uuid import UUID
@@ -128,19 +128,21 @@ class Documents:
             )
         ]
 
-    def look_on(self, limit: int) -> list[UUID] | None:
+    def look_on(self, limit: int, *, past: Collection[UUID] = ()) -> list[UUID] | None:
         """Forgotten orders, whatever their age, of the next `limit` facts; None where all facts have been looked at.
 
-        What is before the first of them is not looked at again: settle them, then look on.
+        What is before the first of them is not looked at again: settle them, then look on, `past` those that stay
+        forgotten though they are settled.
         """
         facts = self._database.call(
             f"""
-            select p.id, p.order_id, p.recorded_at, coalesce((
+            select p.id, p.order_id, p.recorded_at, p.order_id <> all (:past::uuid[]) and coalesce((
                 select {_FORGOTTEN} from orders o where o.id = p.order_id), false) as is_forgotten
             from payment_facts p where p.id > (select facts_seen from document_sweep where id = 'sweep')
             order by p.id limit :limit::int
             """,
             limit=limit,
+            past=list(past),
         )
         before = self._clock.now() - _IN_SIGHT
         settled = list(takewhile(lambda fact: fact["recorded_at"] < before, facts))

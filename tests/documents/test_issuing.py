@@ -426,10 +426,30 @@ def test_a_place_is_kept_before_an_order_that_is_still_forgotten(shop: Shop, doc
     shop.clock.advance(days=1)
 
     looks = [documents.look_on(100) for _time in range(3)]
+    past = documents.look_on(100, past=[UUID(int=7)])
     look_through(shop, documents)
 
     assert looks == [[order.id]] * 3
+    assert past == [order.id]
     assert rows(shop, order) == [("invoice", None, TOTAL, False)]
+
+
+def test_an_order_that_stays_forgotten_hides_none_behind_it(shop: Shop, documents: Documents) -> None:
+    shop.clock.advance(days=1)
+    look_through(shop, documents)
+    orders = [shop.paid_order({shop.make_stock("LAMP", 1): 1}) for _order in range(2)]
+    for order in orders:
+        shop.database.call("delete from documents where order_id = :id::uuid", id=order.id)
+    shop.clock.advance(days=1)
+
+    first = documents.look_on(2)
+    second = [documents.look_on(2, past=[orders[0].id]) for _time in range(2)]
+    look_through(shop, documents)
+    for order in orders:
+        shop.orders.settle(order.id)
+
+    assert first == [orders[0].id]
+    assert second == [[], [orders[1].id]]
 
 
 def test_the_settings_of_the_moment_are_frozen(shop: Shop, documents: Documents) -> None:
