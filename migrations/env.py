@@ -13,7 +13,8 @@ from typing import Any
 import sqlalchemy
 from alembic import context
 
-# Behind a migration that waits for a lock every query waits: it gives up soon, changes nothing, and is run again.
+# Behind a migration that waits for a lock every query waits: it gives up soon, changes nothing, and is run again. What
+# is built beside the writers takes as long as the table is large and the oldest transaction lasts, and lifts both.
 LOCK_TIMEOUT = "2s"
 STATEMENT_TIMEOUT = "60s"
 
@@ -26,13 +27,22 @@ def migrate() -> None:
     engine = _engine()
     with engine.connect() as connection:
         _take_turn(connection)
-        connection.exec_driver_sql(f"set lock_timeout = '{LOCK_TIMEOUT}'")
-        connection.exec_driver_sql(f"set statement_timeout = '{STATEMENT_TIMEOUT}'")
+        _limit(connection)
         connection.commit()
-        context.configure(connection=connection, transaction_per_migration=True)
+        context.configure(
+            connection=connection,
+            transaction_per_migration=True,
+            on_version_apply=lambda **_applied: _limit(connection),
+        )
         with context.begin_transaction():
             context.run_migrations()
     engine.dispose()  # ends the session, and with it the turn
+
+
+def _limit(connection: sqlalchemy.Connection) -> None:
+    """For the session, so that every migration begins with these limits, whatever the one before it has lifted."""
+    connection.exec_driver_sql(f"set lock_timeout = '{LOCK_TIMEOUT}'")
+    connection.exec_driver_sql(f"set statement_timeout = '{STATEMENT_TIMEOUT}'")
 
 
 def _take_turn(connection: sqlalchemy.Connection) -> None:

@@ -18,6 +18,9 @@ def upgrade() -> None:
     with op.get_context().autocommit_block():
         # pg8000 began a transaction when Alembic asked for the isolation level that it sets aside.
         op.get_bind().exec_driver_sql("commit")
+        # Nobody waits behind this: it may take its time. env.py sets the limits of what follows.
+        op.get_bind().exec_driver_sql("set statement_timeout = 0")
+        op.get_bind().exec_driver_sql("set lock_timeout = 0")
         for name, definition in _INDEXES.items():
             # A run that was broken off leaves an invalid index behind, which would be taken for a finished one.
             op.get_bind().exec_driver_sql(f"drop index concurrently if exists {name}")

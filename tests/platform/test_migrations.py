@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pg8000.native
@@ -76,6 +77,37 @@ def test_a_migration_that_meets_a_held_lock_changes_nothing_and_the_next_one_hea
     reader.close()
     assert again.returncode == 0, output
     assert healed == describe(postgres.template)
+
+
+_REFUSE_OTHER_LIMITS = """
+create function refuse_other_limits() returns event_trigger language plpgsql as $$
+declare
+    limits text := current_setting('lock_timeout') || ', ' || current_setting('statement_timeout');
+    is_beside boolean := current_query() ~* '(index concurrently|validate constraint)';
+    may_be text := case when is_beside then '0, 0' else '2s, 1min' end;
+begin
+    if limits <> may_be then
+        raise exception '% and not % for: %', limits, may_be, left(current_query(), 200);
+    end if;
+end $$;
+create event trigger limits on ddl_command_start execute function refuse_other_limits();
+"""
+
+
+def test_what_is_built_beside_the_writers_takes_its_time_and_all_else_gives_up_soon(postgres: ScratchServer) -> None:
+    """An index of a large table takes minutes, and waits for every transaction that is older than itself."""
+    empty = postgres.empty()
+    watched = replace(postgres.admin, database=empty.database).connect()
+    watched.run(_REFUSE_OTHER_LIMITS)
+
+    run = start_migration(empty)
+    output = run.communicate(timeout=60)[0]
+
+    watched.run("drop event trigger limits")
+    watched.run("drop function refuse_other_limits()")
+    watched.close()
+    assert run.returncode == 0, output
+    assert describe(empty) == describe(postgres.template)
 
 
 @pytest.fixture(scope="module")
