@@ -398,6 +398,10 @@ class _Database:
             documents=self.rows("select * from documents order by position"),
             counters=self.rows("select kind, year, last from document_counters"),
             given_back=self.rows("select * from payment_facts where kind = 'refund' and status = 'COMPLETED'"),
+            named={
+                str(row["id"]): sum(line["amount_minor"] for line in row["lines"]) + row["shipping_minor"]
+                for row in self.rows("select id, lines, shipping_minor from refunds")
+            },
             captured=self._captured(),
             summed=self.rows("select * from document_tax_sums"),
             summed_until=self.rows("select taxes_until from document_sweep")[0]["taxes_until"],

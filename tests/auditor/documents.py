@@ -15,12 +15,13 @@ def audit_documents(
     documents: Sequence[Row],
     counters: Sequence[Row],
     given_back: Sequence[Row],
+    named: Mapping[str, int],
     captured: Mapping[str, int],
     summed: Sequence[Row],
     summed_until: date | None,
 ) -> Iterable[str]:
-    """`given_back` are the facts of refunds that PayPal completed, `captured` the minor units of each capture,
-    `summed` the taxes of days before `summed_until`.
+    """`given_back` are the facts of refunds that PayPal completed, `named` the minor units of lines and
+    shipping by our refund's id, `captured` those of each capture, `summed` the taxes of days before `summed_until`.
     """
     issued = [row for row in documents if row["number"] is not None]
     yield from _numbers(issued, counters)
@@ -33,7 +34,7 @@ def audit_documents(
     for order_id, order in orders.items():
         # What was paid beyond the total was never invoiced, and its return credits nothing.
         excess = max(captured.get(order["bound_capture_id"], 0) - order["total_minor"], 0)
-        yield from _papers(order, of_order[order_id], refunds[order_id], excess)
+        yield from _papers(order, of_order[order_id], refunds[order_id], named, excess)
     for row in issued:
         yield from _sums(row)
     yield from _days(issued, summed, summed_until)
@@ -78,7 +79,9 @@ def _numbers(issued: Sequence[Row], counters: Sequence[Row]) -> Iterable[str]:
                 yield f"{name}: {row['number']} does not say year {row['year']} and serial {row['serial']}"
 
 
-def _papers(order: Row, documents: Sequence[Row], given_back: Sequence[Row], excess: int) -> Iterable[str]:
+def _papers(
+    order: Row, documents: Sequence[Row], given_back: Sequence[Row], named: Mapping[str, int], excess: int
+) -> Iterable[str]:
     name = f"order {order['number']}"
     invoices = [row for row in documents if row["kind"] == "invoice"]
     notes = [row for row in documents if row["kind"] == "credit_note"]
@@ -118,6 +121,11 @@ def _papers(order: Row, documents: Sequence[Row], given_back: Sequence[Row], exc
         for refund_id, minor in own.items():
             if minor != noted.get(refund_id, 0):
                 yield f"{name}: {minor} refunded by {refund_id}, {noted.get(refund_id, 0)} credited"
+    # Units and shipping were invoiced, whatever was paid beyond the total.
+    for refund_id in own if credited < order["total_minor"] and not before else ():
+        named_minor = named.get(str(returned[refund_id]["ours"]), 0)
+        if noted.get(refund_id, 0) < named_minor:
+            yield f"{name}: {refund_id} names {named_minor} of lines and shipping, {noted.get(refund_id, 0)} credited"
     is_whole = credited == order["total_minor"] and all(row["content"] for row in documents)
     if is_whole and _by_line(invoices) != _by_line(notes):
         yield f"{name}: its credit notes do not sum to its invoice line by line"

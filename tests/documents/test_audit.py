@@ -9,6 +9,7 @@ import pytest
 from local.database import Address
 from shared.documents.issuing import issue_documents
 from shared.kernel.money import Money
+from shared.orders.holding import release_order
 from shared.orders.order import Order
 from shared.payments.processor import RefundFact
 from shared.persistence.database import as_json
@@ -95,6 +96,27 @@ def test_what_is_wrong_with_documents_is_found(
         found = audit_database(module_database.url)
 
     assert [sentence for sentence in found if finding in sentence] != []
+    assert audit_database(module_database.url) == []
+
+
+def test_a_note_for_the_excess_in_place_of_one_for_units_is_found(shop: Shop, module_database: Address) -> None:
+    """Both are of one amount, so the sums are right."""
+    lamp = shop.make_stock("LAMP", 2, price_minor=410)
+    order = shop.order({lamp: 2})
+    shop.paypal.amount = Money(order.total_minor + 410, "USD")
+    capture = shop.paypal.make_capture(order.paypal_order_id)
+    shop.orders.settle(order.id, facts=[capture], source="webhook")
+    shop.ask_refund(order, amount_minor=410)
+    excess = shop.finish_refunds(order).refunds[0].paypal_refund_id
+    shop.desk.change(order.number, release_order(actor="staff:1"))
+    shop.ask_refund(order, {lamp: 1})
+    units = shop.finish_refunds(order).refunds[1].paypal_refund_id
+    issue_documents(order.id, store=Documents(shop.database, shop.clock))
+
+    with broken(shop, f"update documents set refund_id = :refund::text where {_NOTE}", id=order.id, refund=excess):
+        found = audit_database(module_database.url)
+
+    assert found == [f"order {order.number}: {units} names 410 of lines and shipping, 0 credited"]
     assert audit_database(module_database.url) == []
 
 
