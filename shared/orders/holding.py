@@ -34,11 +34,16 @@ class NotOnHold(Conflict):
 
 
 class NotReleasable(Conflict):
-    """`why`: money (what we keep is not the total), disputed, or stock (what it needs is not there)."""
+    """`why`: what is missing or in the way.
+
+    money: its payment was another amount or currency and the excess is not back, or money left that no refund explains,
+    or nothing is left; disputed: a dispute is open; lost: one was decided for the buyer; stock: what it needs is not
+    there.
+    """
 
     sentence = "What put this order on hold is still so."
 
-    def __init__(self, why: Literal["money", "disputed", "stock"]) -> None:
+    def __init__(self, why: Literal["money", "disputed", "lost", "stock"]) -> None:
         super().__init__(why=why)
 
 

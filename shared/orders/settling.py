@@ -326,12 +326,13 @@ def _follow_outside(situation: Situation, outcome: Outcome) -> None:
         outcome.change(resume_status=None)
 
 
-def find_trouble(order: Order, ledger: Ledger) -> Literal["money", "disputed"] | None:
+def find_trouble(order: Order, ledger: Ledger) -> Literal["money", "disputed", "lost"] | None:
     """Why goods must not leave: of the bound capture money left without our asking, or a dispute is open or lost."""
     if order.bound_capture_id in ledger.disputed_captures:
         return "disputed"
-    is_lost = order.bound_capture_id in ledger.lost_captures
-    return "money" if list_outside(order, ledger) or is_lost or _is_unexplained(order, ledger) else None
+    if order.bound_capture_id in ledger.lost_captures:
+        return "lost"
+    return "money" if list_outside(order, ledger) or _is_unexplained(order, ledger) else None
 
 
 def list_outside(order: Order, ledger: Ledger) -> list[Refund]:

@@ -342,7 +342,14 @@ OUTSIDE: dict[str, tuple[Troubles, str]] = {
     "disputed": (lambda shop, order: [dispute(order, "OPEN", None, 1)], "disputed"),
     "disputed and lost": (
         lambda shop, order: [dispute(order, "RESOLVED", "RESOLVED_BUYER_FAVOUR", 1)],
-        "money",
+        "lost",
+    ),
+    "disputed, lost and reversed": (
+        lambda shop, order: [
+            dispute(order, "RESOLVED", "RESOLVED_BUYER_FAVOUR", 1),
+            shop.paypal.make_refund(shop.paypal.captures[order.bound_capture_id or ""], reversal=True),
+        ],
+        "lost",
     ),
 }
 
