@@ -11,11 +11,13 @@ _OPENING = r"cart_id|approve_url|\w*(?:token|secret|password)\w*|\w*(?:verif|res
 # In the text itself: what came as a dead letter need not be whole, or JSON at all.
 _FIELD = re.compile(rf'("(?:{_OPENING})"\s*:\s*)("(?:[^"\\]|\\.)*"?|[\w.+-]+)', re.IGNORECASE)
 _FRAGMENT = re.compile(r"(#k=)[\w.~%+/=-]+")
+# As in the links of PayPal's objects, where the address at which a buyer approves a payment has no name of its own.
+_QUERY = re.compile(r"([?&]\w*token=)[\w.~%+/=-]+", re.IGNORECASE)
 
 
 def mask_text(text: str) -> str:
     """JSON, or what is left of it, without the values of fields that open something; null stays."""
-    return _FRAGMENT.sub(rf"\1{MASK}", _FIELD.sub(_mask_field, text))
+    return _QUERY.sub(rf"\1{MASK}", _FRAGMENT.sub(rf"\1{MASK}", _FIELD.sub(_mask_field, text)))
 
 
 def mask_id(capability: str) -> str:

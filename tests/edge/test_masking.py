@@ -17,6 +17,11 @@ from shared.edge.masking import mask_id, mask_text
         ('{"verification_url": "https://s/v#k=x"}', '{"verification_url": "***"}'),
         ('{"reset_link": "https://s/r?x"}', '{"reset_link": "***"}'),
         ('{"approve_url": "https://paypal/x?token=1"}', '{"approve_url": "***"}'),
+        (
+            '{"href": "https://www.paypal.com/checkoutnow?token=5O190127", "rel": "approve"}',
+            '{"href": "https://www.paypal.com/checkoutnow?token=***", "rel": "approve"}',
+        ),
+        ('{"href": "https://p/agree?a=1&ba_token=BA-7\\u0026b=2"}', '{"href": "https://p/agree?a=1&ba_token=***\\u0026b=2"}'),
         ('{"url": "https://s/orders/7Z#k=k1.ab-c_d"}', '{"url": "https://s/orders/7Z#k=***"}'),
         ("see https://s/orders/7Z#k=k1.abc!", "see https://s/orders/7Z#k=***!"),
         ('{"paypal_order_id": "5O1", "tracking_url": "https://t"}', '{"paypal_order_id": "5O1", "tracking_url": "https://t"}'),
