@@ -8,6 +8,7 @@ from shared.kernel.texts import one_line
 from shared.notices.mails import TEMPLATES
 from shared.notices.orders import Address, Line, Order, Refund
 from shared.notices.writing import Writer
+from shared.orders.order import USED_UP
 from tests.notices.conftest import make_goods, make_order, make_refund, make_shipment
 
 WRITER = Writer(shop_name="Vitrine", public_url="https://shop.example/")
@@ -345,7 +346,7 @@ def test_a_refused_payment_is_told_with_the_time_that_is_left() -> None:
 
 def test_the_last_refused_payment_invites_to_no_other() -> None:
     """With what the order's event carries then."""
-    last = make_order(status="pending_payment", status_reason="payments_used_up")
+    last = make_order(status="pending_payment", status_reason=USED_UP)
 
     _, text, html = WRITER.write("payment_refused", last)
 
