@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.numbers import SCHEMATHESIS_EXAMPLES
+from tests.numbers import PROVE, SCHEMATHESIS_EXAMPLES
 from tests.system.cloud import Cloud
 
 ROOT = Path(__file__).resolve().parents[2]
 
 # Ninety operations, hundreds of calls each: on a busy machine more than the three minutes that any other test has.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(5400 if PROVE else 900)]
 
 
 def test_every_route_does_what_its_document_says(cloud: Cloud, tmp_path: Path) -> None:
@@ -28,14 +28,18 @@ def test_every_route_does_what_its_document_says(cloud: Cloud, tmp_path: Path) -
         "--warnings", "off", "--no-color",
     ]  # fmt: skip
 
-    run = subprocess.run(
-        command,
-        cwd=tmp_path,
-        env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.system.document_hooks", "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    cloud.call("PATCH", "/v1/admin/settings", {k: v for k, v in settings.items() if k != "version"}, headers=staff)
+    try:
+        run = subprocess.run(
+            command,
+            cwd=tmp_path,
+            env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.system.document_hooks", "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:  # others buy in this shop after it
+        kept = {name: value for name, value in settings.items() if name != "version"}
+        restored = cloud.patiently("PATCH", "/v1/admin/settings", kept, headers=staff)
 
     assert run.returncode == 0, run.stdout + run.stderr
+    assert restored.status == 200
