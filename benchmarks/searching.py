@@ -208,7 +208,12 @@ def main() -> None:
 def _connect(shop: Address) -> pg8000.native.Connection:
     """Without a limit of time: filling a million rows is one statement."""
     return pg8000.native.Connection(
-        shop.login, host=shop.host, port=shop.port, password=shop.password, database=shop.database
+        shop.login,
+        host=shop.host,
+        port=shop.port,
+        password=shop.password,
+        database=shop.database,
+        ssl_context=False,
     )
 
 

@@ -32,6 +32,8 @@ SETTINGS: Mapping[str, str] = {
     "log_timezone": "UTC",
     "log_line_prefix": "%m [%p] %q%u@%d ",
     "max_wal_size": "2GB",
+    # In the data folder: what a killed server leaves behind in the machine's shared memory nobody ever removes.
+    "dynamic_shared_memory_type": "mmap",
 }
 
 
@@ -160,7 +162,7 @@ class EmbeddedPostgres:
         # The socket is ours to close: pg8000 leaves its own open where the server hangs up at the first word.
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=10) as opened:
-                pg8000.native.Connection(SUPERUSER, password=self.password, sock=opened).close()
+                pg8000.native.Connection(SUPERUSER, password=self.password, sock=opened, ssl_context=False).close()
         except (pg8000.native.InterfaceError, pg8000.native.DatabaseError, OSError):
             return False
         return True
@@ -168,7 +170,13 @@ class EmbeddedPostgres:
     def connect(self, database: str = "postgres") -> "pg8000.native.Connection":
         """A connection of the superuser."""
         return pg8000.native.Connection(
-            SUPERUSER, host="127.0.0.1", port=self.port, password=self.password, database=database, timeout=10
+            SUPERUSER,
+            host="127.0.0.1",
+            port=self.port,
+            password=self.password,
+            database=database,
+            timeout=10,
+            ssl_context=False,
         )
 
     def start(self, *, within_s: float = 60.0) -> Self:

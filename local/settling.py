@@ -32,6 +32,12 @@ RETRIED_BY_SCHEDULE = {
     # Owed by what came to pass after the schedules had run.
     "documents": ("issue-documents", "select id from documents where number is null and owed_at <= :now"),
 }
+# What a request left to the relay, which waits until nobody else can be about to publish it. While nothing else is
+# under way, nobody is.
+LEFT_TO_RELAY = """
+update outbox set created_at = created_at - interval '5 seconds'
+where published_at is null and leased_until is null and (not_before is null or not_before <= :now) returning id
+"""
 # A vendor that is down stays down, however often it is asked: then such rows are left to their time.
 MOST_ROUNDS = 4
 
@@ -79,7 +85,7 @@ class Settling:
         except TimeoutError:
             report["left"] = {"schedules": "still running"}
             return False, report
-        quiet = rounds = 0
+        quiet = alone = rounds = 0
         while True:
             left, dead_letters = await self._look()
             # Work leaves a place only after it has arrived in the next one, but it may arrive behind our back: what
@@ -95,6 +101,10 @@ class Settling:
                 quiet = 0
             if time.monotonic() > deadline:
                 return False, report
+            alone = alone + 1 if left.keys() == {"outbox"} else 0
+            if alone == 2 and await asyncio.to_thread(self._try, "outbox", LEFT_TO_RELAY):
+                await self._scheduler.run_named({"relay"})
+                alone = 0
             await asyncio.gather(*(self._retry_now(url) for url in self._servers.values()))
             await asyncio.sleep(PAUSE_S)
 
@@ -128,14 +138,16 @@ class Settling:
 
     def _bring_forward(self) -> dict[str, int]:
         """Make rows that wait for another attempt due now; how many there are, by table."""
-        found: dict[str, int] = {}
+        found = {table: self._try(table, statement) for table, (_, statement) in RETRIED_BY_SCHEDULE.items()}
+        return {table: rows for table, rows in found.items() if rows}
+
+    def _try(self, table: str, statement: str) -> int:
+        """How many rows a statement about a table returns; none while the database does not answer."""
         try:
-            for table, (_, statement) in RETRIED_BY_SCHEDULE.items():
-                if rows := self._run(table, statement):
-                    found[table] = len(rows)
+            return len(self._run(table, statement))
         except (pg8000.native.InterfaceError, pg8000.native.DatabaseError, OSError):
             self._close()
-        return found
+            return 0
 
     def _run(self, table: str, statement: str) -> list[Any]:
         """The rows of a statement about a table; none where this shop has no such table."""

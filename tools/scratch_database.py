@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
+import pg8000.native
 from pg8000.native import identifier, literal
 
 from local.database import Address, read_url
@@ -20,8 +21,14 @@ from local.postgres import EmbeddedPostgres
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Nothing here outlives the test run: no need to wait for the disk.
-_SETTINGS = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "64MB", "log_statement": "none"}
+# Nothing here outlives the test run: no need to wait for the disk, nor to tidy up, which cost a third of the time.
+_SETTINGS = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "autovacuum": "off",
+    "shared_buffers": "64MB",
+    "log_statement": "none",
+}
 
 
 @contextmanager
@@ -33,9 +40,14 @@ def scratch_server(folder: Path) -> Iterator["ScratchServer"]:
             yield server
         finally:
             server.drop_everything()
+            server.close()
         return
     with EmbeddedPostgres(folder, settings=_SETTINGS) as embedded:
-        yield ScratchServer(embedded.admin_url)
+        server = ScratchServer(embedded.admin_url)
+        try:
+            yield server
+        finally:
+            server.close()
 
 
 class ScratchServer:
@@ -47,6 +59,7 @@ class ScratchServer:
         self._password = secrets.token_urlsafe(16)
         self._logins: set[str] = set()
         self._databases: list[str] = []
+        self._connection: pg8000.native.Connection | None = None
 
     @cached_property
     def template(self) -> Address:
@@ -94,7 +107,10 @@ class ScratchServer:
         # Migrations make roles, as in the cloud, so the owner may.
         owner = self._login("owner", attributes="createrole")
         name = f"vitrine_test_{self._mark}_{len(self._databases)}_{secrets.token_hex(2)}"
-        self._run(f"create database {identifier(name)} owner {identifier(owner)} template {identifier(template)}")
+        self._run(
+            f"create database {identifier(name)} owner {identifier(owner)} template {identifier(template)} "
+            "strategy file_copy"  # half the time of the default, where nobody waits for the disk
+        )
         self._run(f"revoke all on database {identifier(name)} from public")
         self._databases.append(name)
         return self._address(owner, name)
@@ -111,9 +127,12 @@ class ScratchServer:
     def _address(self, login: str, database: str) -> Address:
         return Address(login, self._password, self.admin.host, self.admin.port, database)
 
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
     def _run(self, sql: str) -> None:
-        admin = self.admin.connect()
-        try:
-            admin.run(sql)
-        finally:
-            admin.close()
+        if self._connection is None:
+            self._connection = self.admin.connect()
+        self._connection.run(sql)

@@ -47,6 +47,7 @@ def test_two_checkouts_share_a_server_and_not_a_row(server: EmbeddedPostgres, tm
             port=stranger.port,
             password=stranger.password,
             database=second.owner.database,
+            ssl_context=False,
         )
 
 

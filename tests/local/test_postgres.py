@@ -46,7 +46,9 @@ def test_the_server_listens_on_loopback_only_and_asks_for_a_password(server: Emb
         connection.close()
 
         with pytest.raises(pg8000.native.DatabaseError) as refusal:
-            pg8000.native.Connection("postgres", host="127.0.0.1", port=server.port, password="wrong")
+            pg8000.native.Connection(
+                "postgres", host="127.0.0.1", port=server.port, password="wrong", ssl_context=False
+            )
 
     assert refusal.value.args[0]["C"] == "28P01"
 

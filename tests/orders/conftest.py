@@ -1,4 +1,4 @@
-"""A shop on a database of these tests' own; SKUs are each test's own, and the auditor looks in after every test."""
+"""A shop on a database of its own for every file; SKUs are each test's own; the auditor looks in after every test."""
 
 from collections.abc import Iterator
 
@@ -9,9 +9,14 @@ from tests.auditor.auditor import audit_database
 from tests.orders.shop import Shop
 
 
-@pytest.fixture
-def shop(module_database: Address) -> Iterator[Shop]:
+@pytest.fixture(scope="module")
+def connected(module_database: Address) -> Iterator[Shop]:
     made = Shop(module_database.url)
     yield made
     made.database.close()
+
+
+@pytest.fixture
+def shop(module_database: Address, connected: Shop) -> Iterator[Shop]:
+    yield Shop(module_database.url, connected=connected)
     assert audit_database(module_database.url) == []

@@ -296,6 +296,7 @@ class Cloud:
             host=parts.hostname or "",
             port=parts.port or 5432,
             database=parts.path.lstrip("/"),
+            ssl_context=False,
         )
         try:
             return connection.run(statement, **parameters)

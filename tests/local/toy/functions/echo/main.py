@@ -46,7 +46,12 @@ def database() -> Any:
 
     url = urlsplit(os.environ["DATABASE_URL"])
     connection = pg8000.native.Connection(
-        url.username, host=url.hostname, port=url.port, password=url.password, database=url.path[1:]
+        url.username,
+        host=url.hostname,
+        port=url.port,
+        password=url.password,
+        database=url.path[1:],
+        ssl_context=False,
     )
     try:
         return {"user": connection.run("select current_user")[0][0]}
