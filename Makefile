@@ -12,7 +12,7 @@ BIN := .venv/bin
 ENVIRONMENT := .venv/installed
 
 # Two at a time on two cores; a file's tests stay together where they share a shop, and begin in the order of tests/conftest.py.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
+PYTEST := $(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder
 
 export PORT FILE
 

@@ -2,7 +2,7 @@
 
 As a program of its own, `python forking.py as-is|namespace|nobody PARENT PROGRAM...` settles it and becomes PROGRAM.
 Between fork and exec that is too early: in a process where gRPC is at work, its threads wake up in the forked child
-too, and the kernel refuses a user namespace to a process with more than one.
+too; the kernel refuses a user namespace to a process with more than one, and they abort the child when its files close.
 """
 
 import ctypes

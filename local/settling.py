@@ -102,9 +102,10 @@ class Settling:
             if time.monotonic() > deadline:
                 return False, report
             alone = alone + 1 if left.keys() == {"outbox"} else 0
-            if alone == 2 and await asyncio.to_thread(self._try, "outbox", LEFT_TO_RELAY):
-                await self._scheduler.run_named({"relay"})
+            if alone == 2:
                 alone = 0
+                if (await asyncio.to_thread(self._try, "outbox", LEFT_TO_RELAY)) > 0:
+                    await self._scheduler.run_named({"relay"})
             await asyncio.gather(*(self._retry_now(url) for url in self._servers.values()))
             await asyncio.sleep(PAUSE_S)
 

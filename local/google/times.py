@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 # "Now" for what has just failed: settling asks again and again, and would use up every attempt while an endpoint that
 # was killed is still coming back.
 REST_S = 0.5
-# Pub/Sub's rest doubles with every failure, as its backoff does, up to this: ten attempts take half a minute, which is
+# Pub/Sub's rest doubles with every failure, as its backoff does, up to this: ten attempts take a quarter of a minute,
 # longer than a function and its database need to come back. A task that is given up is woken by a sweep; a message
 # that is given up waits for a person.
-LONGEST_REST_S = 4.0
+LONGEST_REST_S = 2.0
 
 
 def timestamp(epoch_s: float) -> str:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from local.forking import die_with_parent
+from local.forking import AS_IS, unforked
 
 ROOT = Path(__file__).resolve().parents[2]
 TOY = Path(__file__).parent / "toy"
@@ -78,12 +78,11 @@ class RunningCloud:
         ready.unlink(missing_ok=True)
         with open(self.folder / "out.txt", "ab") as out:
             self.process = subprocess.Popen(
-                self.argv(*more),
+                unforked(self.argv(*more), AS_IS),  # a test run that is killed leaves nothing behind
                 stdout=out,
                 stderr=out,
                 env=self.environment,
                 cwd=ROOT,
-                preexec_fn=die_with_parent,  # a test run that is killed leaves nothing behind
             )
         deadline = time.monotonic() + 90
         while not ready.exists():

@@ -20,19 +20,12 @@ from typing import Any
 
 from local.clock import Clock
 from local.faults import Faults
+from local.forking import AS_IS, unforked
 from local.ports import find_free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 # Long, because a test run shares its machine; what works comes at once.
 PATIENCE_S = 90.0
-# `python -m <module>` that ends with the test run. The child asks for that itself: a preexec_fn makes Popen fork, and
-# where the tests' own gRPC clients are at work the fork may abort.
-BOOT = """
-import runpy, sys
-from local.forking import die_with_parent
-die_with_parent()
-runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
-"""
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
@@ -54,7 +47,7 @@ class Server:
         self.control_port = self.port if config is None else find_free_port()
         self.clock = Clock(folder / "clock")
         self.faults = Faults(folder / "faults.sqlite")
-        self._command = [sys.executable, "-c", BOOT, module, "--port", str(self.port), "--state", str(folder), *flags]
+        self._command = [sys.executable, "-m", module, "--port", str(self.port), "--state", str(folder), *flags]
         self._command += ["--clock", str(folder / "clock"), "--faults", str(folder / "faults.sqlite")]
         if config is not None:
             content = {"project": "p", "signing_key_file": str(self.signing_key), **config}
@@ -73,7 +66,8 @@ class Server:
 
     def start(self) -> None:
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-        self._process = subprocess.Popen(self._command, cwd=ROOT, env=environment, start_new_session=True)
+        command = unforked(self._command, AS_IS)  # a test run that is killed leaves nothing behind
+        self._process = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
         deadline = time.monotonic() + PATIENCE_S
         while not self._is_healthy():
             assert self._process.poll() is None, f"{self._command} ended with {self._process.returncode}"

@@ -451,7 +451,7 @@ def test_asking_again_and_again_leaves_an_endpoint_the_time_to_come_back(tmp_pat
             state.fail(delivery.id, "HTTP 503", now=now)
             failed_at.append(now - 1000.0)
 
-    assert failed_at == [0, 0.5, 1.5, 3.5, 7.5, 11.5, 15.5, 19.5, 23.5, 27.5]
+    assert failed_at == [0, 0.5, 1.5, 3.5, 5.5, 7.5, 9.5, 11.5, 13.5, 15.5]
     assert [letter["attempts"] for letter in state.list_dead_letters()] == [10]
 
 

@@ -22,7 +22,7 @@ from referencing.jsonschema import DRAFT4
 
 from local.clock import Clock
 from local.faults import Faults
-from local.forking import die_with_parent
+from local.forking import AS_IS, unforked
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 40.0
@@ -131,13 +131,12 @@ class Process:
         argv += ["--clock", str(self.folder / "clock"), "--faults", str(self.folder / "faults.db"), *self.flags]
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         self.process = subprocess.Popen(
-            argv,
+            unforked(argv, AS_IS),
             cwd=ROOT,
             env=environment,
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            preexec_fn=die_with_parent,  # a test run that is killed leaves nothing behind
         )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()

@@ -21,7 +21,7 @@ import pytest
 
 from local.database import Address as DatabaseAddress
 from local.faults import Faults
-from local.forking import die_with_parent
+from local.forking import AS_IS, unforked
 from local.sendgrid.signing import ensure_key
 from shared.gateways.sendgrid import SendGrid
 from shared.gateways.sendgrid_events import SignedEvents
@@ -118,13 +118,12 @@ class Simulator:
         command = [sys.executable, "-m", "local.sendgrid"]
         command += [part for name, value in arguments.items() for part in (f"--{name}", str(value))]
         self._process = subprocess.Popen(
-            command,
+            unforked(command, AS_IS),
             cwd=ROOT,
             env=environment,
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            preexec_fn=die_with_parent,  # a test run that is killed leaves nothing behind
         )
         assert self._process.stdout is not None
         self.url = self._process.stdout.readline().split()[-1]

@@ -24,7 +24,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from local.database import Address
 from local.faults import Faults
-from local.forking import die_with_parent
+from local.forking import AS_IS, unforked
 from shared.gateways.paypal import PayPal
 from shared.payments.processor import PaymentLine, PaymentRequest
 from shared.settings import PayPalSettings
@@ -83,15 +83,14 @@ class Simulator:
 def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
     folder = tmp_path_factory.mktemp("paypal")
     process = subprocess.Popen(
-        [
+        unforked([
             sys.executable, "-m", "local.paypal", "--port", "0", "--state", str(folder / "state"), "--clock",
             str(folder / "clock"), "--faults", str(folder / "faults.db"), "--webhook-url", "http://127.0.0.1:9/nobody",
             "--client-id", "shop", "--client-secret", "secret", "--webhook-id", WEBHOOK_ID,
-        ],
+        ], AS_IS),
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
-        preexec_fn=die_with_parent,  # a test run that is killed leaves nothing behind
     )  # fmt: skip
     assert process.stdout is not None
     line = process.stdout.readline()

@@ -77,7 +77,7 @@ def shop(postgres: ScratchServer) -> Iterator[Shop]:
         "insert into search_words (word, names, products) select 'word' || n, 1, 1 from generate_series(1, 2000) n"
     )
     connection.run("insert into search_misspellings select left(word, 3) || right(word, 3), word from search_words")
-    connection.run("analyze")
+    connection.run("vacuum analyze")
     connection.close()
     settings = DatabaseSettings("url", 1, postgres.login(address, "search").url)
     connect = connector(settings, application="test", statement_timeout_ms=300, planning=BY_INDEXES)

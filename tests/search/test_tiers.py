@@ -33,7 +33,7 @@ def reader(postgres: ScratchServer) -> Iterator[CatalogueReader]:
     connection.run(_FILL)
     connection.run("delete from search_tiers")
     connection.run("insert into search_tiers values (0, 3, 500), (1, 2, 1000), (4, 0, 3000)")
-    connection.run("analyze")
+    connection.run("vacuum analyze")
     connection.close()
     login = postgres.login(address, "search")
     settings = DatabaseSettings("url", 1, login.url)

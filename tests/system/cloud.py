@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import pg8000.native
 
-from local.forking import die_with_parent
+from local.forking import AS_IS, unforked
 from shared.catalog.files import read_rows
 from shared.catalog.importing import Refusal, import_rows
 from shared.kernel.clock import SystemClock
@@ -67,9 +67,7 @@ class Cloud:
         kept = {k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "PORT", "PYTHONDONTWRITEBYTECODE")}
         with open(self.folder / "out.txt", "ab") as out:
             # A test run that is killed leaves no shop behind.
-            self.process = subprocess.Popen(
-                argv, stdout=out, stderr=out, cwd=ROOT, env=kept, preexec_fn=die_with_parent
-            )
+            self.process = subprocess.Popen(unforked(argv, AS_IS), stdout=out, stderr=out, cwd=ROOT, env=kept)
         deadline = time.monotonic() + 150
         while not ready.exists():
             if self.process.poll() is not None or time.monotonic() > deadline:
