@@ -11,7 +11,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 BIN := .venv/bin
 ENVIRONMENT := .venv/installed
 
-# Two at a time on two cores; a file's tests stay together where they share a shop, and begin in the order of tests/conftest.py.
+# Three at a time on two cores, for some wait; a file's tests stay together where they share a shop, and begin in the order of tests/conftest.py.
 PYTEST := $(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder
 
 export PORT FILE

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from local.forking import die_with_parent
+from local.forkserver import Forked, ForkServer, ForkServerGone
 
 
 @dataclass
@@ -25,6 +26,7 @@ class Program:
     lent_fds: Sequence[int] = ()
     stop_signal: signal.Signals = signal.SIGTERM
     stop_within_s: float = 3.0
+    fork_server: ForkServer | None = None  # of a program that is `python -m MODULE`
 
 
 class StartFailed(Exception):
@@ -43,7 +45,7 @@ class Child:
     pid: int | None = None
     starts: int = 0
     started_at: float | None = None
-    _popen: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    _process: subprocess.Popen[bytes] | Forked | None = field(default=None, repr=False)
     _ended: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
 
     @property
@@ -52,7 +54,7 @@ class Child:
 
     @property
     def running(self) -> bool:
-        return self._popen is not None
+        return self._process is not None
 
     async def start(self) -> None:
         """Start the program and wait until it is ready. Raises StartFailed."""
@@ -70,9 +72,33 @@ class Child:
 
     def launch(self) -> None:
         """Start the program if it does not run, and do not wait for it."""
-        if self._popen is not None:
+        if self._process is not None:
             return
+        self.program.log.parent.mkdir(parents=True, exist_ok=True)
+        with open(self.program.log, "ab") as log:
+            self._process = self._fork(log.fileno()) or self._execute(log.fileno())
+        self.pid = self._process.pid
+        self.starts += 1
+        self.started_at = time.time()
+        self.on_start(self.program.name, self.pid)
+        self._ended = asyncio.Event()
+
+    def _fork(self, log: int) -> Forked | None:
         program = self.program
+        if program.fork_server is None:
+            return None
+        try:
+            return program.fork_server.fork(
+                program.argv,
+                environment=program.environment,
+                folder=program.folder,
+                log=log,
+                lent_fds=program.lent_fds,
+            )
+        except ForkServerGone:
+            return None
+
+    def _execute(self, log: int) -> subprocess.Popen[bytes]:
         supervisor = os.getpid()
 
         def before_exec() -> None:
@@ -80,56 +106,50 @@ class Child:
             if os.getppid() != supervisor:  # it died between fork and here, and nobody would tell us
                 os._exit(1)
 
-        program.log.parent.mkdir(parents=True, exist_ok=True)
-        with open(program.log, "ab") as log:
-            self._popen = subprocess.Popen(
-                program.argv,
-                env=dict(program.environment),
-                cwd=program.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                pass_fds=program.lent_fds,
-                preexec_fn=before_exec,
-            )
-        self.pid = self._popen.pid
-        self.starts += 1
-        self.started_at = time.time()
-        self.on_start(self.program.name, self._popen.pid)
-        self._ended = asyncio.Event()
+        return subprocess.Popen(
+            self.program.argv,
+            env=dict(self.program.environment),
+            cwd=self.program.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            pass_fds=self.program.lent_fds,
+            preexec_fn=before_exec,
+        )
 
     def reap(self) -> bool:
         """Collect the child if it has ended; True when it just did. What is left of its group is killed."""
-        popen = self._popen
-        if popen is None or popen.poll() is None:
+        process = self._process
+        if process is None or process.poll() is None:
             return False
-        self._kill_group(popen.pid)
-        self._popen = None
+        self._kill_group(process.pid)
+        self._process = None
         self.pid = None
         self._ended.set()
         return True
 
     async def ended(self) -> int | None:
         """Wait until the child that runs now has ended and was reaped; its exit code, negative for a signal."""
-        popen = self._popen
-        if popen is None:
+        process = self._process
+        if process is None:
             return None
         await self._ended.wait()
-        return popen.returncode
+        return process.returncode
 
     async def stop(self) -> None:
         """Ask it to end, then make it end; its whole group goes."""
-        popen = self._popen
-        if popen is None:
+        process = self._process
+        if process is None:
             return
         with suppress(ProcessLookupError):
-            os.kill(popen.pid, self.program.stop_signal)
+            os.kill(process.pid, self.program.stop_signal)
         deadline = time.monotonic() + self.program.stop_within_s
-        while popen.poll() is None and time.monotonic() < deadline:  # noqa: ASYNC110 - a child sets no event
+        while process.poll() is None and time.monotonic() < deadline:  # noqa: ASYNC110 - a child sets no event
             await asyncio.sleep(0.02)
-        self._kill_group(popen.pid)
-        await asyncio.to_thread(popen.wait)
+        self._kill_group(process.pid)
+        while process.poll() is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.002)
         self.reap()
 
     def _kill_group(self, pgid: int) -> None:

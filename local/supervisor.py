@@ -35,6 +35,7 @@ from local.environment import (
 )
 from local.faults import Faults
 from local.forking import child_environment, die_with_parent
+from local.forkserver import ForkServer
 from local.front import Front
 from local.gateway import Gateway, Opening
 from local.google.identity import Issuer, Verifier
@@ -92,6 +93,7 @@ class LocalCloud:
         self._servers: dict[str, Child] = {}
         self._server_urls: dict[str, str] = {}
         self._functions: dict[str, FunctionProcess] = {}
+        self._fork_server = ForkServer(self._state, self._logs / "forkserver.log", on_end=self._reap)
         self._tasks: list[asyncio.Task[None]] = []
         self._listeners: list[web.ServerRunner] = []
         self._stopping = False
@@ -104,6 +106,7 @@ class LocalCloud:
     async def start(self) -> None:
         """Bring everything up; functions wait for their first call. Raises CannotStart, StartFailed."""
         asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, self._reap)
+        self._fork_server.start()
         # Whoever calls from now on waits in the kernel until there is an answer.
         door = self._open_gateway()
         self.url = f"http://{HOST}:{door.getsockname()[1]}"
@@ -218,7 +221,9 @@ class LocalCloud:
             environment=child_environment(PYTHONPATH=str(CODE)),
             folder=self._state,
             log=self._logs / f"{name}.log",
+            fork_server=self._fork_server,
         )
+        await self._fork_server.is_ready.wait()
         child = Child(program, lambda: self._is_healthy(f"{url}/_local/health"), self._note_start)
         self._servers[name] = child
         self._server_urls[name] = url
@@ -250,6 +255,7 @@ class LocalCloud:
                 folder=self.options.root,
                 log=self._logs / f"{deployment.name}.log",
                 stop_within_s=1.0,
+                fork_server=self._fork_server,
             )
             self._functions[deployment.name] = FunctionProcess(
                 deployment, program, listener, host=HOST, on_start=self._note_start
@@ -439,6 +445,7 @@ class LocalCloud:
         await asyncio.gather(*(child.stop() for child in self._servers.values()))
         if postgres is not None:
             await postgres.stop()
+        self._fork_server.stop()
         await self._session.close()
 
 

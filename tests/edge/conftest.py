@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -141,7 +142,13 @@ def call(
 
 
 def client_of(api: Api) -> FlaskClient:
-    """The Api inside a Flask app, as functions-framework has one around it."""
+    """A client of the Api inside a Flask app, as functions-framework has one around it. One thread at a time may ask
+    for an Api's first client."""
+    return _app_of(api).test_client(use_cookies=False)
+
+
+@lru_cache(maxsize=4)
+def _app_of(api: Api) -> flask.Flask:
     app = flask.Flask(__name__, static_folder=None)
     api.move_into(app)
     methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
@@ -149,7 +156,7 @@ def client_of(api: Api) -> FlaskClient:
         app.add_url_rule(
             rule, rule, lambda path="": api.serve(flask.request), methods=methods, provide_automatic_options=False
         )
-    return app.test_client(use_cookies=False)
+    return app
 
 
 def problem_of(response: TestResponse) -> tuple[int, str, Any]:

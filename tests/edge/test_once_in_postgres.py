@@ -21,7 +21,7 @@ from shared.persistence.connecting import connector
 from shared.persistence.database import Database, Transaction
 from shared.persistence.idempotency import IdempotencyKeys
 from shared.settings import DatabaseSettings
-from tests.edge.conftest import House, StandingClock, call
+from tests.edge.conftest import House, StandingClock, call, client_of
 
 
 class Effects:
@@ -265,6 +265,8 @@ def test_twenty_requests_with_one_key_have_one_effect_and_one_answer(
         answering: Answering[int] | None = call.answering(201, lambda _: EffectView(made=made))
         pool.step(lambda tx: tx.answer(answering, effects.make(tx)))
         return Reply(201, EffectView(made=made))
+
+    client_of(api)  # the first is made by one thread
 
     def ask(_: int) -> tuple[int, bytes]:
         start.wait(30)
