@@ -32,10 +32,10 @@ import: $(ENVIRONMENT)  ## a catalogue into the running shop: make import FILE=p
 rebuild-search: $(ENVIRONMENT)  ## what search reads, made anew in the running shop (ARGS=--anew from the first product)
 	@exec $(BIN)/python -m functions.search.cli rebuild $(ARGS)
 
-quick: $(ENVIRONMENT)  ## the tests that start no local cloud (ARGS="-k word" narrows)
+quick: $(ENVIRONMENT)  ## the quick ones of them, under a minute (ARGS="-k word" narrows)
 	$(PYTEST) -q -m "not slow" $(ARGS)
 
-test: $(ENVIRONMENT)  ## every test with small numbers, about eleven minutes on two cores
+test: $(ENVIRONMENT)  ## every test with small numbers, about seven minutes on two cores
 	$(PYTEST) $(ARGS)
 
 prove: $(ENVIRONMENT)  ## the same tests with large numbers (40 minutes), before an issue is called resolved

@@ -17,16 +17,38 @@ from tools.scratch_database import ScratchServer, scratch_server
 ROOT = Path(__file__).resolve().parent.parent
 SKIPS = ROOT / "tests" / "skips.txt"
 
-# Whole shops, the local cloud's servers, catalogues by the thousand: what `make quick` leaves out. Elsewhere a single
-# test bears the mark.
+# Whole shops, the local cloud's servers, catalogues by the thousand, and every file that takes more than five seconds but
+# the first ones of a purchase: what `make quick` leaves out. Elsewhere a single test bears the mark.
 SLOW = (
     "tests/catalog/test_bounded_memory.py",
     "tests/catalog/test_demo_catalogue.py",
     "tests/catalog/test_imports_at_once.py",
+    "tests/documents/test_audit.py",
+    "tests/documents/test_issuing.py",
+    "tests/edge/test_importing.py",
+    "tests/gateways/test_google.py",
     "tests/local/",
+    "tests/notices/test_histories.py",
+    "tests/orders/test_bot_check.py",
+    "tests/orders/test_fulfilling.py",
     "tests/orders/test_histories.py",
+    "tests/orders/test_holding.py",
+    "tests/orders/test_limits.py",
+    "tests/orders/test_lockout.py",
+    "tests/orders/test_refunding.py",
+    "tests/orders/test_returning.py",
+    "tests/orders/test_vouchers.py",
+    "tests/payments/test_purchase_at_paypal.py",
     "tests/platform/test_bundle.py",
+    "tests/platform/test_grants.py",
     "tests/platform/test_migrations.py",
+    "tests/platform/test_terraform.py",
+    "tests/reconciliation/",
+    "tests/search/test_plans.py",
+    "tests/search/test_projection.py",
+    "tests/search/test_tiers.py",
+    "tests/support/test_invoices.py",
+    "tests/support/test_orders_at_the_desk.py",
     "tests/system/",
 )
 
