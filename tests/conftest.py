@@ -17,8 +17,8 @@ from tools.scratch_database import ScratchServer, scratch_server
 ROOT = Path(__file__).resolve().parent.parent
 SKIPS = ROOT / "tests" / "skips.txt"
 
-# Whole shops, the local cloud's servers, catalogues by the thousand, and every file that takes more than five seconds but
-# the first ones of a purchase: what `make quick` leaves out. Elsewhere a single test bears the mark.
+# What `make quick` leaves out: whole shops, the local cloud's servers, catalogues by the thousand, and every file that
+# takes more than five seconds, but the first ones of a purchase. Elsewhere a single test bears the mark.
 SLOW = (
     "tests/catalog/test_bounded_memory.py",
     "tests/catalog/test_demo_catalogue.py",
