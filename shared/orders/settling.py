@@ -260,13 +260,26 @@ def _binding(order: Order, ledger: Ledger) -> Capture | None:
     """The completed capture that is the order's own: one of its amount goes first, then the one that PayPal made first.
 
     What PayPal made first may be told last, so the choice is made anew with every fact; otherwise the order in which
-    facts arrive would decide. What has gone back, or left the house, is not chosen again.
+    facts arrive would decide. What has gone back is not chosen again, and some choices stay.
     """
-    if order.has_handed_over:
+    if _stays_bound(order):
         return next((capture for capture in ledger.captures if capture.id == order.bound_capture_id), None)
     returned = {refund.capture_id for refund in order.refunds if refund.kind != "staff"}
     own = [capture for capture in ledger.captures if capture.is_completed and capture.id not in returned]
     return min(own, key=lambda capture: (not matches(order, capture), *_completed_first(capture)), default=None)
+
+
+def _stays_bound(order: Order) -> bool:
+    """Units have left or were given up, or staff have given back what the order was paid for.
+
+    Bound to another capture, the order would keep its whole total and still count that as refunded. Free amounts of an
+    order that was never paid, its payment being of another amount, are no part of its price.
+    """
+    given_back = [known for known in order.refunds if known.kind == "staff" and known.counts]
+    return any(line.consumed or line.released for line in order.lines) or any(
+        refund.capture_id == order.bound_capture_id and (refund.lines or refund.shipping_minor or order.paid_at)
+        for refund in given_back
+    )
 
 
 def _bind(situation: Situation, outcome: Outcome, capture: Capture, now: datetime) -> None:

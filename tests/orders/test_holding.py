@@ -157,6 +157,37 @@ def test_units_put_back_are_not_taken_again_where_the_rest_is_not_held(shop: Sho
     assert (shop.orders.get(held.id).status, shop.level(lamp)) == ("on_hold", (5, 0))
 
 
+def test_units_put_back_are_not_taken_again_for_a_second_payment(shop: Shop) -> None:
+    lamp = shop.make_stock("LAMP", 5)
+    held = overpaid(shop, 410, lamp=lamp, units=2)
+    before = shop.ask_refund(held, {lamp: 1}, restock=True)
+    second = shop.paypal.make_capture(held.paypal_order_id)
+
+    told = tell(shop, held, second)
+
+    assert (told.status, told.status_reason) == ("on_hold", "amount_mismatch")
+    assert (told.bound_capture_id, told.lines) == (held.bound_capture_id, before.lines)
+    assert [(refund.kind, refund.capture_id, refund.amount_minor) for refund in told.refunds] == [
+        ("staff", held.bound_capture_id, 1000),
+        ("duplicate", second.id, held.total_minor),
+    ]
+    assert (shop.level(lamp), shop.events(held).count("order.paid")) == ((5, 1), 0)
+
+
+def test_an_excess_on_its_way_back_keeps_no_payment_of_the_total_out(shop: Shop) -> None:
+    held = overpaid(shop, 410)
+    shop.ask_refund(held, amount_minor=410)
+    second = shop.paypal.make_capture(held.paypal_order_id)
+
+    told = tell(shop, held, second)
+
+    assert (told.status, told.bound_capture_id, told.lines[0].allocated) == ("paid", second.id, 1)
+    assert [(refund.kind, refund.capture_id, refund.amount_minor) for refund in told.refunds] == [
+        ("staff", held.bound_capture_id, 410),
+        ("duplicate", held.bound_capture_id, held.total_minor),
+    ]
+
+
 @pytest.mark.parametrize("asked", [{"amount_minor": 409}, {"shipping_minor": 410}, {"units": 1}])
 def test_what_gives_back_units_or_shipping_gives_back_no_excess(shop: Shop, asked: dict[str, int]) -> None:
     lamp = shop.make_stock("LAMP", 5)

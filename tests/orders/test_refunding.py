@@ -1,6 +1,7 @@
 """Refunds that staff ask for: never too much, to the last cent, and every refusal of PayPal seen."""
 
 from collections.abc import Callable
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -763,3 +764,24 @@ def test_an_answer_that_was_lost_gives_the_money_back_once(shop: Shop) -> None:
     assert refunds_of(done) == [("staff", "completed", 500)]
     assert [refund.amount.minor for refund in shop.paypal.refunds.values()] == [500]
     assert shop.events(order).count("order.refunded") == 1
+
+
+@pytest.mark.parametrize(("units", "asked"), [
+    (1, {}), (1, {"restock": True}), (0, {"shipping_minor": 100}), (0, {"amount_minor": 100}),
+])  # fmt: skip
+def test_a_first_payment_that_is_told_late_undoes_no_refund_of_the_second(
+    shop: Shop, units: int, asked: dict[str, Any]
+) -> None:
+    lamp = shop.make_stock("LAMP", 5)
+    order = shop.order({lamp: 2})
+    first, second = (shop.paypal.make_capture(order.paypal_order_id) for _ in range(2))
+    shop.orders.settle(order.id, facts=[second], source="webhook")
+    before = shop.ask_refund(order, {lamp: units} if units else None, **asked)
+
+    told = shop.orders.settle(order.id, facts=[first], source="webhook").order
+
+    assert (told.status, told.bound_capture_id, told.lines) == ("paid", second.id, before.lines)
+    assert [(refund.kind, refund.capture_id, refund.amount_minor) for refund in told.refunds] == [
+        ("staff", second.id, 1000 if units else 100),
+        ("duplicate", first.id, order.total_minor),
+    ]
