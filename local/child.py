@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from local.forking import die_with_parent
-from local.forkserver import Forked, ForkServer, ForkServerGone
+from local.forkserver import ANSWER_WITHIN_S, Forked, ForkServer, ForkServerGone
 
 
 @dataclass
@@ -148,7 +148,10 @@ class Child:
         while process.poll() is None and time.monotonic() < deadline:  # noqa: ASYNC110 - a child sets no event
             await asyncio.sleep(0.02)
         self._kill_group(process.pid)
-        while process.poll() is None:  # noqa: ASYNC110
+        deadline = time.monotonic() + ANSWER_WITHIN_S
+        while process.poll() is None:
+            if self.program.fork_server is not None and time.monotonic() > deadline:
+                self.program.fork_server.stop()  # it would have told
             await asyncio.sleep(0.002)
         self.reap()
 

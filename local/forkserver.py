@@ -43,13 +43,13 @@ SHARED_MODULES = (
     "msgspec",
     "pg8000.native",
 )
-ANSWER_WITHIN_S = 30.0
+ANSWER_WITHIN_S = 10.0
 MOST_BYTES = 128 * 1024
 MOST_DESCRIPTORS = 16
 
 
 class ForkServerGone(Exception):
-    """The fork server ended, or does not answer; nothing was started."""
+    """The fork server is not up yet, has ended, or does not answer; nothing that it has started runs."""
 
 
 @dataclass(slots=True)
@@ -110,10 +110,11 @@ class ForkServer:
     ) -> Forked:
         """A process of its own session for `[python, "-m", MODULE, ...]`. Blocks for the few milliseconds of a fork.
 
-        Raises ForkServerGone; unless it never came up, another one starts then, for the next time.
+        Raises ForkServerGone; unless it never came up, another one starts then, for a later time.
         """
         if self._process is None:
             self.start()
+        if self._process is None or not self.is_ready.is_set():
             raise ForkServerGone
         order = {"argv": argv[2:], "environment": dict(environment), "folder": str(folder), "lent_fds": [*lent_fds]}
         try:

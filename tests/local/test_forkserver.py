@@ -150,18 +150,58 @@ def test_with_the_fork_server_goes_what_it_forked_and_another_one_comes(tmp_path
             assert await _end_of(child) == -signal.SIGKILL
             wait_for(lambda: not is_alive(first))
 
-            child.launch()  # by itself, while another fork server comes up
-            assert child.pid is not None
-            assert _parent_of(child.pid) == os.getpid()
-            await child.stop()
+            others = [child, Child(_program(tmp_path, server, WAITS), None)]
+            for each in others:  # by themselves, while another fork server comes up: nobody waits for it
+                each.launch()
+                assert each.pid is not None
+                assert _parent_of(each.pid) == os.getpid()
+            for each in others:
+                await each.stop()
             await server.is_ready.wait()
             child.launch()
+            assert child.pid is not None
             assert server._process is not None
             assert server._process.pid != killed.pid
             assert _parent_of(child.pid) == server._process.pid
             await child.stop()
 
     _run(kill)
+
+
+def test_a_fork_server_that_stands_still_keeps_no_start_waiting_and_no_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def start() -> None:
+        async with _fork_server(tmp_path) as server:
+            forked, executed = (Child(_program(tmp_path, server, WAITS), None) for _ in range(2))
+            forked.launch()
+            _stop(server)
+            server._orders.settimeout(0.1)
+            executed.launch()
+            assert await _end_of(forked) == -signal.SIGKILL
+            assert executed.pid is not None
+            assert _parent_of(executed.pid) == os.getpid()
+            await executed.stop()
+
+    async def stop() -> None:
+        async with _fork_server(tmp_path) as server:
+            child = Child(_program(tmp_path, server, WAITS), None)
+            child.launch()
+            pid = child.pid
+            assert pid is not None
+            _stop(server)
+            monkeypatch.setattr("local.child.ANSWER_WITHIN_S", 0.1)
+            await child.stop()
+            assert not child.running
+            wait_for(lambda: not is_alive(pid))
+
+    _run(start)
+    _run(stop)
+
+
+def _stop(server: ForkServer) -> None:
+    assert server._process is not None
+    os.kill(server._process.pid, signal.SIGSTOP)
 
 
 def test_without_a_fork_server_programs_are_started_by_themselves(
