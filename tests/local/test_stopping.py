@@ -23,8 +23,11 @@ def own_cloud(tmp_path: Path) -> Iterator[RunningCloud]:
 def _pids(cloud: RunningCloud) -> list[int]:
     """Every process of the cloud but the supervisor, workers included."""
     cloud.call("/v1/echo")
+    assert cloud.process is not None
+    supervisor = cloud.process.pid
     leaders = [row["pid"] for row in cloud.processes().values() if row["pid"] is not None]
-    return [*leaders, int(cloud.call("/v1/echo").json["pid"])]
+    children = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()  # the fork server is no row
+    return [*leaders, *map(int, children), int(cloud.call("/v1/echo").json["pid"])]
 
 
 @pytest.mark.slow
