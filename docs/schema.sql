@@ -358,6 +358,7 @@ grant select, update on order_lines to vitrine_desk;
 grant select, update on order_lines to vitrine_inventory;
 grant select, update on order_lines to vitrine_payment_jobs;
 grant select on order_lines to vitrine_support;
+grant select (allocated, consumed, order_id, returned, sku) on order_lines to vitrine_search_jobs;
 
 create table order_notes (
     id uuid not null,
@@ -439,6 +440,7 @@ grant select, update on orders to vitrine_desk;
 grant select, update on orders to vitrine_inventory;
 grant select, update on orders to vitrine_payment_jobs;
 grant select on orders to vitrine_support;
+grant select (id, placed_at) on orders to vitrine_search_jobs;
 grant update (updated_at) on orders to vitrine_support;
 
 create table outbox (
@@ -698,6 +700,14 @@ CREATE INDEX search_misspellings_word ON public.search_misspellings USING btree 
 grant select on search_misspellings to vitrine_search;
 grant delete, insert, select, update on search_misspellings to vitrine_search_jobs;
 
+create table search_popularity (
+    sku text collate "C" not null,
+    weight double precision not null,
+    constraint search_popularity_pkey PRIMARY KEY (sku)
+);
+comment on column search_popularity.weight is 'sum of units by sales_weight_v1 of their day: what is sold later weighs more, so that nothing that was sold is written again to decay';
+grant insert, select, update on search_popularity to vitrine_search_jobs;
+
 create table search_products (
     product_id uuid not null,
     slug text collate "C" not null default ''::text,
@@ -769,6 +779,24 @@ create table search_rebuild (
 comment on column search_rebuild.words_after is 'the vocabulary up to this word says what was counted';
 comment on column search_rebuild.words_of is 'started_at of the rebuild whose counts are being put to use; it is under way until then';
 grant select, update on search_rebuild to vitrine_search_jobs;
+
+create table search_sales (
+    day date not null,
+    sku text collate "C" not null,
+    units integer not null,
+    constraint search_sales_pkey PRIMARY KEY (day, sku),
+    constraint search_sales_units_positive CHECK ((units > 0))
+);
+comment on table search_sales is 'of days that are counted again: what of them is in search_popularity already';
+grant delete, insert, select, update on search_sales to vitrine_search_jobs;
+
+create table search_sales_days (
+    day date not null,
+    counted_at timestamp with time zone not null,
+    constraint search_sales_days_pkey PRIMARY KEY (day)
+);
+comment on table search_sales_days is 'UTC''s days; each is counted again until buyers have had two weeks to give back, then never';
+grant insert, select, update on search_sales_days to vitrine_search_jobs;
 
 create table search_sweep (
     id text not null,
@@ -1262,6 +1290,16 @@ grant execute on function fold_v1(text) to vitrine_inventory;
 grant execute on function fold_v1(text) to vitrine_search;
 grant execute on function fold_v1(text) to vitrine_search_jobs;
 
+CREATE OR REPLACE FUNCTION public.heat_v1(p_heat smallint, p_popularity double precision)
+ RETURNS smallint
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+    select case when abs(step - p_heat) < 0.8 then p_heat else round(step)::smallint end
+    from (select 4 * ln(1 + p_popularity) / ln(2::float8) as step) steps
+$function$;
+grant execute on function heat_v1(smallint,double precision) to vitrine_search_jobs;
+
 CREATE OR REPLACE FUNCTION public.hold_stock_v1(p_order_id uuid, p_number text, p_lines jsonb, p_actor text, p_reason text, p_now timestamp with time zone)
  RETURNS void
  LANGUAGE plpgsql
@@ -1698,6 +1736,15 @@ begin
 end $function$;
 grant execute on function place_order_v2(text,text,text,uuid,jsonb,jsonb,uuid,uuid,text,integer,integer,uuid,integer,timestamp with time zone) to vitrine_checkout;
 
+CREATE OR REPLACE FUNCTION public.popularity_v1(p_imported integer, p_weight double precision, p_now timestamp with time zone)
+ RETURNS double precision
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+    select greatest(p_imported, 0) + greatest(coalesce(p_weight, 0), 0) / sales_weight_v1((p_now at time zone 'UTC')::date)
+$function$;
+grant execute on function popularity_v1(integer,double precision,timestamp with time zone) to vitrine_search_jobs;
+
 CREATE OR REPLACE FUNCTION public.product_words_v1(name text, brand text, categories text, description text)
  RETURNS tsvector
  LANGUAGE sql
@@ -1791,6 +1838,90 @@ begin
     return changed + gone;
 end $function$;
 grant execute on function project_products_v1(uuid[],boolean,timestamp with time zone) to vitrine_search_jobs;
+
+CREATE OR REPLACE FUNCTION public.project_products_v2(p_ids uuid[], p_counting boolean, p_now timestamp with time zone)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET plan_cache_mode TO 'force_generic_plan'
+AS $function$
+declare
+    told uuid[];
+    changed integer;
+    gone integer;
+begin
+    insert into search_products (product_id, projected_at)
+        select id, p_now from unnest(p_ids) as id group by id order by id
+        on conflict do nothing;
+    perform 1 from search_products where product_id = any (p_ids) order by product_id for update;
+
+    delete from search_variants s where s.product_id = any (p_ids) and not exists (
+        select from variants v join products p on p.id = v.product_id
+        where v.sku = s.sku and v.product_id = s.product_id and v.active and p.published_at is not null);
+    insert into search_variants as s (product_id, sku, folded, in_stock)
+        select v.product_id, v.sku, fold_v1(v.sku), coalesce(l.on_hand > l.held, false)
+        from variants v join products p on p.id = v.product_id
+        left join stock_levels l on l.sku = v.sku and l.location = 'main'
+        where v.product_id = any (p_ids) and v.active and p.published_at is not null
+        on conflict (product_id, sku) do update set in_stock = excluded.in_stock where s.in_stock <> excluded.in_stock;
+
+    select array_agg(s.product_id) into told from search_products s join products p on p.id = s.product_id
+        where s.product_id = any (p_ids) and p.published_at is not null
+            and (s.tier = 9 or s.source_updated_at is distinct from p.updated_at);
+    with read as (
+        select p.id, p.slug, p.name, p.brand_id, b.slug as brand_slug, b.name as brand_name, p.category_id,
+            c.path as category_path, c.name as category_name, p.price_minor, p.currency, p.image_urls[1] as image_url,
+            p.created_at, p.updated_at, p.search_text, o.sku, o.price_minor as offer_minor, o.in_stock,
+            heat_v1(s.heat, popularity_v1(p.popularity, w.weight, p_now)) as heat,
+            p.words || unspaced_lexemes_v1(concat_ws(' ', p.name, b.name, c.name, p.description))
+                || array_to_tsvector(array_remove(array['b:' || b.slug], null)
+                    || coalesce((select array_agg('c:' || array_to_string(trim_array(levels, below), '/'))
+                        from string_to_array(c.path, '/') as levels,
+                            generate_series(0, cardinality(levels) - 1) as below), '{}')) as words
+        from products p
+        join search_products s on s.product_id = p.id
+        cross join lateral (
+            select sum(d.weight) as weight from variants v join search_popularity d on d.sku = v.sku
+            where v.product_id = p.id) w
+        left join brands b on b.id = p.brand_id
+        left join categories c on c.id = p.category_id
+        left join lateral (
+            select v.sku, v.price_minor, coalesce(l.on_hand > l.held, false) as in_stock
+            from variants v left join stock_levels l on l.sku = v.sku and l.location = 'main'
+            where v.product_id = p.id and v.active
+            order by 3 desc, v.price_minor, v.position, v.sku limit 1) o on true
+        where p.id = any (p_ids) and p.published_at is not null
+    ), stood as (
+        select read.*, (heat::bigint << 23) + (('x' || right(id::text, 6))::bit(24)::bigint >> 1) as standing from read
+    ), ranked as (
+        select stood.*, t.tier, (t.tier::bigint << 32) + 2147483647 - standing as place
+        from stood, lateral (select min(tier) as tier from search_tiers where standing_from <= standing) t
+    )
+    update search_products s set
+        slug = r.slug, sku = coalesce(r.sku, ''), name = r.name, brand_id = r.brand_id, brand_slug = r.brand_slug,
+        brand_name = r.brand_name, category_id = r.category_id, category_path = r.category_path,
+        category_name = r.category_name, price_minor = r.price_minor, offer_minor = coalesce(r.offer_minor, r.price_minor),
+        currency = r.currency, in_stock = coalesce(r.in_stock, false), image_url = r.image_url, created_at = r.created_at,
+        heat = r.heat, boost = 1 + r.heat * ln(2::float8) / 40, tier = r.tier, place = r.place, words = r.words,
+        search_text = r.search_text, source_updated_at = r.updated_at, projected_at = p_now
+    from ranked r
+    where s.product_id = r.id and (s.source_updated_at, s.sku, s.offer_minor, s.in_stock, s.tier, s.place, s.brand_slug,
+            s.brand_name, s.category_path, s.category_name, s.words)
+        is distinct from (r.updated_at, coalesce(r.sku, ''), coalesce(r.offer_minor, r.price_minor),
+            coalesce(r.in_stock, false), r.tier, r.place, r.brand_slug, r.brand_name, r.category_path, r.category_name,
+            r.words);
+    get diagnostics changed = row_count;
+    update search_products s set tier = 9, heat = null, words = '', search_text = '', source_updated_at = null,
+            projected_at = p_now
+        where s.product_id = any (p_ids) and s.tier <> 9
+            and not exists (select from products p where p.id = s.product_id and p.published_at is not null);
+    get diagnostics gone = row_count;
+    if told is not null or p_counting then
+        perform learn_words_v1(coalesce(told, '{}'), case when p_counting then p_ids else told end);
+    end if;
+    return changed + gone;
+end $function$;
+grant execute on function project_products_v2(uuid[],boolean,timestamp with time zone) to vitrine_search_jobs;
 
 CREATE OR REPLACE FUNCTION public.quote_checkout_v1(p_scope text, p_route text, p_key text, p_hash bytea, p_token uuid, p_now timestamp with time zone, p_until timestamp with time zone, p_cart_id text, p_cart_version integer)
  RETURNS jsonb
@@ -2165,6 +2296,15 @@ begin return (
 end $function$;
 grant execute on function returns_json_v1(uuid) to vitrine_desk;
 grant execute on function returns_json_v1(uuid) to vitrine_support;
+
+CREATE OR REPLACE FUNCTION public.sales_weight_v1(p_day date)
+ RETURNS double precision
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+    select 2::float8 ^ ((p_day - date '2026-01-01') / 30::float8)
+$function$;
+grant execute on function sales_weight_v1(date) to vitrine_search_jobs;
 
 CREATE OR REPLACE FUNCTION public.ship_stock_v1(p_order_id uuid, p_lines jsonb, p_actor text, p_reason text, p_now timestamp with time zone)
  RETURNS void

@@ -32,7 +32,8 @@ from shared.kernel.logs import Log
 from shared.persistence.connecting import BY_INDEXES
 from shared.persistence.search import CatalogueReader
 from shared.persistence.search_projection import SearchProjection
-from shared.search import projecting
+from shared.persistence.search_sales import SearchSales
+from shared.search import projecting, selling
 from shared.search.cursors import ForeignCursor, read_cursor
 from shared.search.listing import CategoryNotFound, Continuation, Moved, ProductNotFound, Search, Sort, as_tree
 from shared.search.projecting import OrderChanged, ProductsChanged, StockChanged
@@ -62,6 +63,11 @@ def catalogue() -> CatalogueReader:
 @first_use
 def projection() -> SearchProjection:
     return SearchProjection(job_parts.database())
+
+
+@first_use
+def sales() -> SearchSales:
+    return SearchSales(job_parts.database())
 
 
 api = Api("search", services=parts.services())
@@ -185,6 +191,16 @@ def sweep_projection(call: Call[None]) -> None:
 def begin_rebuild(call: Call[None]) -> None:
     """Has the sweeps copy everything anew: popularity's tiers and the vocabulary's counts are of today again."""
     projection().begin_rebuild(now=job_parts.clock.now())
+
+
+@jobs.schedule("/jobs/search/sales")
+def count_sales(call: Call[None]) -> None:
+    """Counts what was sold lately, and copies what has become more or less popular."""
+    moved = selling.count_sales(
+        sales=sales(), projection=projection(), clock=job_parts.clock, within_s=_time_left_s(call)
+    )
+    if moved:
+        log.info("search_sales_counted", products=moved)
 
 
 def _time_left_s(call: Call[None]) -> float:

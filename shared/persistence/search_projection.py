@@ -16,7 +16,7 @@ _HASHES = 1 << 23
 # Each with its thirty traces at most: far from the statement's timeout.
 WORDS_AT_ONCE = 2_000
 
-_PROJECT = "select project_products_v1(:ids::uuid[], :counting::boolean, :now::timestamptz) as changed"
+_PROJECT = "select project_products_v2(:ids::uuid[], :counting::boolean, :now::timestamptz) as changed"
 
 _OUT_OF_DATE = """
 select distinct v.product_id from variants v
@@ -51,8 +51,11 @@ where id = 'sweep'
 """
 
 _STEPS = """
-select round(4 * ln(1 + greatest(popularity, 0)::float8) / ln(2::float8))::int as heat, count(*) as products
-from products where published_at is not null group by 1 order by 1 desc
+select heat_v1(null, popularity_v1(p.popularity, w.weight, :now::timestamptz)) as heat, count(*) as products
+from products p
+left join (select v.product_id, sum(d.weight) as weight from search_popularity d join variants v on v.sku = d.sku
+    group by v.product_id) w on w.product_id = p.id
+where p.published_at is not null group by 1 order by 1 desc
 """
 
 _SET_TIERS = """
@@ -163,7 +166,7 @@ class SearchProjection:
     def begin_rebuild(self, *, now: datetime) -> None:
         def in_one_step(tx: Transaction) -> None:
             tx.rows(f"{_REBUILD} for update")
-            steps = [(row["heat"], row["products"]) for row in tx.rows(_STEPS)]
+            steps = [(row["heat"], row["products"]) for row in tx.rows(_STEPS, now=now)]
             tiers = tiers_of(steps)
             tx.rows("delete from search_tiers")
             tx.rows(
