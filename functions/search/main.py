@@ -5,6 +5,7 @@ from typing import Any
 from flask import Request, Response
 
 from shared.edge.api import Api
+from shared.edge.caching import cacheable
 from shared.edge.calls import Call, Reply
 from shared.edge.catalogue_views import (
     CategoriesView,
@@ -17,7 +18,6 @@ from shared.edge.catalogue_views import (
     ProductView,
     SuggestionQuery,
     SuggestionsView,
-    cacheable,
     categories_view,
     category_view,
     facets_view,

@@ -1,5 +1,9 @@
 # One address for all: the URL map is the table's routes, as the local gateway's is.
 
+locals {
+  trackers = ["fbclid", "gclid", "msclkid", "utm_campaign", "utm_content", "utm_medium", "utm_source", "utm_term"]
+}
+
 resource "google_compute_global_address" "public" {
   name = "vitrine"
 
@@ -25,6 +29,26 @@ resource "google_compute_backend_service" "functions" {
   load_balancing_scheme = "EXTERNAL_MANAGED"
   protocol              = "HTTPS"
   security_policy       = google_compute_security_policy.guard.id
+  enable_cdn            = try(each.value.cached, false)
+  compression_mode      = try(each.value.cached, false) ? "AUTOMATIC" : "DISABLED"
+
+  dynamic "cdn_policy" {
+    for_each = try(each.value.cached, false) ? [1] : []
+
+    content {
+      # What an answer does not say of itself is not kept: refusals are no-store.
+      cache_mode       = "USE_ORIGIN_HEADERS"
+      negative_caching = false
+
+      cache_key_policy {
+        include_host         = true
+        include_protocol     = true
+        include_query_string = true
+        # What others append to a link that is passed on; no answer depends on it.
+        query_string_blacklist = local.trackers
+      }
+    }
+  }
 
   backend {
     group = google_compute_region_network_endpoint_group.functions[each.key].id

@@ -1,13 +1,10 @@
 """What shoppers ask of the catalogue and see of it (DESIGN.md section 5)."""
 
-import hashlib
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-import msgspec
 from msgspec import Meta
 
-from shared.edge.calls import Call, Reply
 from shared.edge.money_view import MoneyView, money
 from shared.edge.parsing import Query, View
 from shared.search.cursors import write_cursor
@@ -236,17 +233,6 @@ def suggestions_view(suggestions: Sequence[Suggestion]) -> SuggestionsView:
     return SuggestionsView(
         items=[SuggestionView(kind=found.kind, text=found.text, key=found.key) for found in suggestions]
     )
-
-
-def cacheable(call: Call[Any], view: View, *, max_age_s: int) -> Reply:
-    """The view for everybody's caches, or a 304 where the caller has it already (RFC 9110, section 13.1.2)."""
-    body = msgspec.json.encode(view)
-    etag = f'W/"{hashlib.sha256(body).hexdigest()[:20]}"'
-    headers = {"ETag": etag, "Cache-Control": f"public, max-age={max_age_s}"}
-    known = {tag.strip().removeprefix("W/") for tag in call.headers.get("If-None-Match", "").split(",")}
-    if etag.removeprefix("W/") in known or "*" in known:
-        return Reply(304, None, headers)
-    return Reply(200, body, headers | {"Content-Type": "application/json"})
 
 
 def _listed(product: ListedProduct, media_url: str) -> dict[str, Any]:

@@ -32,7 +32,7 @@ ROW = {
     "pool_size": int,
     "invokers": list,
 }
-ROW_MAY_HAVE = {"grants": dict}
+ROW_MAY_HAVE = {"grants": dict, "cached": bool}
 TRIGGERS = {
     "push": {"subscription", "topic", "path", "ack_deadline_s"},
     "dead_letters": {"path", "ack_deadline_s"},
@@ -125,6 +125,15 @@ def test_access_decides_how_a_deployment_is_reached(row: dict[str, Any]) -> None
         assert f"/v1/health/{row['name']}" in routes
         assert kinds == []
     assert sorted(row["invokers"]) == sorted({INVOKER_OF[kind] for kind in kinds})
+
+
+@row_by_row
+def test_only_what_knows_no_caller_is_cached(row: dict[str, Any]) -> None:
+    """Who cannot read a token answers everybody alike: Cloud CDN keeps nothing that is somebody's."""
+    if row.get("cached"):
+        assert row["access"] == "public"
+        assert row["secrets"] == []
+        assert "sessions" not in row["grants"]["tables"]
 
 
 def test_job_paths_are_under_jobs_and_belong_to_one_trigger() -> None:

@@ -194,22 +194,6 @@ def test_nothing_here_can_be_changed(client: FlaskClient, method: str) -> None:
     assert "GET" in answer.headers["Allow"]
 
 
-@pytest.mark.parametrize(
-    "path",
-    ["/v1/products?q=lamp", "/v1/products/plain-tee", "/v1/categories", "/v1/categories/home", "/v1/facets",
-     "/v1/suggestions?q=la"],
-)  # fmt: skip
-def test_a_page_that_a_caller_has_is_not_sent_again(client: FlaskClient, path: str) -> None:
-    first = client.get(path)
-    again = client.get(path, headers={"If-None-Match": first.headers["ETag"]})
-    other = client.get(path, headers={"If-None-Match": 'W/"of another page"'})
-
-    assert first.headers["Cache-Control"].startswith("public, max-age=")
-    assert (again.status_code, again.data) == (304, b"")
-    assert again.headers["ETag"] == first.headers["ETag"]
-    assert (other.status_code, other.data) == (200, first.data)
-
-
 def test_a_search_that_has_to_wait_is_a_503_soon_and_the_next_one_answers(
     client: FlaskClient, catalogue_database: Address
 ) -> None:

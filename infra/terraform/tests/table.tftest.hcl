@@ -76,6 +76,15 @@ run "search_and_webhooks_by_default" {
   }
 
   assert {
+    condition = (
+      { for name, service in google_compute_backend_service.functions : name => service.enable_cdn } == { search = true, webhooks = false }
+      && google_compute_backend_service.functions["search"].cdn_policy[0].cache_mode == "USE_ORIGIN_HEADERS"
+      && google_compute_backend_service.functions["webhooks"].compression_mode == "DISABLED"
+    )
+    error_message = "What is the same for everybody is kept by Cloud CDN as its own headers say, and nothing else is."
+  }
+
+  assert {
     condition     = google_cloudfunctions2_function.deployments["search"].service_config[0].environment_variables.PUBLIC_URL == "https://shop.example.com"
     error_message = "PUBLIC_URL is the domain's."
   }
