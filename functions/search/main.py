@@ -1,9 +1,11 @@
-"""Search: product lists, suggestions, facets, product and category pages; and the jobs that keep what it reads."""
+"""Search: lists, suggestions, facets, products and categories, pages of HTML; and the jobs that keep what it reads."""
 
 from typing import Any
 
 from flask import Request, Response
 
+from functions.search import pages
+from functions.search.wiring import catalogue, parts, platform
 from shared.edge.api import Api
 from shared.edge.caching import cacheable
 from shared.edge.calls import Call, Reply
@@ -29,8 +31,6 @@ from shared.edge.payloads import read_payload
 from shared.edge.problems import Unreadable
 from shared.kernel.first_use import first_use
 from shared.kernel.logs import Log
-from shared.persistence.connecting import BY_INDEXES
-from shared.persistence.search import CatalogueReader
 from shared.persistence.search_projection import SearchProjection
 from shared.persistence.search_sales import SearchSales
 from shared.search import projecting, selling
@@ -42,22 +42,12 @@ from shared.wiring.read_only import ReadOnlyParts
 
 log = Log(__name__)
 
-# No answer of search is worth waiting longer for: it is a 503, and the shopper asks again (DESIGN.md rule 4).
-STATEMENT_TIMEOUT_MS = 300
-
 # Stock is part of a page, so caches keep it briefly; the tree of categories changes with imports only.
 PAGE_FOR_S = 10
 TREE_FOR_S = 60
 
-parts = ReadOnlyParts(statement_timeout_ms=STATEMENT_TIMEOUT_MS, planning=BY_INDEXES)
-platform = parts.platform
 # The other deployment of this folder: jobs have the time of any request.
 job_parts = ReadOnlyParts(statement_timeout_ms=5000)
-
-
-@first_use
-def catalogue() -> CatalogueReader:
-    return CatalogueReader(parts.database())
 
 
 @first_use
@@ -70,7 +60,7 @@ def sales() -> SearchSales:
     return SearchSales(job_parts.database())
 
 
-api = Api("search", services=parts.services())
+api = Api("search", services=parts.services(), routes=[pages.routes])
 jobs = Api("search-jobs", services=job_parts.services())
 
 

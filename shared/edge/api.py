@@ -144,7 +144,7 @@ class Api(Routes):
         at = self.services.clock.now()
         principal = find_principal(request, route, self.services, at=at)
         # Who calls is known before anything they sent is looked at: a stranger learns no field of a staff route.
-        query = parse_query(request.query_string.decode("latin-1"), route.query)
+        query = None if route.any_query else parse_query(request.query_string.decode("latin-1"), route.query)
         raw = read_body(request, route.body_limit) if route.changes_something else b""
         address = client_address(request.headers.get("X-Forwarded-For", ""), request.remote_addr or "")
         call: Call[Any] = Call(

@@ -8,6 +8,7 @@ from msgspec import Meta
 from shared.edge.money_view import MoneyView, money
 from shared.edge.parsing import Query, View
 from shared.search.cursors import write_cursor
+from shared.search.links import picture_url
 from shared.search.listing import (
     CategoryNode,
     CategoryPage,
@@ -180,7 +181,7 @@ def product_view(page: ProductPage, *, media_url: str) -> ProductView:
         **_listed(page.listed, media_url),
         description=page.description,
         attributes=dict(page.attributes),
-        images=[_picture(image, media_url) for image in page.images],
+        images=[picture_url(image, media_url) for image in page.images],
         variants=[
             VariantView(
                 sku=variant.sku,
@@ -248,13 +249,8 @@ def _listed(product: ListedProduct, media_url: str) -> dict[str, Any]:
         "category": category,
         "price": money(product.price_minor, product.currency),
         "in_stock": product.in_stock,
-        "image_url": _picture(product.image_url, media_url) if product.image_url else None,
+        "image_url": picture_url(product.image_url, media_url) if product.image_url else None,
     }
-
-
-def _picture(image: str, media_url: str) -> str:
-    """Pictures of our own are kept as paths below MEDIA_URL; what has an address of its own keeps it."""
-    return image if image.startswith(("http://", "https://", "/")) or not media_url else f"{media_url}/{image}"
 
 
 def _total(total: Total) -> TotalView:

@@ -165,7 +165,7 @@ def _responses(api: Api, route: Route, schemas: Mapping[Any, Json]) -> Json:
         response: Json = {"description": _SAID.get(status, "Done.")}
         if shape is not None:
             response["content"] = {"application/json": {"schema": schemas[shape]}}
-        elif status == 200 and route.media:
+        elif status in (200, 404) and route.media:
             response["content"] = {media: {"schema": {}} for media in route.media}
         if status in _REDIRECTS:
             response["headers"] = {"Location": {"schema": {"type": "string"}, "required": True}}
@@ -174,7 +174,10 @@ def _responses(api: Api, route: Route, schemas: Mapping[Any, Json]) -> Json:
     for error in route.every_error(signed_in=api.services.tokens is not None and route.kind == "http"):
         by_status.setdefault(status_of(error), []).append(error)
     for status, errors in by_status.items():
-        responses[status] = _problems(status, errors)
+        problems = _problems(status, errors)
+        # A page for people says by itself that there is nothing, and the edge what it does not even look for.
+        pages = responses.get(status, {}).get("content", {})
+        responses[status] = {**problems, "content": {**pages, **problems["content"]}}
     return {str(status): responses[status] for status in sorted(responses)}
 
 

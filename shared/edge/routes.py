@@ -28,11 +28,13 @@ class Reading(TypedDict, total=False):
     `answers`: every status that the handler gives, with its View, or None for no content. `errors`: every error that
     it raises on purpose. `permission` makes it a staff route; `live_session` asks whether the session of whoever is
     signed in was revoked; `order_token` says that X-Order-Token is looked at; `admitting` raises where the caller may
-    not. `media` are the content types of a 200 whose body are bytes.
+    not. `media` are the content types of a 200 or 404 whose body are bytes. `any_query`: people pass the address on and
+    others append to it; nothing of that is read, or refused.
     """
 
     answers: Required[Answers]
     query: type[msgspec.Struct]
+    any_query: bool
     errors: Sequence[type[ShopError]]
     permission: str
     live_session: bool
@@ -71,6 +73,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     handler: Handler
     answers: Answers
     query: type[msgspec.Struct] | None = None
+    any_query: bool = False
     errors: Sequence[type[ShopError]] = ()
     permission: str | None = None
     live_session: bool = False

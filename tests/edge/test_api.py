@@ -122,6 +122,18 @@ def test_a_read_answers_json_that_caches_may_keep_where_the_route_says_so(api: A
     assert one.headers["X-Content-Type-Options"] == "nosniff"
 
 
+def test_a_link_that_people_pass_on_may_be_appended_to(house: House) -> None:
+    api = house.make_api()
+
+    @api.get("/pots/<name>", any_query=True, answers={200: TeaView})
+    def pot(call: Call[None]) -> Reply:
+        assert call.query is None
+        return Reply(200, TeaView(name=call.path["name"]))
+
+    for query in ("", "?fbclid=1&fbclid=2", "?name=other", "?%00=%FF", "?" + "&".join(f"p{n}=1" for n in range(100))):
+        assert call(api, "GET", f"/pots/brown{query}").get_json() == {"name": "brown"}
+
+
 def test_head_is_get_without_the_body(api: Api) -> None:
     response = call(api, "HEAD", "/v1/teas")
 

@@ -101,6 +101,27 @@ def test_a_read_names_few(document: dict[str, Any]) -> None:
     assert list(document["paths"]["/v1/health/open"]["get"]["responses"]) == ["200", "400", "503"]
 
 
+def test_a_page_says_by_itself_that_there_is_nothing(house: House) -> None:
+    api = house.make_api("open", tokens=None)
+    api.get("/pots/<path:name>", any_query=True, answers={200: None, 304: None, 404: None}, media=["text/html"])(
+        lambda call: None
+    )
+    api.get("/v1/plans/<name>", answers={200: None}, media=["image/png"])(lambda call: None)
+
+    paths = describe([api], version="1")["paths"]
+
+    page, plan = (paths[path]["get"]["responses"] for path in ("/pots/{name}", "/v1/plans/{name}"))
+    assert {status: list(answer.get("content", {})) for status, answer in page.items()} == {
+        "200": ["text/html"],
+        "304": [],
+        "400": ["application/problem+json"],
+        "404": ["text/html", "application/problem+json"],
+        "503": ["application/problem+json"],
+    }
+    assert types(page["404"]) == ["not-found"]
+    assert list(plan["404"]["content"]) == ["application/problem+json"]
+
+
 def test_headers_are_parameters(document: dict[str, Any]) -> None:
     def headers(path: str, method: str) -> dict[str, bool]:
         parameters = document["paths"][path][method]["parameters"]

@@ -103,6 +103,14 @@ def test_an_archive_holds_its_function_what_it_reaches_and_nothing_else(
         assert {packed.read(entry)[4:8] for entry in compiled} == {b"\x01\x00\x00\x00"}
 
 
+def test_a_page_takes_its_templates_along(archives: dict[str, Archive]) -> None:
+    names = names_in(archives["search"])
+
+    assert {f"shared/search/templates/{name}" for name in ("product.html", "no_such_product.html", "page.css")} <= {
+        *names
+    }
+
+
 @pytest.mark.parametrize("name", DEPLOYMENTS)
 def test_a_locked_requirement_stands_behind_every_import(
     name: str, archives: dict[str, Archive], tmp_path: Path
