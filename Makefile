@@ -29,6 +29,10 @@ import: $(ENVIRONMENT)  ## a catalogue into the running shop: make import FILE=p
 	@test -n "$(FILE)" || { echo "make import FILE=products.jsonl"; exit 2; }
 	@exec $(BIN)/python -m functions.inventory.cli import "$(FILE)" --default-on-hand $(or $(ON_HAND),100)
 
+export: $(ENVIRONMENT)  ## the running shop's catalogue as CSV that comes back unchanged: make export FILE=catalogue.csv (or .csv.gz)
+	@test -n "$(FILE)" || { echo "make export FILE=catalogue.csv"; exit 2; }
+	@exec $(BIN)/python -m functions.inventory.cli export "$(FILE)"
+
 rebuild-search: $(ENVIRONMENT)  ## what search reads, made anew in the running shop (ARGS=--anew from the first product)
 	@exec $(BIN)/python -m functions.search.cli rebuild $(ARGS)
 
@@ -101,5 +105,5 @@ $(ENVIRONMENT): requirements/dev.txt tools/environment.py
 	@test -n "$(PYTHON)" || { echo "Vitrine needs Python 3.11 or newer, and found none."; exit 1; }
 	@$(PYTHON) tools/environment.py
 
-.PHONY: help run demo import rebuild-search quick test prove chaos breaking check bench bench-relevance bench-search bundle schema openapi lock clean \
+.PHONY: help run demo import export rebuild-search quick test prove chaos breaking check bench bench-relevance bench-search bundle schema openapi lock clean \
 	check-code check-layers check-schema check-openapi check-terraform

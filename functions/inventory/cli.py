@@ -1,10 +1,12 @@
-"""`python -m functions.inventory.cli import FILE`: a catalogue file into a shop, from a merchant's shell.
+"""`python -m functions.inventory.cli import FILE`: a catalogue file into a shop, from a merchant's shell; `export FILE`
+writes one that comes back unchanged.
 
-The shop is the one of DATABASE_URL, else the one that runs in this checkout. Exit status: 0 everything went in, 1 some
-lines were refused (stderr and FILE.errors say which and why), 2 nothing could be read or written.
+The shop is the one of DATABASE_URL, else the one that runs in this checkout. Exit status: 0 everything went in or out,
+1 some lines were refused (stderr and FILE.errors say which and why), 2 nothing could be read or written.
 """
 
 import argparse
+import gzip
 import json
 import sys
 import time
@@ -14,22 +16,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Self, TextIO
 
+from shared.catalog.exporting import export_catalogue
 from shared.catalog.files import Unreadable, read_rows
 from shared.catalog.importing import Counts, Refusal, import_rows
 from shared.kernel.clock import SystemClock
 from shared.kernel.errors import Unavailable
 from shared.persistence.catalog import Catalogue
+from shared.persistence.catalog_export import CatalogueExport
 from shared.persistence.connecting import connector
 from shared.persistence.database import Database, SqlError
 from shared.settings import DatabaseSettings, SettingsError, environment
 
-ALL_WENT_IN, SOME_REFUSED, UNREADABLE, STOPPED = 0, 1, 2, 130
+ALL_WENT, SOME_REFUSED, UNREADABLE, STOPPED = 0, 1, 2, 130
 
 # A shop without settings yet sells in this; its settings, once written, decide.
 DEFAULT_CURRENCY = "USD"
 # What the running shop of this checkout says of itself.
 INSTANCES = Path(".local")
 SHOWN_REFUSALS = 100
+_MAY_BE_REPEATED = {
+    "import": "what was imported before is in, and the import may be repeated",
+    "export": "nothing was written, and the export may be repeated",
+}
 STATEMENT_TIMEOUT_MS = 120_000
 
 
@@ -40,6 +48,8 @@ class NoShop(Exception):
 def main(argv: list[str] | None = None) -> int:
     arguments = _read_arguments(argv)
     try:
+        if arguments.command == "export":
+            return _export(arguments.file, on_hand=arguments.on_hand, quiet=arguments.quiet)
         with open(arguments.file, "rb", buffering=1 << 16) as raw:
             return _import(raw, arguments.file, default_on_hand=arguments.default_on_hand, quiet=arguments.quiet)
     except FileNotFoundError:
@@ -49,11 +59,11 @@ def main(argv: list[str] | None = None) -> int:
     except (NoShop, SettingsError) as error:
         return _give_up(str(error))
     except Unavailable:
-        return _give_up("the database does not answer; what was imported before is in, and the import may be repeated")
+        return _give_up(f"the database does not answer; {_MAY_BE_REPEATED[arguments.command]}")
     except SqlError as error:
         return _give_up(f"the database refuses: {error.message}")
     except KeyboardInterrupt:
-        _say("stopped; the batches before are in, and the import may be repeated")
+        _say(f"stopped; {_MAY_BE_REPEATED[arguments.command]}")
         return STOPPED
 
 
@@ -72,6 +82,12 @@ def _read_arguments(argv: list[str] | None) -> argparse.Namespace:
         "--default-on-hand", type=_units, metavar="N", help="units of a new SKU whose line has no on_hand"
     )
     importing.add_argument("--quiet", action="store_true", help="no progress bar and no summary")
+    exporting = commands.add_parser("export", help="the catalogue as CSV, gzipped where FILE ends in .gz")
+    exporting.add_argument("file", type=Path, metavar="FILE")
+    exporting.add_argument(
+        "--on-hand", action="store_true", help="with the counts of stock; importing them again counts it anew"
+    )
+    exporting.add_argument("--quiet", action="store_true", help="no summary")
     return parser.parse_args(argv)
 
 
@@ -82,12 +98,31 @@ def _units(text: str) -> int:
     return units
 
 
+def _database(application: str) -> Database:
+    connect = connector(_settings(), application=application, statement_timeout_ms=STATEMENT_TIMEOUT_MS)
+    return Database(connect, size=1, clock=SystemClock())
+
+
+def _export(file: Path, *, on_hand: bool, quiet: bool) -> int:
+    database = _database("vitrine-export")
+    began = time.monotonic()
+    # Beside the file, and in its place when it is whole: what was exported before is there until then.
+    unfinished = file.with_name(f".{file.name}.unfinished")
+    try:
+        opened = gzip.open if file.suffix == ".gz" else open
+        with opened(unfinished, "wt", encoding="utf-8", newline="") as text:
+            written, _place = export_catalogue(text, catalogue=CatalogueExport(database), on_hand=on_hand)
+        unfinished.replace(file)
+    finally:
+        unfinished.unlink(missing_ok=True)
+        database.close()
+    if not quiet:
+        _say(f"{file.name}: {written} lines in {time.monotonic() - began:.1f} s")
+    return ALL_WENT
+
+
 def _import(raw: IO[bytes], file: Path, *, default_on_hand: int | None, quiet: bool) -> int:
-    database = Database(
-        connector(_settings(), application="vitrine-import", statement_timeout_ms=STATEMENT_TIMEOUT_MS),
-        size=1,
-        clock=SystemClock(),
-    )
+    database = _database("vitrine-import")
     catalogue = Catalogue(database, reason=f"import of {file.name}"[:200])
     began = time.monotonic()
     with ExitStack() as stack:
@@ -110,7 +145,7 @@ def _import(raw: IO[bytes], file: Path, *, default_on_hand: int | None, quiet: b
             f"{file.name}: {counts.new} new, {counts.changed} changed, {counts.unchanged} unchanged, "
             f"{counts.refused} refused in {took:.1f} s"
         )
-    return SOME_REFUSED if counts.refused else ALL_WENT_IN
+    return SOME_REFUSED if counts.refused else ALL_WENT
 
 
 def _settings() -> DatabaseSettings:

@@ -1,7 +1,8 @@
-"""Inventory: stock, shipments, vouchers and the shop's settings, for staff."""
+"""Inventory: the catalogue, stock, shipments, vouchers and the shop's settings, for staff."""
 
 from flask import Request, Response
 
+from functions.inventory.products import routes as product_routes
 from functions.inventory.shipments import routes as shipment_routes
 from functions.inventory.shop_settings import routes as settings_routes
 from functions.inventory.stock import routes as stock_routes
@@ -12,7 +13,7 @@ from shared.edge.api import Api
 api = Api(
     "inventory",
     services=parts.services(signed_in=True),
-    routes=[stock_routes, shipment_routes, settings_routes, voucher_routes],
+    routes=[product_routes, stock_routes, shipment_routes, settings_routes, voucher_routes],
 )
 
 

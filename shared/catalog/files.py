@@ -15,6 +15,7 @@ from decimal import Decimal
 from pathlib import PurePath
 from typing import IO, Any, NoReturn
 
+from shared.catalog.formulas import unmarked
 from shared.catalog.rows import column_name
 
 # A row, and in CSV a field, longer than this is a mistake in the file: most often a quote that was never closed.
@@ -158,7 +159,7 @@ def _csv_rows(lines: _Lines) -> Iterator[Row | BadRow]:
         if len(fields) != len(header):
             yield BadRow(first, f"the line has {len(fields)} fields, and the header {len(header)}")
             continue
-        yield Row(first, dict(zip(header, fields, strict=True)))
+        yield Row(first, dict(zip(header, map(unmarked, fields), strict=True)))
 
 
 def _csv_header(lines: _Lines) -> tuple[list[str], str]:

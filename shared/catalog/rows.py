@@ -1,7 +1,8 @@
 """A row of a file becomes an ImportLine, or a reason why not. Pure rules: no file, no database.
 
 Columns (DESIGN.md section 9): sku, product, name, brand, category_path, description, price, currency, option.*,
-weight_g, tax_class, image_url, on_hand, popularity; every other column becomes an attribute.
+weight_g, tax_class, image_url, on_hand, popularity; every other column becomes an attribute. `options` and `attributes`
+hold several at once, as an object; in CSV that is JSON, as an export writes it.
 """
 
 import json
@@ -9,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
-from typing import Any
+from typing import Any, NoReturn
 
 from shared.catalog.products import ImportLine, Refused
 from shared.kernel.money import Money, charge_step_minor, minor_units
@@ -35,6 +36,7 @@ _OPTION = "option."
 # C0 and C1 controls; tab and line breaks are text in a description and white space in a name.
 _CONTROL = re.compile(r"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _DECIMAL = re.compile(r"[+-]?(\d{1,18}(\.\d{0,18})?|\.\d{1,18})")
+_LINE_BREAK = re.compile(r"\r+\n")
 _TAX_CLASS = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 
 
@@ -128,7 +130,7 @@ def _category(cells: Mapping[str, Any]) -> tuple[str, ...] | None:
 def _description(cells: Mapping[str, Any]) -> str | None:
     if "description" not in cells:
         return None
-    text = _text("description", cells["description"]).replace("\r\n", "\n")
+    text = _LINE_BREAK.sub("\n", _text("description", cells["description"]))
     if len(text) > MAX_DESCRIPTION:
         raise Refused(f"description is longer than {MAX_DESCRIPTION} characters")
     return text
@@ -198,7 +200,7 @@ def _tax_class(value: Any) -> str | None:
 def _options(cells: Mapping[str, Any]) -> Mapping[str, str] | None:
     said: dict[str, Any] = {}
     for column in ("option", "options"):
-        value = cells.get(column)
+        value = _from_json(cells.get(column), "{")
         if isinstance(value, Mapping):
             said.update(value)
         elif value not in (None, ""):
@@ -219,7 +221,7 @@ def _options(cells: Mapping[str, Any]) -> Mapping[str, str] | None:
 def _images(cells: Mapping[str, Any]) -> tuple[str, ...] | None:
     if "image_url" not in cells:
         return None
-    value = cells["image_url"]
+    value = _from_json(cells["image_url"], "[")
     parts = value if isinstance(value, list) else _text("image_url", value).split()
     urls = tuple(url for url in (_text("image_url", part) for part in parts) if url)
     if len(urls) > MAX_IMAGES or any(len(url) > 2000 for url in urls):
@@ -231,9 +233,23 @@ def _images(cells: Mapping[str, Any]) -> tuple[str, ...] | None:
     return urls
 
 
+def _from_json(value: Any, opening: str) -> Any:
+    """What a cell of text that begins so says as JSON; whatever is none stays the text that it is."""
+    if not isinstance(value, str) or not value.lstrip().startswith(opening):
+        return value
+    try:
+        return json.loads(value, parse_float=Decimal, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number")
+
+
 def _attributes(cells: Mapping[str, Any]) -> Mapping[str, Any]:
     said: dict[str, Any] = {}
-    nested = cells.get("attributes")
+    nested = _from_json(cells.get("attributes"), "{")
     if isinstance(nested, Mapping):
         said.update(nested)
     elif nested not in (None, ""):
@@ -241,7 +257,8 @@ def _attributes(cells: Mapping[str, Any]) -> Mapping[str, Any]:
     said.update(
         {name: value for name, value in cells.items() if name not in COLUMNS and not name.startswith(_OPTION) and name}
     )
-    plain = {_plain("attributes", name): _plain(str(name)[:60], value) for name, value in said.items()}
+    named = {_text("attributes", name): value for name, value in said.items()}
+    plain = {name: _plain(name[:60], value) for name, value in named.items() if name}
     if len(json.dumps(plain)) > MAX_ATTRIBUTES:
         raise Refused(f"attributes are longer than {MAX_ATTRIBUTES} characters")
     return plain

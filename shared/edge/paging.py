@@ -35,9 +35,12 @@ def cursor_after(call: Call[Any], rows: Sequence[T], place: Callable[[T], tuple[
 
     The query of the call has the list's filter, its limit and the cursor that was asked with.
     """
-    if len(rows) < call.query.limit:
-        return None
-    parts = (part.isoformat() if isinstance(part, date) else str(part) for part in place(rows[-1]))
+    return None if len(rows) < call.query.limit else write_cursor(call, place(rows[-1]))
+
+
+def write_cursor(call: Call[Any], place: tuple[object, ...]) -> str:
+    """The place where a page ended as a word for an address."""
+    parts = (part.isoformat() if isinstance(part, date) else str(part) for part in place)
     content = "\x1f".join(parts).encode()
     return base64.urlsafe_b64encode(_mark(call, content) + content).rstrip(b"=").decode()
 

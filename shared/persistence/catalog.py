@@ -15,7 +15,7 @@ from shared.catalog.products import ImportLine, Product, Refused, Variant, produ
 from shared.catalog.slugs import product_slugs
 from shared.inventory.stock import stock_changed
 from shared.persistence.catalog_counts import count_stock
-from shared.persistence.catalog_names import brand_ids, category_ids
+from shared.persistence.catalog_names import CATEGORY_NAMES, brand_ids, category_ids
 from shared.persistence.database import Database, Row, Transaction, as_json
 
 # Waits for the other importers' batches, then for any row as long as a request can keep it (DESIGN.md rule 4). Plans
@@ -36,16 +36,6 @@ select p.id, p.group_key, p.slug, p.name, b.name as brand, p.category_id, p.desc
     to_json(p.image_urls) as image_urls, p.popularity
 from products p left join brands b on b.id = p.brand_id
 where p.group_key = any(:group_keys::text[])
-"""
-
-# Names from the top of the tree down to each category.
-_CATEGORY_NAMES = """
-with recursive trail as (
-    select id as leaf, parent_id, name, 0 as height from categories where id = any(:ids::uuid[])
-    union all
-    select t.leaf, c.parent_id, c.name, t.height + 1 from trail t join categories c on c.id = t.parent_id
-)
-select leaf, array_agg(name order by height desc) as names from trail group by leaf
 """
 
 _SIBLINGS = """
@@ -242,7 +232,7 @@ class _Batch:
         category_ids = {row["category_id"] for row in rows if row["category_id"] is not None}
         names = {}
         if category_ids:
-            trails = self._tx.rows(_CATEGORY_NAMES, ids=sorted(category_ids))
+            trails = self._tx.rows(CATEGORY_NAMES, ids=sorted(category_ids))
             names = {row["leaf"]: tuple(row["names"]) for row in trails}
         known = {}
         by_id = {}

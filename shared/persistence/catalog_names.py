@@ -10,6 +10,16 @@ from shared.catalog.slugs import numbered, slug_of
 from shared.kernel.ids import new_id
 from shared.persistence.database import Transaction
 
+# Names from the top of the tree down to each category.
+CATEGORY_NAMES = """
+with recursive trail as (
+    select id as leaf, parent_id, name, 0 as height from categories where id = any(:ids::uuid[])
+    union all
+    select t.leaf, c.parent_id, c.name, t.height + 1 from trail t join categories c on c.id = t.parent_id
+)
+select leaf, array_agg(name order by height desc) as names from trail group by leaf
+"""
+
 # What a name is by lower(), which is what the unique index compares.
 _KNOWN_BRANDS = """
 select wanted, b.id, b.name from unnest(:names::text[]) as w (wanted) join brands b on lower(b.name) = lower(wanted)

@@ -12,6 +12,7 @@ import pytest
 
 from functions.inventory import cli
 from local.database import Address
+from tests.support.conftest import Desk, serve_staff
 from tools.scratch_database import ScratchServer
 
 TABLES = ("brands", "categories", "products", "variants", "slug_history", "stock_levels", "stock_movements")
@@ -61,6 +62,12 @@ def shop(shop_address: Address, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     connection.run(f"truncate {', '.join(TABLES)} cascade")
     yield Shop(shop_address, tmp_path, connection)
     connection.close()
+
+
+@pytest.fixture
+def office(postgres: ScratchServer, module_database: Address, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    """The function `inventory` over HTTP, and a staff member who sits at it."""
+    yield from serve_staff("inventory", "inventory", postgres, module_database, monkeypatch)
 
 
 @pytest.fixture

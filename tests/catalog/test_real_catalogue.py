@@ -1,6 +1,8 @@
 """The 19,406 real products of ../shared/catalog: all go in, a second import changes nothing, and they are found."""
 
+import csv
 import gzip
+import io
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -87,6 +89,25 @@ def test_a_second_import_of_the_real_catalogue_changes_nothing(
     assert say()[-1].startswith(f"again.jsonl: 0 new, 0 changed, {REPEATED} unchanged, 0 refused in ")
     assert real_shop.ask("select max(updated_at) from products") == written
     assert real_shop.ask("select count(*) from stock_movements") == [[PRODUCTS]]
+
+
+def test_what_is_exported_of_it_comes_back_with_nothing_changed(
+    real_shop: Shop, monkeypatch: pytest.MonkeyPatch, say: Callable[[], list[str]]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", real_shop.address.url)
+    exported = real_shop.folder / "catalogue.csv.gz"
+
+    assert cli.main(["export", str(exported), "--on-hand"]) == 0
+    with gzip.open(exported, "rt", encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.reader(file))
+    with io.StringIO(newline="") as part:
+        csv.writer(part).writerows(rows[: 1 + REPEATED])
+        assert real_shop.run(real_shop.write("part.csv", part.getvalue())) == 0
+
+    assert len(rows) == 1 + PRODUCTS
+    said = say()
+    assert said[0].startswith(f"catalogue.csv.gz: {PRODUCTS} lines in ")
+    assert said[1].startswith(f"part.csv: 0 new, 0 changed, {REPEATED} unchanged, 0 refused in ")
 
 
 @pytest.mark.parametrize(

@@ -84,13 +84,20 @@ def problem_of(answer: TestResponse) -> tuple[int, str]:
 
 @pytest.fixture
 def desk(postgres: ScratchServer, module_database: Address, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    yield from serve_staff("desk", "support", postgres, module_database, monkeypatch)
+
+
+def serve_staff(
+    name: str, folder: str, postgres: ScratchServer, address: Address, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Desk]:
+    """The deployment `name` of functions/<folder> until the test ends; the auditor looks after it."""
     environment = {
-        "VITRINE_DEPLOYMENT": "desk",
+        "VITRINE_DEPLOYMENT": name,
         "VITRINE_ENVIRONMENT": "local",
         "GOOGLE_CLOUD_PROJECT": "vitrine-test",
         "FUNCTION_TIMEOUT_S": "60",
         "DATABASE_ACCESS": "url",
-        "DATABASE_URL": postgres.login(module_database, "desk").url,
+        "DATABASE_URL": postgres.login(address, name).url,
         "POOL_SIZE": "2",
         "PUBLIC_URL": "https://shop.example",
         "TOKEN_KEYS": json.dumps({"current": "k1", "keys": {"k1": base64.b64encode(KEYS.keys["k1"]).decode()}}),
@@ -101,14 +108,14 @@ def desk(postgres: ScratchServer, module_database: Address, monkeypatch: pytest.
         "TASKS_LOCATION": "local",
         "TASKS_INVOKER": "tasks@vitrine-test.iam.gserviceaccount.com",
     }
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    app, main = serve("desk", "support", monkeypatch)
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, value)
+    app, main = serve(name, folder, monkeypatch)
     client = app.test_client(use_cookies=False)
-    assert client.get("/v1/health/desk").status_code == 200  # it reads its environment before another one is set
-    shop = Shop(module_database.url)
+    assert client.get(f"/v1/health/{name}").status_code == 200  # it reads its environment before another one is set
+    shop = Shop(address.url)
     yield Desk(client, shop, uuid4())
     database: Database = main.parts.database()
     database.close()
     shop.database.close()
-    assert audit_database(module_database.url) == []
+    assert audit_database(address.url) == []
