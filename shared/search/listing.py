@@ -195,6 +195,10 @@ class CategoryNotFound(NotFound):
     sentence = "There is no such category."
 
 
+class SitemapNotFound(NotFound):
+    sentence = "There is no such sitemap."
+
+
 def as_tree(rows: Sequence[Crumb]) -> Sequence[CategoryNode]:
     """The categories as a tree; `rows` come with every parent before its children and siblings in their order."""
     children: dict[str, list[Crumb]] = {}
