@@ -516,6 +516,7 @@ create table products (
     updated_at timestamp with time zone not null,
     words tsvector not null,
     search_text text not null,
+    version integer not null default 1,
     constraint products_pkey PRIMARY KEY (id),
     constraint products_group_key_unique UNIQUE (group_key),
     constraint products_slug_unique UNIQUE (slug),
@@ -526,6 +527,7 @@ create table products (
 comment on column products.group_key is 'what groups variants in an import: its column product, else the SKU';
 comment on column products.price_minor is 'the lowest price of its variants, kept by whoever writes variants';
 comment on column products.search_text is 'folded name, brand, SKUs: what trigrams look at';
+comment on column products.version is 'counts changes of the product and its variants; whoever writes one of them counts';
 comment on column products.words is 'product_words_v1 of the product: whoever writes one of its parts writes this too';
 CREATE INDEX products_brand_price ON public.products USING btree (brand_id, price_minor, id);
 CREATE INDEX products_category_newest ON public.products USING btree (category_id, created_at, id);

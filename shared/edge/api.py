@@ -150,7 +150,7 @@ class Api(Routes):
         call: Call[Any] = Call(
             method=request.method,
             route=route.name,
-            path=dict(variables),
+            path={name: str(value) for name, value in variables.items()},
             query=query,
             body=read_shape(route, request, raw),
             raw=raw,

@@ -1,24 +1,22 @@
 """What staff send and see of vouchers, and what buyers see of theirs."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Literal
 from uuid import UUID
 
 from msgspec import UNSET, Meta, UnsetType
 
+from shared.edge.moments import Moment, read_moment
 from shared.edge.money_view import MoneyView, money
 from shared.edge.parsing import Body, View
 from shared.kernel.clock import iso
-from shared.kernel.errors import Field, Invalid
 from shared.pricing.vouchers import Problem, Voucher, check_terms, fold_code
 
 Code = Annotated[str, Meta(pattern=r"^\s*[0-9A-Za-z][0-9A-Za-z_-]{0,39}\s*\Z", max_length=60)]
 Percent = Annotated[str, Meta(pattern=r"^(100(\.0{1,2})?|[0-9]{1,2}(\.[0-9]{1,2})?)\Z")]
 OffMinor = Annotated[int, Meta(ge=1, le=100_000_000)]
 MinimumMinor = Annotated[int, Meta(ge=0, le=1_000_000_000)]
-Moment = Annotated[str, Meta(max_length=40)]
 Times = Annotated[int, Meta(ge=1, le=1_000_000_000)]
 
 
@@ -52,8 +50,8 @@ class VoucherBody(Body, frozen=True, kw_only=True):
             percent=None if self.percent is None else Decimal(self.percent),
             amount_minor=self.amount_minor,
             minimum_minor=self.minimum_minor,
-            starts_at=_moment(self.starts_at, "/starts_at"),
-            ends_at=_moment(self.ends_at, "/ends_at"),
+            starts_at=read_moment(self.starts_at, "/starts_at"),
+            ends_at=read_moment(self.ends_at, "/ends_at"),
             total_limit=self.total_limit,
             per_customer_limit=self.per_customer_limit,
             active=self.active,
@@ -81,7 +79,7 @@ class VoucherChangeBody(Body, frozen=True, kw_only=True):
             given["percent"] = Decimal(given["percent"])
         for name in ("starts_at", "ends_at"):
             if name in given:
-                given[name] = _moment(given[name], f"/{name}")
+                given[name] = read_moment(given[name], f"/{name}")
         after = replace(before, **given)
         check_terms(after)
         return after
@@ -155,15 +153,3 @@ def cart_voucher_view(code: str, voucher: Voucher | None, problem: Problem | Non
 
 def _percent(voucher: Voucher) -> str | None:
     return None if voucher.percent is None else f"{voucher.percent.normalize():f}"
-
-
-def _moment(text: str | None, pointer: str) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is None or not 2000 <= moment.year <= 9000:
-            raise ValueError
-        return moment.astimezone(UTC)
-    except ValueError as error:
-        raise Invalid([Field(pointer, "A moment of ISO 8601 with its time zone, 2026-12-01T00:00:00Z.")]) from error

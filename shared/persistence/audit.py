@@ -6,11 +6,18 @@ from datetime import datetime
 from uuid import UUID
 
 from shared.audit.entries import Entry
-from shared.persistence.database import Database, Transaction, as_json
+from shared.persistence.database import Database, Transaction, as_json, fields_of
 
 _APPEND = """
 insert into audit_log (id, at, actor, action, subject, detail)
 values (:id::uuid, :at::timestamptz, :actor::text, :action::text, :subject::text, :detail::jsonb)
+"""
+
+_APPEND_ALL = """
+insert into audit_log (id, at, actor, action, subject, detail)
+select id, at, actor, action, subject, detail
+from json_to_recordset(:entries::json)
+    as e (id uuid, at timestamptz, actor text, action text, subject text, detail jsonb)
 """
 
 # Two entries of one moment are told apart by their id: the order of the indexes audit_log_subject and audit_log_at.
@@ -35,6 +42,10 @@ def append(tx: Transaction, entry: Entry) -> None:
         subject=entry.subject,
         detail=as_json(entry.detail),
     )
+
+
+def append_all(tx: Transaction, entries: Sequence[Entry]) -> None:
+    tx.rows(_APPEND_ALL, entries=as_json([fields_of(entry) for entry in entries]))
 
 
 class AuditLog:

@@ -12,10 +12,11 @@ from uuid import UUID
 
 from shared.catalog.importing import Counts, Describing, Refusal, Written
 from shared.catalog.products import ImportLine, Product, Refused, Variant, products_changed
-from shared.catalog.slugs import product_slugs
 from shared.inventory.stock import stock_changed
 from shared.persistence.catalog_counts import count_stock
 from shared.persistence.catalog_names import CATEGORY_NAMES, brand_ids, category_ids
+from shared.persistence.catalog_refresh import REFRESH_PRODUCTS
+from shared.persistence.catalog_slugs import Named, choose_slugs
 from shared.persistence.database import Database, Row, Transaction, as_json
 
 # Waits for the other importers' batches, then for any row as long as a request can keep it (DESIGN.md rule 4). Plans
@@ -26,7 +27,8 @@ select set_config('lock_timeout', '60s', true), pg_advisory_xact_lock(hashtext('
 """
 
 _KNOWN_VARIANTS = """
-select v.sku, v.options, v.price_minor, v.currency, v.weight_g, v.tax_class, v.position, v.product_id, p.group_key
+select v.sku, v.options, v.price_minor, v.currency, v.weight_g, v.tax_class, v.position, v.active,
+    v.product_id, p.group_key
 from variants v join products p on p.id = v.product_id
 where v.sku = any(:skus::text[])
 """
@@ -41,13 +43,6 @@ where p.group_key = any(:group_keys::text[])
 _SIBLINGS = """
 select product_id, sku, price_minor, position from variants where product_id = any(:ids::uuid[]) and active
 order by product_id, position, sku
-"""
-
-# A slug that once led to another product keeps doing so: it is taken as well.
-_TAKEN_SLUGS = """
-select slug, id as product_id from products where slug = any(:slugs::text[])
-union all
-select slug, product_id from slug_history where slug = any(:slugs::text[])
 """
 
 _WRITE_PRODUCTS = """
@@ -65,15 +60,8 @@ on conflict (group_key) do update set
     slug = excluded.slug, name = excluded.name, description = excluded.description, brand_id = excluded.brand_id,
     category_id = excluded.category_id, attributes = excluded.attributes, image_urls = excluded.image_urls,
     popularity = excluded.popularity, price_minor = excluded.price_minor, currency = excluded.currency,
-    updated_at = excluded.updated_at, words = excluded.words, search_text = excluded.search_text
-"""
-
-_FORGET_OLD_SLUGS = "delete from slug_history where slug = any(:slugs::text[])"
-
-_KEEP_OLD_SLUGS = """
-insert into slug_history (slug, product_id)
-select slug, product_id from unnest(:slugs::text[], :ids::uuid[]) as h (slug, product_id) order by slug
-on conflict (slug) do update set product_id = excluded.product_id
+    updated_at = excluded.updated_at, words = excluded.words, search_text = excluded.search_text,
+    version = p.version + 1
 """
 
 _WRITE_VARIANTS = """
@@ -107,26 +95,6 @@ delete from products p using unnest(:ids::uuid[], :heirs::uuid[]) as m (id, heir
 where p.id = m.id and not exists (select from variants v where v.product_id = m.id)
 """,
 )
-
-# One that some variants have left: its price, words and text are those of what stays.
-_REFRESH_PRODUCTS = """
-update products p set
-    price_minor = n.price_minor, updated_at = :now::timestamptz,
-    words = product_words_v1(p.name, n.brand, n.categories, p.description),
-    search_text = left(fold_v1(concat_ws(' ', p.name, nullif(n.brand, ''), n.skus)), 8000)
-from (
-    select o.id, coalesce(b.name, '') as brand, v.skus, v.price_minor,
-        coalesce((select string_agg(a.name, ' ' order by length(a.path)) from categories a
-                  where c.path = a.path or starts_with(c.path, a.path || '/')), '') as categories
-    from products o
-    join lateral (select string_agg(sku, ' ' order by position, sku) as skus, min(price_minor) as price_minor
-                  from variants where product_id = o.id and active) v on v.skus is not null
-    left join brands b on b.id = o.brand_id
-    left join categories c on c.id = o.category_id
-    where o.id = any(:ids::uuid[])
-) n
-where p.id = n.id
-"""
 
 # Whoever does not own the tables gets a warning instead; autovacuum comes a minute later anyway.
 _ANALYZE = "analyze brands, categories, products, variants, stock_levels"
@@ -174,6 +142,11 @@ class _Described:
     prices: dict[str, int] = field(default_factory=dict)
     next_position: int = 0
     sold: list[_Sold] = field(default_factory=list)
+
+    @property
+    def price_minor(self) -> int:
+        """The lowest of what is sold; of a product that is not sold at all, of what it was told."""
+        return min(self.prices.values() or [sold.variant.price_minor for sold in self.sold])
 
     @property
     def changed(self) -> bool:
@@ -268,7 +241,8 @@ class _Batch:
             described.product = described.product.told(line)
         left = known["product_id"] if known is not None and moved else None
         described.sold.append(_Sold(line, variant, before, left))
-        described.prices[variant.sku] = variant.price_minor
+        if known is None or known["active"]:
+            described.prices[variant.sku] = variant.price_minor
         described.next_position = max(described.next_position, variant.position + 1)
 
     # Writing ----------------------------------------------------------------------------------------------------------
@@ -278,7 +252,7 @@ class _Batch:
             return
         brands = brand_ids(self._tx, [described.product.brand for described in changed])
         categories = category_ids(self._tx, [described.product.category for described in changed])
-        old_slugs = self._choose_slugs(changed)
+        self._choose_slugs(changed)
         now = self._tx.clock.now()
         self._tx.rows(
             _WRITE_PRODUCTS,
@@ -297,7 +271,7 @@ class _Batch:
                         "attributes": described.product.attributes,
                         "image_urls": described.product.image_urls,
                         "popularity": described.product.popularity,
-                        "price_minor": min(described.prices.values()),
+                        "price_minor": described.price_minor,
                         "currency": described.sold[0].variant.currency,
                         "skus": " ".join(described.prices)[:8000],
                     }
@@ -306,8 +280,6 @@ class _Batch:
             ),
             now=now,
         )
-        if old_slugs:
-            self._tx.rows(_KEEP_OLD_SLUGS, slugs=list(old_slugs), ids=list(old_slugs.values()))
         sold = [(described.product.id, sold) for described in changed for sold in described.sold]
         moved = {one.left: product_id for product_id, one in sold if one.left is not None}
         sold = [(product_id, one) for product_id, one in sold if one.variant != one.before or one.left]
@@ -316,37 +288,19 @@ class _Batch:
         if moved:
             for statement in _END_EMPTY_PRODUCTS:
                 self._tx.rows(statement, ids=list(moved), heirs=list(moved.values()))
-            self._tx.rows(_REFRESH_PRODUCTS, ids=list(moved), now=now)
+            self._tx.rows(REFRESH_PRODUCTS, ids=list(moved), now=now)
 
-    def _choose_slugs(self, changed: Iterable[_Described]) -> dict[str, UUID]:
-        """Give new and renamed products their slug; returns the slugs that they leave behind."""
-        renamed = {
-            described.product.group_key: product_slugs(described.product.name, described.product.group_key)
+    def _choose_slugs(self, changed: Iterable[_Described]) -> None:
+        """Give new and renamed products their slug."""
+        named = [
+            Named(described.product.id, described.product.slug, described.product.name, described.product.group_key)
             for described in changed
             if described.before is None or described.product.name != described.before.name
-        }
-        if not renamed:
-            return {}
-        wanted = sorted({slug for slugs in renamed.values() for slug in slugs})
-        owners = {row["slug"]: row["product_id"] for row in self._tx.rows(_TAKEN_SLUGS, slugs=wanted)}
-        left: dict[str, UUID] = {}
-        taken_back = []
+        ]
+        chosen = choose_slugs(self._tx, named)
         for described in changed:
-            slugs = renamed.get(described.product.group_key)
-            # A name that changes within its slug, or whose slug had a suffix, keeps its address.
-            if slugs is None or described.product.slug in slugs:
-                continue
-            own = described.product.id
-            slug = next(slug for slug in slugs if owners.get(slug, own) == own)
-            if slug in owners:
-                taken_back.append(slug)
-            owners[slug] = own
-            if described.product.slug:
-                left[described.product.slug] = own
-            described.product = replace(described.product, slug=slug)
-        if taken_back:
-            self._tx.rows(_FORGET_OLD_SLUGS, slugs=taken_back)
-        return left
+            if described.product.id in chosen:
+                described.product = replace(described.product, slug=chosen[described.product.id])
 
     def _emit(self, changed: Sequence[_Described], told: Sequence[_Described], crossed_zero: set[str]) -> None:
         """One event of all products that changed, and one of stock that crossed zero where nothing else did."""
