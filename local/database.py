@@ -36,15 +36,18 @@ class Address:
         login, password, database = (quote(part, safe="") for part in (self.login, self.password, self.database))
         return f"postgresql://{login}:{password}@{self.host}:{self.port}/{database}"
 
-    def connect(self) -> "pg8000.native.Connection":
-        """In the clear, as the functions connect by URL: merely asking for TLS reads every root certificate (80 ms)."""
+    def connect(self, *, timeout_s: float = 30) -> "pg8000.native.Connection":
+        """In the clear, as the functions connect by URL: merely asking for TLS reads every root certificate (80 ms).
+
+        `timeout_s` is how long any answer may take.
+        """
         return pg8000.native.Connection(
             self.login,
             host=self.host,
             port=self.port,
             password=self.password,
             database=self.database,
-            timeout=30,
+            timeout=timeout_s,
             ssl_context=False,
         )
 

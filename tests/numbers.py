@@ -5,8 +5,8 @@ import os
 PROVE = os.environ.get("PROVE") == "1"
 
 KILLS = 50 if PROVE else 5
-HISTORIES = 25 if PROVE else 3
-SCHEMATHESIS_EXAMPLES = 100 if PROVE else 0  # of each operation, beside every bound and wrong type of each field
+HISTORIES = 25 if PROVE else 5
+SCHEMATHESIS_EXAMPLES = 100 if PROVE else 10  # of each operation, beside every bound and wrong type of each field
 PROPERTY_EXAMPLES = 500 if PROVE else 25
 DEADLOCK_ROUNDS = 200
 ALL_ARCHIVES = PROVE

@@ -59,7 +59,7 @@ class Shop:
 @pytest.fixture(scope="module")
 def shop(postgres: ScratchServer) -> Iterator[Shop]:
     address = postgres.copy()
-    connection = address.connect()
+    connection = address.connect(timeout_s=1500)
     for number in range(30):
         connection.run(f"insert into brands values (gen_random_uuid(), 'brand-{number}', 'Brand {number}')")
     connection.run(

@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -113,16 +113,22 @@ class Shop:
     def delete(self, product_id: UUID) -> None:
         self.run("delete from products where id = cast(:id as uuid)", id=product_id)
 
-    def listed(self) -> dict[str, tuple[bool, int]]:
-        """What is on lists: name, whether it is in stock, its price."""
-        rows = self.run("select name, in_stock, offer_minor from search_products where tier <= 4")
+    def listed(self, among: Sequence[UUID] | None = None) -> dict[str, tuple[bool, int]]:
+        """What is on lists, or what of some products: name, whether it is in stock, its price."""
+        rows = self.run(
+            "select name, in_stock, offer_minor from search_products where tier <= 4"
+            " and (cast(:among as uuid[]) is null or product_id = any(cast(:among as uuid[])))",
+            among=among,
+        )
         return {row[0]: (row[1], row[2]) for row in rows}
 
-    def truth(self) -> dict[str, tuple[bool, int]]:
+    def truth(self, among: Sequence[UUID] | None = None) -> dict[str, tuple[bool, int]]:
         rows = self.run(
             "select p.name, coalesce(bool_or(s.on_hand > s.held), false), min(v.price_minor) from products p"
             " join variants v on v.product_id = p.id left join stock_levels s on s.sku = v.sku"
-            " where p.published_at is not null group by p.id"
+            " where p.published_at is not null"
+            " and (cast(:among as uuid[]) is null or p.id = any(cast(:among as uuid[]))) group by p.id",
+            among=among,
         )
         return {row[0]: (row[1], row[2]) for row in rows}
 
@@ -226,7 +232,8 @@ def test_events_in_any_order_twice_or_late_end_in_the_same_copy(shop: Shop, data
     for told in data.draw(st.permutations(waiting)):
         projecting.follow_products(ProductsChanged((told,)), projection=shop.projection)
 
-    assert shop.listed() == shop.truth()
+    # What hypothesis gave up in the middle of an example waits for ever.
+    assert shop.listed(ids) == shop.truth(ids)
 
 
 def test_stock_is_told_only_when_the_last_unit_goes_or_the_first_comes(shop: Shop) -> None:

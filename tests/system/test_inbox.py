@@ -231,6 +231,8 @@ def test_staff_see_what_waits_and_wake_one_row_of_it(cloud: Cloud) -> None:
     """PayPal did the capture and nobody heard: the attempt stays open until somebody asks again."""
     staff = cloud.staff()
     order = cloud.order({cloud.make_stock("LAMP", 5): 1})
+    # Without the notice of the approval, which would capture too.
+    cloud.fault("webhooks", "lose", path="/v1/webhooks/paypal/CHECKOUT.ORDER.APPROVED")
     cloud.approve(order)
     capture = f"/v2/checkout/orders/{order['payment']['paypal_order_id']}/capture"
     # A kept connection that breaks is taken for an idle one that has died, and asked over a new one at once.
