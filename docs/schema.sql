@@ -110,9 +110,20 @@ create table categories (
 CREATE INDEX categories_folded ON public.categories USING btree (fold_v1(name) COLLATE "C");
 CREATE INDEX categories_parent ON public.categories USING btree (parent_id, "position", path);
 CREATE INDEX categories_path_prefix ON public.categories USING btree (path text_pattern_ops);
-grant insert, select on categories to vitrine_inventory;
+grant insert, select, update on categories to vitrine_inventory;
 grant select on categories to vitrine_search;
 grant select on categories to vitrine_search_jobs;
+
+create table category_history (
+    path text collate "C" not null,
+    category_id uuid not null,
+    constraint category_history_pkey PRIMARY KEY (path),
+    constraint category_history_category FOREIGN KEY (category_id) REFERENCES categories(id) ON DELETE CASCADE
+);
+comment on table category_history is 'paths that led to a category before it moved; one that is a category''s again leads there';
+CREATE INDEX category_history_category ON public.category_history USING btree (category_id);
+grant delete, insert, select, update on category_history to vitrine_inventory;
+grant select on category_history to vitrine_search;
 
 create table checkout_lockouts (
     id uuid not null,

@@ -2,6 +2,7 @@
 
 from flask import Request, Response
 
+from functions.inventory.categories import routes as category_routes
 from functions.inventory.products import routes as product_routes
 from functions.inventory.shipments import routes as shipment_routes
 from functions.inventory.shop_settings import routes as settings_routes
@@ -13,7 +14,7 @@ from shared.edge.api import Api
 api = Api(
     "inventory",
     services=parts.services(signed_in=True),
-    routes=[product_routes, stock_routes, shipment_routes, settings_routes, voucher_routes],
+    routes=[product_routes, category_routes, stock_routes, shipment_routes, settings_routes, voucher_routes],
 )
 
 

@@ -35,7 +35,16 @@ from shared.persistence.search_projection import SearchProjection
 from shared.persistence.search_sales import SearchSales
 from shared.search import projecting, selling
 from shared.search.cursors import ForeignCursor, read_cursor
-from shared.search.listing import CategoryNotFound, Continuation, Moved, ProductNotFound, Search, Sort, as_tree
+from shared.search.listing import (
+    CategoryNotFound,
+    Continuation,
+    Moved,
+    MovedCategory,
+    ProductNotFound,
+    Search,
+    Sort,
+    as_tree,
+)
 from shared.search.projecting import OrderChanged, ProductsChanged, StockChanged
 from shared.search.texts import clean
 from shared.wiring.read_only import ReadOnlyParts
@@ -106,12 +115,17 @@ def list_categories(call: Call[Any]) -> Reply:
 
 
 @api.get(
-    "/v1/categories/<path:path>", query=CategoryQuery, answers={200: CategoryView, 304: None}, errors=[CategoryNotFound]
+    "/v1/categories/<path:path>",
+    query=CategoryQuery,
+    answers={200: CategoryView, 301: None, 304: None},
+    errors=[CategoryNotFound],
 )
 def show_category(call: Call[Any]) -> Reply:
-    """A category: where it is, what is below it, and its first products."""
+    """A category: where it is, what is below it, and its first products; an old path leads to the new one."""
     query: CategoryQuery = call.query
     category = catalogue().get_category(call.path["path"])
+    if isinstance(category, MovedCategory):
+        return Reply(301, None, {"Location": f"/v1/categories/{category.path}", "Cache-Control": "public, max-age=60"})
     search = Search(category=category.path, sort=query.sort)
     page = catalogue().list_products(search, limit=query.limit)
     view = category_view(category, page, search, media_url=platform().media_url)

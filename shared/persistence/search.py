@@ -31,6 +31,7 @@ from shared.search.listing import (
     ListedProduct,
     Matching,
     Moved,
+    MovedCategory,
     OfferedVariant,
     Page,
     Position,
@@ -105,6 +106,10 @@ select c.path, c.name,
     (select coalesce(json_agg(json_build_array(k.path, k.name) order by k.position, k.path), '[]')
      from categories k where k.parent_id = c.id) as children
 from categories c where c.path = :path::text
+"""
+
+_MOVED_CATEGORY = """
+select c.path from category_history h join categories c on c.id = h.category_id where h.path = :path::text
 """
 
 _CATEGORIES = f"""
@@ -242,11 +247,14 @@ class CatalogueReader:
             breadcrumbs=[Crumb(*crumb) for crumb in row["breadcrumbs"]],
         )
 
-    def get_category(self, path: str) -> CategoryPage:
+    def get_category(self, path: str) -> CategoryPage | MovedCategory:
         """Raises CategoryNotFound."""
         row = self._database.find(_CATEGORY, path=path)
         if row is None:
-            raise CategoryNotFound
+            moved = self._database.find(_MOVED_CATEGORY, path=path)
+            if moved is None:
+                raise CategoryNotFound
+            return MovedCategory(moved["path"])
         return CategoryPage(
             path=row["path"],
             name=row["name"],

@@ -142,6 +142,13 @@ class Moved:
     slug: str
 
 
+@dataclass(frozen=True, slots=True)
+class MovedCategory:
+    """The category has another path now."""
+
+    path: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CategoryPage:
     path: str

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 ROWS: list[dict[str, Any]] = yaml.safe_load((ROOT / "functions" / "deployments.yaml").read_text())["deployments"]
 ROLES = {f"vitrine_{row['database_role']}": row for row in ROWS}
 
-CATALOGUE = {"brands", "categories", "products", "slug_history", "variants", "stock_levels"}
+CATALOGUE = {"brands", "categories", "category_history", "products", "slug_history", "variants", "stock_levels"}
 CATALOGUE |= {"search_products", "search_variants", "search_words", "search_misspellings", "search_tiers"}
 
 

@@ -42,6 +42,24 @@ def test_an_old_address_leads_to_the_new_one(client: FlaskClient, catalogue_data
         connection.close()
 
 
+def test_the_old_path_of_a_category_leads_to_the_new_one(client: FlaskClient, catalogue_database: Address) -> None:
+    connection = catalogue_database.connect()
+    try:
+        connection.run(
+            "insert into category_history (path, category_id)"
+            " select v.path, c.id from (values ('shop/lights'), ('home')) v (path)"
+            " join categories c on c.path = 'home/lighting'"
+        )
+
+        answer = client.get("/v1/categories/shop/lights")
+
+        assert (answer.status_code, answer.headers["Location"]) == (301, "/v1/categories/home/lighting")
+        assert client.get("/v1/categories/home").status_code == 200, "what is there goes before what was"
+    finally:
+        connection.run("delete from category_history")
+        connection.close()
+
+
 def test_what_is_not_published_is_nowhere(
     client: FlaskClient, catalogue_database: Address, projection: SearchProjection
 ) -> None:
