@@ -554,6 +554,26 @@ grant delete, insert, select, update on products to vitrine_inventory;
 grant select on products to vitrine_search;
 grant select on products to vitrine_search_jobs;
 
+create table query_rules (
+    id uuid not null,
+    query text collate "C" not null,
+    pinned uuid[] not null default '{}'::uuid[],
+    buried uuid[] not null default '{}'::uuid[],
+    version integer not null default 1,
+    created_at timestamp with time zone not null,
+    updated_at timestamp with time zone not null,
+    constraint query_rules_pkey PRIMARY KEY (id),
+    constraint query_rules_query_unique UNIQUE (query),
+    constraint query_rules_one_or_the_other CHECK ((NOT (pinned && buried))),
+    constraint query_rules_query_not_empty CHECK ((query <> ''::text)),
+    constraint query_rules_say_something CHECK (((cardinality(pinned) + cardinality(buried)) > 0))
+);
+comment on column query_rules.pinned is 'products in the order in which they come first; one that is gone is on no list and in no way';
+comment on column query_rules.query is 'fold_v1 of the whole text that is typed';
+CREATE INDEX query_rules_newest ON public.query_rules USING btree (created_at DESC, id);
+grant delete, insert, select, update on query_rules to vitrine_inventory;
+grant select on query_rules to vitrine_search;
+
 create table reconciliation_findings (
     id uuid not null,
     kind text not null,
@@ -1003,6 +1023,36 @@ grant insert, select on stock_movements to vitrine_desk;
 grant insert, select on stock_movements to vitrine_inventory;
 grant insert, select on stock_movements to vitrine_payment_jobs;
 grant select on stock_movements to vitrine_search_jobs;
+
+create table synonym_rewrites (
+    target tsquery not null,
+    lexeme text collate "C" not null,
+    substitute tsquery not null,
+    synonym_id uuid not null,
+    constraint synonym_rewrites_pkey PRIMARY KEY (target),
+    constraint synonym_rewrites_synonym FOREIGN KEY (synonym_id) REFERENCES synonyms(id) ON DELETE CASCADE
+);
+comment on table synonym_rewrites is 'the key says: a word, as search stems it, is widened in one way';
+comment on column synonym_rewrites.lexeme is 'one of the target: what a text has none of has nothing to widen';
+CREATE INDEX synonym_rewrites_lexeme ON public.synonym_rewrites USING btree (lexeme);
+CREATE INDEX synonym_rewrites_synonym ON public.synonym_rewrites USING btree (synonym_id);
+grant delete, insert, select on synonym_rewrites to vitrine_inventory;
+grant select on synonym_rewrites to vitrine_search;
+
+create table synonyms (
+    id uuid not null,
+    term text not null,
+    synonyms text[] not null,
+    one_way boolean not null,
+    version integer not null default 1,
+    created_at timestamp with time zone not null,
+    updated_at timestamp with time zone not null,
+    constraint synonyms_pkey PRIMARY KEY (id),
+    constraint synonyms_not_empty CHECK ((cardinality(synonyms) > 0))
+);
+comment on column synonyms.one_way is 'the term finds its synonyms as well, and they do not find it';
+CREATE INDEX synonyms_newest ON public.synonyms USING btree (created_at DESC, id);
+grant delete, insert, select, update on synonyms to vitrine_inventory;
 
 create table variants (
     sku text collate "C" not null,
@@ -2439,6 +2489,34 @@ end $function$;
 grant execute on function voucher_uses_v1(uuid,text,uuid,uuid) to vitrine_checkout;
 grant execute on function voucher_uses_v1(uuid,text,uuid,uuid) to vitrine_desk;
 grant execute on function voucher_uses_v1(uuid,text,uuid,uuid) to vitrine_payment_jobs;
+
+CREATE OR REPLACE FUNCTION public.widened_query_v1(p_words text)
+ RETURNS tsquery
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+declare
+    widened tsquery := plainto_tsquery('public.shop', p_words);
+    rewrite record;
+    marks tsquery[] := '{}';
+    substitutes tsquery[] := '{}';
+begin
+    for rewrite in
+        select target, substitute from public.synonym_rewrites
+        where lexeme = any (tsvector_to_array(to_tsvector('public.shop', p_words)))
+        order by numnode(target) desc, target
+    loop
+        -- No text has such a lexeme: the parser takes control characters for spaces.
+        marks := marks || format(E'\'\x01%s\'', cardinality(marks))::tsquery;
+        substitutes := substitutes || rewrite.substitute;
+        widened := ts_rewrite(widened, rewrite.target, marks[cardinality(marks)]);
+    end loop;
+    for n in 1 .. cardinality(marks) loop
+        widened := ts_rewrite(widened, marks[n], substitutes[n]);
+    end loop;
+    return widened;
+end $function$;
+grant execute on function widened_query_v1(text) to vitrine_search;
 
 CREATE OR REPLACE FUNCTION public.words_of_products_v1(p_ids uuid[])
  RETURNS TABLE(product_id uuid, word text, named boolean)

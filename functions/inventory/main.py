@@ -1,8 +1,9 @@
-"""Inventory: the catalogue, stock, shipments, vouchers and the shop's settings, for staff."""
+"""Inventory: the catalogue, what searches find, stock, shipments, vouchers and the shop's settings, for staff."""
 
 from flask import Request, Response
 
 from functions.inventory.categories import routes as category_routes
+from functions.inventory.merchandising import routes as merchandising_routes
 from functions.inventory.products import routes as product_routes
 from functions.inventory.shipments import routes as shipment_routes
 from functions.inventory.shop_settings import routes as settings_routes
@@ -14,7 +15,15 @@ from shared.edge.api import Api
 api = Api(
     "inventory",
     services=parts.services(signed_in=True),
-    routes=[product_routes, category_routes, stock_routes, shipment_routes, settings_routes, voucher_routes],
+    routes=[
+        product_routes,
+        category_routes,
+        stock_routes,
+        shipment_routes,
+        settings_routes,
+        voucher_routes,
+        merchandising_routes,
+    ],
 )
 
 

@@ -9,19 +9,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from shared.persistence.database import Database, Row
 from shared.persistence.search_statements import (
     COUNTED,
     LAST_TIER,
+    STEERING,
     WAYS,
     facets_statement,
     find_statement,
     list_statement,
-    quote_lexeme,
     rest_statement,
 )
+from shared.persistence.search_suggestions import suggestions_statement
 from shared.search.listing import (
+    UNSTEERED,
     CategoryNotFound,
     CategoryPage,
     Continuation,
@@ -39,6 +42,7 @@ from shared.search.listing import (
     ProductPage,
     Search,
     Sort,
+    Steering,
     Suggestion,
     Total,
 )
@@ -117,53 +121,6 @@ select path, name from categories
 order by cardinality(string_to_array(path, '/')), position, path limit {MOST_CATEGORIES}
 """
 
-# Names that begin so: all of the popular, and of the others the first of the alphabet.
-_NAMES_THAT_GO_ON = """
-select * from (
-    select 'product' as kind, p.name, p.slug as key, p.place from search_products p
-    where left(p.search_text, 60) collate "C" >= fold_v1(:typed::text)
-        and left(p.search_text, 60) collate "C" < fold_v1(:typed::text) || chr(1114111) and p.tier <= {tier}
-    order by left(p.search_text, 60) collate "C" limit {most}) names_{tier}
-"""
-
-# Names that have a word which goes on so (weight A). An index knows no weights: of what matches anywhere, the most
-# popular are looked at, and the less popular only where these are too few.
-_WORDS_THAT_GO_ON = """
-select 'product', p.name, p.slug, p.place from (
-    select * from ({tiers}) matches order by place limit 1000) popular
-join search_products p on p.product_id = popular.product_id
-where p.words @@ (plainto_tsquery('public.shop', :head::text) && to_tsquery('public.shop', :tail::text || ':*A')
-    && :unspaced::tsquery)
-"""
-_GO_ON = """(plainto_tsquery('public.shop', :head::text) && to_tsquery('public.shop', :tail::text || ':*')
-    && :unspaced::tsquery)"""
-_MATCHING_TIER = f"select p.product_id, p.place from search_products p where p.words @@ {_GO_ON} and p.tier <= {{tier}}"
-
-_SUGGESTIONS = """
-with found as (
-    (select 'category' as kind, c.name, c.path as key, 0::bigint as place from categories c
-     where fold_v1(c.name) collate "C" >= fold_v1(:typed::text)
-        and fold_v1(c.name) collate "C" < fold_v1(:typed::text) || chr(1114111)
-     order by fold_v1(c.name) collate "C" limit 20)
-    union all
-    (select 'brand', b.name, b.slug, 0 from brands b
-     where fold_v1(b.name) collate "C" >= fold_v1(:typed::text)
-        and fold_v1(b.name) collate "C" < fold_v1(:typed::text) || chr(1114111)
-     order by fold_v1(b.name) collate "C" limit 20)
-    union all
-    {products}
-), best as (
-    select distinct on (kind, key) kind, name, key, place from found order by kind, key, place
-), ranked as (
-    select *, row_number() over (partition by kind order by place, length(name), name collate "C", key) as position
-    from best
-)
-select kind, name, key from ranked
-where position <= case kind when 'product' then :limit::int else 3 end
-order by kind = 'product', kind, position limit :limit::int
-"""
-
-
 _SPELLINGS = """
 select t.n, m.word, v.names
 from unnest(:owners::int[], :traces::text[]) as t (n, trace)
@@ -190,8 +147,8 @@ class CatalogueReader:
 
     def list_products(self, search: Search, *, limit: int, following: Continuation | None = None) -> Page:
         """The next `limit` products after `following`, in a total order: no product twice, none left out."""
-        found = self._find(search) if following is None else _resume(search, following)
-        if found.matching is Matching.NOTHING:
+        found = self._find(search) if following is None else self._resume(search, following)
+        if found.is_empty:
             return Page((), Total(0, exact=True), None, None)
         after = following.after if following is not None else None
         rows, total = self._rows(found, after, limit + 1, first=following is None)
@@ -199,17 +156,20 @@ class CatalogueReader:
         rest = None
         if len(rows) > limit:
             last = Position(_key(rows[limit - 1]["key"]), rows[limit - 1]["product_id"])
-            rest = Continuation(found.matching, found.reach, found.corrected, total, last)
+            steered = found.steering is not UNSTEERED
+            rest = Continuation(found.matching, found.reach, found.corrected, total, last, steered)
         return Page(items, total, rest, found.corrected)
 
     def facets(self, search: Search) -> Facets:
         found = self._find(search)
-        if found.matching is Matching.NOTHING:
+        if found.is_empty:
             nothing = Total(0, exact=True)
             return Facets(
                 total=nothing, brands=(), categories=(), price_min_minor=None, price_max_minor=None, currency=None
             )
-        sql, parameters = facets_statement(found.search, found.text, found.matching, reach=found.reach, most=FACETED)
+        sql, parameters = facets_statement(
+            found.search, found.text, found.matching, reach=found.reach, most=FACETED, steering=found.steering
+        )
         row = self._database.call(sql, **parameters)[0]
         counted_all = found.reach == LAST_TIER and row["total"] <= FACETED
         return Facets(
@@ -267,7 +227,8 @@ class CatalogueReader:
         return [Crumb(row["path"], row["name"]) for row in self._database.call(_CATEGORIES)]
 
     def _find(self, search: Search) -> "_Found":
-        """How the text finds anything among what the filters leave: as it is, else spelt right, else somehow."""
+        """How the text finds anything among what the filters leave: as it is, else spelt right, else somehow. Of what
+        staff have steered nobody doubts that it was meant."""
         text = take_apart(search.text)
         if not search.text:
             return _Found(search, text, Matching.EVERYTHING, LAST_TIER, None, None)
@@ -276,19 +237,45 @@ class CatalogueReader:
         as_typed = self._try(search, text, WAYS[: 2 if text.tail else 1], corrected=None)
         if as_typed.matching is Matching.WORDS and as_typed.counted > FEW:
             return as_typed
-        meant = self._correct(text) if search.correct else None
+        doubted = as_typed.counted == 0 or as_typed.steering is UNSTEERED
+        meant = self._correct(text) if search.correct and doubted else None
         if meant is not None:
             corrected = self._try(replace(search, text=meant), take_apart(meant), WAYS[:1], corrected=meant)
             if corrected.counted > as_typed.counted * FAR_MORE:
                 return corrected
         if as_typed.matching is not Matching.NOTHING:
             return as_typed
-        return self._try(search, text, WAYS[2:], corrected=None)
+        return self._try(search, text, WAYS[2:], corrected=None, steering=as_typed.steering)
 
-    def _try(self, search: Search, text: Text, ways: Sequence[Matching], *, corrected: str | None) -> "_Found":
-        sql, parameters = find_statement(search, text, ways)
+    def _try(
+        self,
+        search: Search,
+        text: Text,
+        ways: Sequence[Matching],
+        *,
+        corrected: str | None,
+        steering: Steering | None = None,
+    ) -> "_Found":
+        sql, parameters = find_statement(search, text, ways, steering=steering)
         row = self._database.call(sql, **parameters)[0]
-        return _Found(search, text, Matching(row["matching"]), row["reach"], corrected, _estimate(row))
+        if steering is None:
+            steering = _steering(row)
+            if steering is not UNSTEERED:
+                return self._try(search, text, ways, corrected=corrected, steering=steering)
+        matching = Matching(row["matching"])
+        return _Found(search, text, matching, row["reach"], corrected, _estimate(row), steering)
+
+    def _resume(self, search: Search, following: Continuation) -> "_Found":
+        """What staff have said may have changed since the first page: what they say now counts."""
+        asked = search if following.corrected is None else replace(search, text=following.corrected)
+        text = take_apart(asked.text)
+        matching = following.matching
+        if search.text and (not text.searchable or (matching is Matching.PREFIX and not text.tail)):
+            matching = Matching.NOTHING
+        steering = UNSTEERED
+        if following.steered and text.searchable:
+            steering = _steering(self._database.call(f"select {STEERING}", typed=text.typed, words=text.words)[0])
+        return _Found(asked, text, matching, following.reach, following.corrected, following.total, steering)
 
     def _correct(self, text: Text) -> str | None:
         """The text with its unknown words as the catalogue would spell them; None where there is nothing to correct.
@@ -326,34 +313,26 @@ class CatalogueReader:
         ranked = search.sorted_by is Sort.RELEVANCE and matching is not Matching.EVERYTHING
         rows: list[Row] = []
         if not (ranked and after is not None and after.key < 0):
-            sql, parameters = list_statement(search, text, matching, reach=found.reach, after=after, counting=counting)
+            sql, parameters = list_statement(
+                search, text, matching, reach=found.reach, after=after, counting=counting, steering=found.steering
+            )
             rows = self._database.call(sql, **parameters, limit=wanted)
             after = None
         total = found.total or Total(0, exact=True)
         if counting:
             total = counted_total(rows[0]["total"] if rows else 0)
         if ranked and found.reach < LAST_TIER and len(rows) < wanted:
-            sql, parameters = rest_statement(search, text, matching, reach=found.reach, after=after)
+            sql, parameters = rest_statement(
+                search, text, matching, reach=found.reach, after=after, steering=found.steering
+            )
             rows += self._database.call(sql, **parameters, limit=wanted - len(rows))
         return rows, total
 
 
-def suggestions_statement(text: Text) -> tuple[str, dict[str, Any]]:
-    sources = [_NAMES_THAT_GO_ON.format(tier=tier, most=most) for tier, most in ((0, 2000), (LAST_TIER, 300))]
-    parameters: dict[str, Any] = {"typed": text.typed}
-    if len(text.tail) >= 3:
-        tiers = [_MATCHING_TIER.format(tier=tier) for tier in (0, 2, LAST_TIER)]
-        few = [f"(select count(*) from ({tier} limit 200) t) < 200" for tier in tiers]
-        gated = [tiers[0], f"{tiers[1]} and {few[0]}", f"{tiers[2]} and {few[1]}"]
-        sources.append(_WORDS_THAT_GO_ON.format(tiers=" union ".join(gated)))
-        unspaced = " & ".join(quote_lexeme(pair) for pair in text.unspaced)
-        parameters |= {"head": text.head, "tail": text.tail, "unspaced": unspaced}
-    return _SUGGESTIONS.format(products=" union all ".join(sources)), parameters
-
-
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """How a list's text finds its products: what is searched for in the end, and among how many tiers it is ranked."""
+    """How a list's text finds its products: what is searched for in the end, among how many tiers it is ranked, and
+    what staff have said of it."""
 
     search: Search
     text: Text
@@ -361,19 +340,15 @@ class _Found:
     reach: int
     corrected: str | None
     total: Total | None
+    steering: Steering = UNSTEERED
 
     @property
     def counted(self) -> int:
         return self.total.value if self.total is not None else 0
 
-
-def _resume(search: Search, following: Continuation) -> _Found:
-    asked = search if following.corrected is None else replace(search, text=following.corrected)
-    text = take_apart(asked.text)
-    matching = following.matching
-    if search.text and (not text.searchable or (matching is Matching.PREFIX and not text.tail)):
-        matching = Matching.NOTHING
-    return _Found(asked, text, matching, following.reach, following.corrected, following.total)
+    @property
+    def is_empty(self) -> bool:
+        return self.matching is Matching.NOTHING and not self.steering.pinned
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -386,10 +361,19 @@ def counted_total(counted: int) -> Total:
     return Total(min(counted, COUNTED), counted <= COUNTED)
 
 
+def _steering(row: Row) -> Steering:
+    """UNSTEERED itself where staff have said nothing."""
+    rule, widened = row["rule"], row["widened"]
+    if rule is None:
+        return Steering(widened=True) if widened else UNSTEERED
+    return Steering([UUID(each) for each in rule["pinned"]], [UUID(each) for each in rule["buried"]], widened)
+
+
 def _estimate(row: Row) -> Total:
-    """Counted where all tiers were looked at; else as many as if the others had as many of a kind, in two digits."""
+    """Counted where all tiers were looked at; else as many as if the others had as many of a kind, in two digits. The
+    pinned are counted in any tier."""
     if row["reach"] == LAST_TIER or not row["among"]:
-        return counted_total(row["counted"])
+        return counted_total(row["counted"] + row["pinned"])
     about = row["counted"] * row["everything"] / row["among"]
     return Total(int(float(f"{about:.2g}")), exact=False)
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from shared.search.listing import Matching, Position, Search, Sort
+from shared.search.listing import UNSTEERED, Matching, Position, Search, Sort, Steering
 from shared.search.texts import MOST_PARTS, Text
 
 # Counting stops here, and the total says so.
@@ -48,6 +48,21 @@ _PLAIN = {
     " || replace(:unspaced::text, '&', '|')::tsquery)",
 }
 
+# The same with what means the same; evaluated once, so that an index serves as for any other text.
+_WIDENED = {
+    way: query.replace(
+        "plainto_tsquery('public.shop', :words::text)", "(select widened_query_v1(:words::text))"
+    ).replace("plainto_tsquery('public.shop', :head::text)", "(select widened_query_v1(:head::text))")
+    for way, query in _PLAIN.items()
+}
+
+# What staff have said of a text: one look at an index for the whole of it, one for its words.
+STEERING = """
+    (select json_build_object('pinned', pinned, 'buried', buried) from query_rules where query = fold_v1(:typed::text))
+        as rule,
+    exists (select from synonym_rewrites
+        where lexeme = any(tsvector_to_array(to_tsvector('public.shop', :words::text)))) as widened"""
+
 # A SKU that somebody has typed, whole or so much of it that few begin like this, goes before whatever has its words.
 _SKU = "select product_id from search_variants where folded = fold_v1(:typed::text)"
 _BEGUN_SKU = f"""select product_id from search_variants
@@ -66,23 +81,33 @@ _RANK = r"""((ts_rank_cd('{{0.3, 0.4, 0.4, 1.0}}', p.words, {query}, 1)
 _LISTED = """p.slug, p.sku, p.name, p.brand_name as brand, p.brand_slug, p.category_path, p.category_name,
     p.offer_minor as price_minor, p.currency, p.in_stock, p.image_url"""
 
+# Before a SKU that was typed, in their order.
+_PINNED_KEY = "4000000000 - array_position(:pinned::uuid[], p.product_id)::bigint"
+
 # The ways of a text, in the order in which they are tried.
 WAYS = (Matching.WORDS, Matching.PREFIX, Matching.SUBSTRING, Matching.SOME)
 
 Statement = tuple[str, dict[str, Any]]
 
 
-def find_statement(search: Search, text: Text, ways: Sequence[Matching]) -> Statement:
-    """How the text finds anything among what the filters leave: {matching, reach, counted, among, everything}.
+def find_statement(
+    search: Search, text: Text, ways: Sequence[Matching], *, steering: Steering | None = UNSTEERED
+) -> Statement:
+    """How the text finds anything among what the filters leave: {matching, reach, counted, pinned, among, everything}.
 
     Ways are tried in turn, a way tier by tier until it has enough: a condition that names no row gates each scan.
-    `among` is how many products the tiers up to `reach` hold, `everything` how many there are.
+    `among` is how many products the tiers up to `reach` hold, `everything` how many there are, `pinned` how many of the
+    pinned. Where nobody knows yet what staff have said (steering None), it is told as well: {rule, widened}.
     """
     filters, parameters = _filters(search)
+    asking = ""
+    if steering is None:
+        steering, asking = UNSTEERED, f", {STEERING}"
+        parameters |= {"typed": text.typed, "words": text.words}
     scans, earlier = [], "0"
     cases, reaches, counts = [], [], []
     for way in ways:
-        matches, more = _matches(search, text, way)
+        matches, more = _matches(search, text, way, steering)
         parameters |= more
         tiers = range(LAST_TIER + 1)
         if way is Matching.SOME or _is_scan(text, way):
@@ -101,27 +126,39 @@ def find_statement(search: Search, text: Text, ways: Sequence[Matching]) -> Stat
             reaches.append(f"when {reached} then {tier}")
             counts.append(f"when {reached} then {name}.n")
         earlier = f"{earlier} + {way.value}_{LAST_TIER}.n" + "".join(f" + {way.value}_{t}.n" for t in tiers[:-1])
+    pinned = "0"
+    if steering.pinned:
+        pinned = f"(select count(*) from {_pinned(filters)})"
+        parameters["pinned"] = list(steering.pinned)
     sql = f"""
         select case {" ".join(cases)} else 'nothing' end as matching,
             case {" ".join(reaches)} else {LAST_TIER} end as reach, case {" ".join(counts)} else 0 end as counted,
             (select products from search_tiers t where t.tier = case {" ".join(reaches)} else {LAST_TIER} end) as among,
-            (select products from search_tiers t where t.tier = {LAST_TIER}) as everything
+            (select products from search_tiers t where t.tier = {LAST_TIER}) as everything,
+            {pinned} as pinned{asking}
         from {", ".join(scans)}"""
     return sql, parameters
 
 
 def list_statement(
-    search: Search, text: Text, matching: Matching, *, reach: int, after: Position | None, counting: bool
+    search: Search,
+    text: Text,
+    matching: Matching,
+    *,
+    reach: int,
+    after: Position | None,
+    counting: bool,
+    steering: Steering = UNSTEERED,
 ) -> Statement:
     """A page's rows, with their `key` and the total where it is counted. Relevance ranks what the tiers up to `reach`
-    hold, all of it, so that no page's order depends on another's."""
+    hold, all of it, so that no page's order depends on another's. Pinned products have the highest keys of all."""
     filters, parameters = _filters(search)
-    matches, more = _matches(search, text, matching)
+    matches, more = _matches(search, text, matching, steering)
     parameters |= more
     sort = search.sorted_by
     if sort is Sort.RELEVANCE:
-        key, direction = _relevance(text, matching), "desc"
-        parameters |= {} if matching is Matching.SUBSTRING else {"typed": text.typed}
+        key, direction = _relevance(text, matching, steering), "desc"
+        parameters |= {} if matching in (Matching.SUBSTRING, Matching.NOTHING) else {"typed": text.typed}
     else:
         key, direction = _SORT_KEYS[sort]
         reach = LAST_TIER
@@ -151,8 +188,13 @@ def list_statement(
         # OFFSET 0 keeps the planner from walking the sort key's index past everything that does not match.
         beyond = "where " + beyond.format(key="m.key", id="m.product_id") if beyond else ""
         source = _source(text, matching, reach)
-        page = f"""select m.product_id, m.key from (
-                select p.product_id, {key} as key from {source} where {conditions} offset 0) m {beyond}
+        found = f"select p.product_id, {key} as key from {source} where {conditions} offset 0"
+        if steering.pinned:
+            place = _PINNED_KEY if sort is Sort.RELEVANCE else key
+            found = f"""({found}) union all
+                select p.product_id, {place} as key from {_pinned(filters)}"""
+            parameters["pinned"] = list(steering.pinned)
+        page = f"""select m.product_id, m.key from ({found}) m {beyond}
             order by m.key {direction}, m.product_id {direction} limit :limit::int"""
     total = ""
     if counting:
@@ -164,10 +206,18 @@ def list_statement(
     return _with_rows(page, "page.key", order, total), parameters
 
 
-def rest_statement(search: Search, text: Text, matching: Matching, *, reach: int, after: Position | None) -> Statement:
+def rest_statement(
+    search: Search,
+    text: Text,
+    matching: Matching,
+    *,
+    reach: int,
+    after: Position | None,
+    steering: Steering = UNSTEERED,
+) -> Statement:
     """What matches beyond the tiers that were ranked, by popularity. Its keys are negative: -place."""
     filters, parameters = _filters(search)
-    matches, more = _matches(search, text, matching)
+    matches, more = _matches(search, text, matching, steering)
     parameters |= more
     conditions = [f"p.tier <= {LAST_TIER}", f"p.tier > {reach}", *matches, *filters]
     if after is not None:
@@ -178,11 +228,18 @@ def rest_statement(search: Search, text: Text, matching: Matching, *, reach: int
     return _with_rows(page, "-page.key", "page.key, page.product_id", ""), parameters
 
 
-def facets_statement(search: Search, text: Text, matching: Matching, *, reach: int, most: int) -> Statement:
+def facets_statement(
+    search: Search, text: Text, matching: Matching, *, reach: int, most: int, steering: Steering = UNSTEERED
+) -> Statement:
     filters, parameters = _filters(search)
-    matches, more = _matches(search, text, matching)
-    conditions = " and ".join([*matches, *filters]) or "true"
-    sql = _FACETS.format(source=_source(text, matching, reach), filters=conditions, most=most + 1)
+    matches, more = _matches(search, text, matching, steering)
+    source, conditions = _source(text, matching, reach), " and ".join([*matches, *filters]) or "true"
+    if steering.pinned:
+        source = f"""(select p.* from {source} where {conditions}
+            union all select p.* from {_pinned(filters)}) p"""
+        conditions = "true"
+        more["pinned"] = list(steering.pinned)
+    sql = _FACETS.format(source=source, filters=conditions, most=most + 1)
     return sql, parameters | more
 
 
@@ -231,14 +288,33 @@ def _filters(search: Search) -> tuple[list[str], dict[str, Any]]:
     return conditions, parameters
 
 
-def _matches(search: Search, text: Text, matching: Matching) -> tuple[list[str], dict[str, Any]]:
+def _matches(search: Search, text: Text, matching: Matching, steering: Steering) -> tuple[list[str], dict[str, Any]]:
+    """What is found by the text itself: the pinned have a place of their own, and the buried none."""
     if matching is Matching.EVERYTHING:
         return [], {}
+    if matching is Matching.NOTHING:
+        return ["false"], {}
+    matches, parameters = _matches_alone(search, text, matching, steering)
+    if steering.apart:
+        matches.append("p.product_id <> all(:apart::uuid[])")
+        parameters["apart"] = steering.apart
+    return matches, parameters
+
+
+def _pinned(filters: Sequence[str]) -> str:
+    """Found by their ids, then narrowed: OFFSET 0 keeps the planner from reading a whole category for a few of it."""
+    pinned = f"(select * from search_products where product_id = any(:pinned::uuid[]) and tier <= {LAST_TIER} offset 0)"
+    return f"{pinned} p where {' and '.join(filters) or 'true'}"
+
+
+def _matches_alone(
+    search: Search, text: Text, matching: Matching, steering: Steering
+) -> tuple[list[str], dict[str, Any]]:
     if matching is Matching.SUBSTRING:
         parts = [*text.parts, *[text.parts[-1]] * (MOST_PARTS - len(text.parts))]
         names = [f"part{number}" for number in range(MOST_PARTS)]
         return [f"p.search_text like {_contains(name)}" for name in names], dict(zip(names, parts, strict=True))
-    query, parameters = _PLAIN[matching], _words(text, matching)
+    query, parameters = _query(matching, steering), _words(text, matching)
     # Brand and category are words as well, which no text can spell: what they leave is found without reading the rest.
     narrow = [f"b:{search.brand}"] if search.brand is not None else []
     narrow += [f"c:{search.category}"] if search.category is not None else []
@@ -249,6 +325,10 @@ def _matches(search: Search, text: Text, matching: Matching) -> tuple[list[str],
         matches = f"({matches} or {_typed_sku(text)})"
         parameters["typed"] = text.typed
     return [matches], parameters
+
+
+def _query(matching: Matching, steering: Steering) -> str:
+    return (_WIDENED if steering.widened else _PLAIN)[matching]
 
 
 def _words(text: Text, matching: Matching) -> dict[str, Any]:
@@ -282,11 +362,13 @@ def _source(text: Text, matching: Matching, reach: int) -> str:
     return f"(select * from search_products where tier <= {reach}) p"
 
 
-def _relevance(text: Text, matching: Matching) -> str:
+def _relevance(text: Text, matching: Matching, steering: Steering) -> str:
+    if matching is Matching.NOTHING:
+        return "0::bigint"
     if matching is Matching.SUBSTRING:
         # The shorter the text, the larger the part of it that was typed.
         return "(1000000 / (1 + length(p.search_text)))::bigint"
-    rank = _RANK.format(query=_PLAIN[matching])
+    rank = _RANK.format(query=_query(matching, steering))
     if matching is Matching.WORDS and text.may_be_sku:
         whole = f"p.product_id = any(array({_SKU}))"
         return f"""(case when {whole} then 2000000000 when {_typed_sku(text)} then 1000000000 else 0 end + {rank})"""

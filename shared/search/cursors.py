@@ -34,6 +34,8 @@ def write_cursor(search: Search, following: Continuation) -> str:
             int(following.total.exact),
             following.after.key,
             following.after.id.hex,
+            # Left out where it says nothing: cursors of most lists are those of the version before.
+            *([1] if following.steered else []),
         ],
         separators=(",", ":"),
         ensure_ascii=False,
@@ -50,7 +52,9 @@ def read_cursor(search: Search, cursor: str) -> Continuation:
         mark, content = raw[:_MARK_BYTES], raw[_MARK_BYTES:]
         if mark != _mark(search, content):
             raise ForeignCursor
-        matching, reach, corrected, value, exact, key, last = json.loads(content)
+        matching, reach, corrected, value, exact, key, last, *steered = json.loads(content)
+        if steered not in ([], [1]):
+            raise ForeignCursor
         if not (_is_whole(value) and value >= 0 and exact in (0, 1) and _is_whole(key)):
             raise ForeignCursor
         if not (_is_whole(reach) and 0 <= reach < _MOST_TIERS and _is_text(corrected)):
@@ -58,7 +62,7 @@ def read_cursor(search: Search, cursor: str) -> Continuation:
         if (Matching(matching) is Matching.EVERYTHING) != (not search.text):
             raise ForeignCursor
         position = Position(key, UUID(hex=last))
-        return Continuation(Matching(matching), reach, corrected, Total(value, bool(exact)), position)
+        return Continuation(Matching(matching), reach, corrected, Total(value, bool(exact)), position, bool(steered))
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ForeignCursor from error
 

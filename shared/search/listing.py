@@ -71,15 +71,33 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True)
+class Steering:
+    """What staff have said of a text (shared.search.merchandising), as ids. `widened`: its words have synonyms."""
+
+    pinned: Sequence[UUID] = ()
+    buried: Sequence[UUID] = ()
+    widened: bool = False
+
+    @property
+    def apart(self) -> list[UUID]:
+        """Products that are not found by the text itself."""
+        return [*self.pinned, *self.buried]
+
+
+UNSTEERED = Steering()
+
+
+@dataclass(frozen=True, slots=True)
 class Continuation:
     """What the next page needs to know of this one. `reach`: the tiers of popularity in which matches are ranked, the
-    others follow; `corrected`: the text that was searched for instead."""
+    others follow; `corrected`: the text that was searched for instead; `steered`: staff have said something of it."""
 
     matching: Matching
     reach: int
     corrected: str | None
     total: Total
     after: Position
+    steered: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from shared.persistence.connecting import connector
 from shared.persistence.database import Database
 from shared.persistence.search import CatalogueReader
 from shared.persistence.search_statements import LAST_TIER, list_statement
+from shared.persistence.search_suggestions import suggestions_statement
 from shared.search.listing import Matching, ProductPage, Search, Sort
 from shared.search.texts import take_apart
 from shared.settings import DatabaseSettings
@@ -176,7 +177,7 @@ def test_a_list_walks_an_index(
 def test_a_page_and_a_suggestion_walk_an_index(real_shop: Shop) -> None:
     page = _plan(real_shop.address, search_sql._PRODUCT, slug="xerox-kit-fuser")
     moved = _plan(real_shop.address, search_sql._MOVED_PRODUCT, slug="xerox-kit-fuser")
-    suggested, parameters = search_sql.suggestions_statement(take_apart("xerox ton"))
+    suggested, parameters = suggestions_statement(take_apart("xerox ton"))
     suggestions = _plan(real_shop.address, suggested, **parameters, limit=8)
 
     assert "products_slug_unique" in page["indexes"]

@@ -25,11 +25,19 @@ FOLLOWING = Continuation(Matching.WORDS, 4, None, Total(60, True), Position(2000
     matching=st.sampled_from([Matching.WORDS, Matching.PREFIX, Matching.SUBSTRING, Matching.SOME]),
     reach=st.integers(0, 4),
     corrected=st.none() | st.text(min_size=1, max_size=200).map(clean).filter(bool),
+    steered=st.booleans(),
 )
 def test_a_cursor_reads_as_it_was_written(
-    key: int, last: UUID, value: int, exact: bool, matching: Matching, reach: int, corrected: str | None
+    key: int,
+    last: UUID,
+    value: int,
+    exact: bool,
+    matching: Matching,
+    reach: int,
+    corrected: str | None,
+    steered: bool,
 ) -> None:
-    following = Continuation(matching, reach, corrected, Total(value, exact), Position(key, last))
+    following = Continuation(matching, reach, corrected, Total(value, exact), Position(key, last), steered)
 
     assert read_cursor(SEARCH, write_cursor(SEARCH, following)) == following
 

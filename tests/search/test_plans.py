@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import pytest
 from pg8000.core import CoreConnection
@@ -12,8 +13,9 @@ from pg8000.native import to_statement
 from shared.kernel.clock import SystemClock
 from shared.persistence.connecting import BY_INDEXES, connector
 from shared.persistence.database import Database
-from shared.persistence.search import _FOLDED, _SPELLINGS, CatalogueReader, suggestions_statement
+from shared.persistence.search import _FOLDED, _SPELLINGS, CatalogueReader
 from shared.persistence.search_statements import (
+    STEERING,
     WAYS,
     Statement,
     facets_statement,
@@ -21,14 +23,16 @@ from shared.persistence.search_statements import (
     list_statement,
     rest_statement,
 )
-from shared.search.listing import Matching, Search, Sort
+from shared.persistence.search_suggestions import suggestions_statement
+from shared.search.listing import Matching, Search, Sort, Steering
 from shared.search.texts import take_apart
 from shared.settings import DatabaseSettings
 from tests.numbers import PROVE
 from tools.scratch_database import ScratchServer
 
 PRODUCTS = 1_000_000 if PROVE else 1_000
-READ = {"brands", "categories", "search_products", "search_variants", "search_words", "search_misspellings"}
+READ = {"query_rules", "synonym_rewrites"}
+READ |= {"brands", "categories", "search_products", "search_variants", "search_words", "search_misspellings"}
 
 # `lamp` is in a third of the names, `brassN` in seven, nothing is called a torch.
 _FILL = """
@@ -77,6 +81,16 @@ def shop(postgres: ScratchServer) -> Iterator[Shop]:
         "insert into search_words (word, names, products) select 'word' || n, 1, 1 from generate_series(1, 2000) n"
     )
     connection.run("insert into search_misspellings select left(word, 3) || right(word, 3), word from search_words")
+    connection.run(
+        "insert into query_rules (id, query, pinned, created_at, updated_at)"
+        " select gen_random_uuid(), 'text ' || n, array[gen_random_uuid()], now(), now() from generate_series(1, 500) n"
+    )
+    connection.run(
+        "with made as (insert into synonyms (id, term, synonyms, one_way, created_at, updated_at)"
+        " values (gen_random_uuid(), 'a', '{b}', true, now(), now()) returning id)"
+        " insert into synonym_rewrites select ('word' || n)::tsquery, 'word' || n, 'other'::tsquery, id"
+        " from made, generate_series(1, 500) n"
+    )
     connection.run("vacuum analyze")
     connection.close()
     settings = DatabaseSettings("url", 1, postgres.login(address, "search").url)
@@ -194,6 +208,43 @@ def test_finding_the_rest_and_spelling_read_no_table_whole(shop: Shop) -> None:
     ]
 
     assert [plan_of(shop, sql)[1] & READ for sql in statements] == [set()] * len(statements)
+
+
+@pytest.mark.parametrize(
+    ("matching", "index"),
+    [
+        (Matching.WORDS, "search_products_words_4"),
+        (Matching.PREFIX, "search_products_words_4"),
+        (Matching.SUBSTRING, "search_products_text_4"),
+        (Matching.SOME, "search_products_words_4"),
+    ],
+)
+@pytest.mark.parametrize("sort", [Sort.RELEVANCE, Sort.PRICE_ASC])
+def test_what_staff_say_of_a_text_leaves_it_its_index(shop: Shop, matching: Matching, index: str, sort: Sort) -> None:
+    search, text = Search(text="lamp brass77", sort=sort, category="home"), take_apart("lamp brass77")
+    steering = Steering([UUID(int=1)], [UUID(int=2)], widened=True)
+    statements: list[Statement] = [
+        list_statement(search, text, matching, reach=4, after=None, counting=False, steering=steering),
+        facets_statement(search, text, matching, reach=4, most=1000, steering=steering),
+    ]
+
+    for sql, _ in statements:
+        indexes, whole = plan_of(shop, sql)
+        assert {index, "search_products_pkey"} <= indexes
+        assert not whole & READ
+
+
+def test_what_staff_say_is_looked_up_by_two_indexes(shop: Shop) -> None:
+    search, text = Search(text="lamp"), take_apart("lamp")
+
+    for sql in (f"select {STEERING}", find_statement(search, text, WAYS[:2], steering=None)[0]):
+        indexes, whole = plan_of(shop, sql)
+        assert {"query_rules_query_unique", "synonym_rewrites_lexeme"} <= indexes
+        assert not whole & READ
+    # Of a text that has something to say it need not be asked again.
+    indexes, whole = plan_of(shop, find_statement(search, text, WAYS[:2], steering=Steering([UUID(int=1)]))[0])
+    assert not indexes & {"query_rules_query_unique", "synonym_rewrites_lexeme"}
+    assert not whole & READ
 
 
 @pytest.mark.parametrize("kind", KINDS)
