@@ -33,6 +33,13 @@ def reader(postgres: ScratchServer) -> Iterator[CatalogueReader]:
     connection.run(_FILL)
     connection.run("delete from search_tiers")
     connection.run("insert into search_tiers values (0, 3, 500), (1, 2, 1000), (4, 0, 3000)")
+    # Of the text `lamps` alone: lamps of the last tier before all, one of the first and one of the last not at all.
+    connection.run(
+        "insert into query_rules (id, query, pinned, buried, created_at, updated_at) values (gen_random_uuid(),"
+        " 'lamps',"
+        " array['00000000-0000-4000-8000-000000000bb8', '00000000-0000-4000-8000-0000000003e9']::uuid[],"
+        " array['00000000-0000-4000-8000-000000000001', '00000000-0000-4000-8000-0000000009c4']::uuid[], now(), now())"
+    )
     connection.run("vacuum analyze")
     connection.close()
     login = postgres.login(address, "search")
@@ -70,6 +77,16 @@ def test_ranked_pages_go_on_by_popularity_to_the_last_product(
     ranked, rest = found[:500], found[500:]
     assert {int(item.slug[5:]) for item in ranked} == set(range(1, 501))
     assert [int(item.slug[5:]) for item in rest] == list(range(501, 3001))
+
+
+@pytest.mark.parametrize("limit", [70, 100])
+def test_the_pinned_come_first_from_any_tier_and_are_not_among_the_rest(reader: CatalogueReader, limit: int) -> None:
+    found, _ = pages(reader, Search(text="lamps"), limit=limit)
+
+    numbers = [int(item.slug[5:]) for item in found]
+    assert numbers[:2] == [3000, 1001]
+    assert set(numbers[2:501]) == set(range(2, 501))
+    assert numbers[501:] == [n for n in range(501, 3000) if n not in (1001, 2500)]
 
 
 def test_a_rarer_word_is_looked_for_among_more_and_counted_to_the_end(reader: CatalogueReader) -> None:
