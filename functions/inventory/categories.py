@@ -3,8 +3,14 @@
 from functions.inventory.wiring import parts
 from shared.catalog.tree import CategoryTaken, CategoryTooLarge, UnknownCategory
 from shared.edge.calls import Call, Reply
-from shared.edge.category_views import CategoryChangeBody, KeptCategoriesPage, KeptCategoryView, kept_category_view
-from shared.edge.paging import PageQuery, cursor_after, read_cursor
+from shared.edge.category_views import (
+    CategoriesQuery,
+    CategoryChangeBody,
+    KeptCategoriesPage,
+    KeptCategoryView,
+    kept_category_view,
+)
+from shared.edge.paging import cursor_after, read_cursor
 from shared.edge.routing import Routes
 from shared.kernel.errors import Invalid
 from shared.kernel.first_use import first_use
@@ -18,7 +24,9 @@ def categories() -> Categories:
     return Categories(parts.database(), parts.clock)
 
 
-@routes.get("/v1/admin/categories", query=PageQuery, answers={200: KeptCategoriesPage}, permission="products:read")
+@routes.get(
+    "/v1/admin/categories", query=CategoriesQuery, answers={200: KeptCategoriesPage}, permission="products:read"
+)
 def list_categories(call: Call[None]) -> Reply:
     """Every category, by path."""
     found = read_cursor(call, 1)

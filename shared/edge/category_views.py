@@ -7,8 +7,15 @@ from msgspec import UNSET, Meta, UnsetType
 from shared.catalog.products import Refused
 from shared.catalog.rows import read_row
 from shared.catalog.tree import KeptCategory, Place
+from shared.edge.paging import PageQuery
 from shared.edge.parsing import Body, View
 from shared.kernel.errors import Field, Invalid
+
+
+class CategoriesQuery(PageQuery, frozen=True, kw_only=True):
+    """A cursor has the path in it where a page ended: eight slugs, each as long as it may be."""
+
+    cursor: Annotated[str, Meta(max_length=1500)] | None = None
 
 
 class CategoryChangeBody(Body, frozen=True, kw_only=True):

@@ -21,9 +21,18 @@ from tests.support.conftest import problem_of
 def tree(shelf: Office) -> dict[str, Any]:
     """The categories of this test by path, without its own mark."""
     own = shelf.own
-    listed = shelf.desk.get("/v1/admin/categories?limit=100")
-    assert listed["next_cursor"] is None
-    return {item["path"].replace(own, ""): item for item in listed["items"] if own in item["path"]}
+    return {item["path"].replace(own, ""): item for item in listed(shelf, limit=100) if own in item["path"]}
+
+
+def listed(shelf: Office, *, limit: int) -> list[Any]:
+    """Every category, of other tests too, page after page."""
+    items: list[Any] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = shelf.desk.get(f"/v1/admin/categories?limit={limit}{cursor and f'&cursor={cursor}'}")
+        items += page["items"]
+        cursor = page["next_cursor"]
+    return items
 
 
 def grow(shelf: Office, *paths: str) -> None:
@@ -249,3 +258,12 @@ def test_staff_need_the_permission_and_a_category(shelf: Office) -> None:
     assert asked(home["id"], "products:read")[0] == 403
     assert asked(str(uuid4()), "products:write") == (404, "unknown-category")
     assert problem_of(shelf.desk.call("GET", "/v1/admin/categories", permissions=("stock:read",)))[0] == 403
+
+
+def test_a_list_goes_on_behind_the_longest_path(shelf: Office) -> None:
+    names = [f"{level} {'x' * 77}" for level in range(1, 9)]
+    grow(shelf, " > ".join(["Deep*", *names[1:]]))
+
+    paths = [item["path"] for item in listed(shelf, limit=1) if shelf.own in item["path"]]
+
+    assert [len(path) for path in paths] == [12 + 80 * level for level in range(8)]
