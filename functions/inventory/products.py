@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 from functions.inventory.wiring import parts
 from shared.catalog.editing import NothingForSale, ProductStale, UnknownProduct
 from shared.catalog.exporting import export_catalogue
+from shared.edge.callers import require_permission
 from shared.edge.calls import Call, Reply
 from shared.edge.paging import cursor_after, read_moment_cursor, write_cursor
 from shared.edge.product_views import (
@@ -111,6 +112,8 @@ def change_products(call: Call[BulkChangeBody]) -> Reply:
 def export(call: Call[None]) -> Reply:
     """The catalogue as CSV that an import reads; `Link` (RFC 8288) leads to the next part, a file of its own."""
     asked, file = call.query, io.StringIO()
+    if asked.on_hand:
+        require_permission(call, "stock:read")
     _written, place = export_catalogue(
         file,
         catalogue=CatalogueExport(parts.database()),

@@ -35,6 +35,12 @@ def find_principal(request: Request, route: Route, services: Services, *, at: da
     return principal
 
 
+def require_permission(call: Call[object], permission: str) -> None:
+    """What a query asks for beyond what the route itself needs. Raises Forbidden."""
+    if not isinstance(call.principal, Staff) or not call.principal.may(permission):
+        raise Forbidden
+
+
 def require_order_token(call: Call[object], order_id: UUID, ring: KeyRing) -> None:
     """Raises NotFound unless X-Order-Token is that order's: 404 for what is not the caller's."""
     if not call.order_token or not ring.opens(call.order_token, "order", order_id):

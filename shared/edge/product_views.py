@@ -38,7 +38,7 @@ LONGEST_EXPORT = 8 * 1024 * 1024
 
 
 class ExportQuery(Query, frozen=True, kw_only=True):
-    """`on_hand` adds the counts of stock, which an import would take for new counts."""
+    """`on_hand` adds the counts of stock, for who may read them; an import would take them for new counts."""
 
     on_hand: bool = False
     cursor: Annotated[str, Meta(max_length=600)] | None = None
