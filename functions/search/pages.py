@@ -53,11 +53,12 @@ def show_sitemap_index(call: Call[Any]) -> Reply:
     return cacheable(call, index, max_age_s=SITEMAP_FOR_S, headers={"Content-Type": XML})
 
 
-@routes.get("/sitemaps/<name>", answers={200: None, 304: None}, media=[XML], errors=[SitemapNotFound])
+# No slug has a point in it: this is no product's page.
+@routes.get("/products/sitemap-<part>.xml", answers={200: None, 304: None}, media=[XML], errors=[SitemapNotFound])
 def show_sitemap(call: Call[Any]) -> Reply:
     """One sitemap: the pages of products on sale, and when what they say was changed."""
     from shared.persistence.sitemaps import ProductsOfSitemaps
     from shared.search.sitemaps import write_file
 
-    file = write_file(call.path["name"], ProductsOfSitemaps(parts.database()), public_url=platform().public_url)
+    file = write_file(call.path["part"], ProductsOfSitemaps(parts.database()), public_url=platform().public_url)
     return cacheable(call, file, max_age_s=SITEMAP_FOR_S, headers={"Content-Type": XML})

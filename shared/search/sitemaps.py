@@ -1,7 +1,8 @@
 """Sitemaps: an index, and files that name the page of every product on sale (sitemaps.org/protocol.html).
 
 A file holds the products whose id begins with its digits. Ids are random (RFC 9562 version 4), so files are of a size,
-and a product stays in its own: of files fetched again only those have changed in which a product has.
+and a product stays in its own: of files fetched again only those have changed in which a product has. They lie beside
+the pages: the protocol takes no page that is not below the file's own directory.
 """
 
 import re
@@ -26,7 +27,8 @@ _AT_ONCE = 500
 
 _NAMESPACE = "http://www.sitemaps.org/schemas/sitemap/0.9"
 _HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
-_NAME = re.compile(r"products(?:-(?P<digits>[0-9a-f]{1,3}))?\.xml")
+_ALL = "all"
+_DIGITS = re.compile(r"[0-9a-f]{1,3}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +53,20 @@ def write_index(products: Products, *, public_url: str, full: int = FULL) -> byt
     digits = _digits(products, full)
     if digits == 0 and not products.list_on_sale(*_range(""), limit=1):
         raise SitemapNotFound
-    names = [f"products-{number:0{digits}x}.xml" for number in range(16**digits)] if digits else ["products.xml"]
-    lines = [f"<sitemap><loc>{escape(f'{public_url}/sitemaps/{name}')}</loc></sitemap>\n" for name in names]
+    parts = [f"{number:0{digits}x}" for number in range(16**digits)] if digits else [_ALL]
+    urls = [f"{public_url}/products/sitemap-{part}.xml" for part in parts]
+    lines = [f"<sitemap><loc>{escape(url)}</loc></sitemap>\n" for url in urls]
     return f'{_HEAD}<sitemapindex xmlns="{_NAMESPACE}">\n{"".join(lines)}</sitemapindex>\n'.encode()
 
 
-def write_file(name: str, products: Products, *, public_url: str) -> bytes:
-    """The products of one file, read a few at a time. Raises SitemapNotFound where it has none, or no such name.
+def write_file(part: str, products: Products, *, public_url: str) -> bytes:
+    """The products of one file, read a few at a time. Raises SitemapNotFound where it has none, or no such part.
 
     Whoever has an older index finds what it names, however the products are divided by now.
     """
-    named = _NAME.fullmatch(name)
-    if named is None:
+    if part != _ALL and not _DIGITS.fullmatch(part):
         raise SitemapNotFound
-    first, last = _range(named["digits"] or "")
+    first, last = _range("" if part == _ALL else part)
     lines: list[str] = []
     while len(lines) < MOST_LISTED:
         found = products.list_on_sale(first, last, limit=_AT_ONCE)

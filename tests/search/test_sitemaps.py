@@ -50,12 +50,12 @@ def test_a_small_shop_has_one_file_with_every_product_and_its_last_change(
     expected = connection.run("select slug, updated_at from products order by id")
     connection.close()
 
-    index, file = client.get("/sitemap.xml"), client.get("/sitemaps/products.xml")
+    index, file = client.get("/sitemap.xml"), client.get("/products/sitemap-all.xml")
 
     assert index.data == (
         b'<?xml version="1.0" encoding="UTF-8"?>\n'
         b'<sitemapindex xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">\n'
-        b"<sitemap><loc>https://shop.example/sitemaps/products.xml</loc></sitemap>\n"
+        b"<sitemap><loc>https://shop.example/products/sitemap-all.xml</loc></sitemap>\n"
         b"</sitemapindex>\n"
     )
     entries = [
@@ -67,7 +67,7 @@ def test_a_small_shop_has_one_file_with_every_product_and_its_last_change(
     assert file.data.decode().splitlines(keepends=True)[2:-1] == entries
 
 
-@pytest.mark.parametrize("path", ["/sitemap.xml", "/sitemaps/products.xml"])
+@pytest.mark.parametrize("path", ["/sitemap.xml", "/products/sitemap-all.xml"])
 def test_a_sitemap_is_kept_for_an_hour_and_asked_for_by_its_tag(client: FlaskClient, path: str) -> None:
     first, head = client.get(path), client.head(path)
     again = client.get(path, headers={"If-None-Match": first.headers["ETag"]})
@@ -78,16 +78,25 @@ def test_a_sitemap_is_kept_for_an_hour_and_asked_for_by_its_tag(client: FlaskCli
     assert (again.status_code, again.data) == (304, b"")
 
 
+def test_a_file_lies_where_the_pages_do_that_it_names(client: FlaskClient) -> None:
+    # sitemaps.org/protocol.html, Sitemap file location: what is not below the file's own directory is not valid in it.
+    for file in locations(client.get("/sitemap.xml").data, "sitemapindex"):
+        pages = locations(client.get(file.removeprefix(SHOP)).data, "urlset")
+
+        assert len(pages) == 66
+        assert {page.rpartition("/")[0] for page in pages} == {file.rpartition("/")[0]}
+
+
 def test_only_what_is_published_and_has_a_variant_to_sell_is_named(
     client: FlaskClient, catalogue_database: Address
 ) -> None:
-    before = slugs(client.get("/sitemaps/products.xml").data)
+    before = slugs(client.get("/products/sitemap-all.xml").data)
     connection = catalogue_database.connect()
     try:
         connection.run("update products set published_at = null where slug = 'laptop-stand'")
         connection.run("update variants set active = false where sku in ('KT-INS114-DRE', 'TEE-M')")
 
-        after = slugs(client.get("/sitemaps/products.xml").data)
+        after = slugs(client.get("/products/sitemap-all.xml").data)
     finally:
         connection.run("update products set published_at = created_at where slug = 'laptop-stand'")
         connection.run("update variants set active = true where sku in ('KT-INS114-DRE', 'TEE-M')")
@@ -100,9 +109,9 @@ def test_only_what_is_published_and_has_a_variant_to_sell_is_named(
 
 
 def test_the_files_of_another_index_lead_to_the_same_products(client: FlaskClient) -> None:
-    whole = slugs(client.get("/sitemaps/products.xml").data)
+    whole = slugs(client.get("/products/sitemap-all.xml").data)
 
-    parts = [client.get(f"/sitemaps/products-{digit:x}.xml") for digit in range(16)]
+    parts = [client.get(f"/products/sitemap-{digit:x}.xml") for digit in range(16)]
 
     assert {part.status_code for part in parts} <= {200, 404}
     assert [slug for part in parts if part.status_code == 200 for slug in slugs(part.data)] == whole
@@ -113,7 +122,7 @@ def test_an_address_stays_within_its_element(client: FlaskClient, catalogue_data
     try:
         connection.run("update products set slug = 'a&b</loc>\"é' where slug = 'laptop-stand'")
 
-        named = slugs(client.get("/sitemaps/products.xml").data)
+        named = slugs(client.get("/products/sitemap-all.xml").data)
     finally:
         connection.run("update products set slug = 'laptop-stand' where slug like 'a&b%'")
         connection.close()
@@ -124,17 +133,15 @@ def test_an_address_stays_within_its_element(client: FlaskClient, catalogue_data
 @pytest.mark.parametrize(
     ("path", "status"),
     [
-        ("/sitemaps/categories.xml", 404),
-        ("/sitemaps/products-.xml", 404),
-        ("/sitemaps/products-A.xml", 404),
-        ("/sitemaps/products-g.xml", 404),
-        ("/sitemaps/products-0000.xml", 404),
-        ("/sitemaps/products.xml%0A", 404),
-        ("/sitemaps/products-%D9%A1.xml", 404),
-        ("/sitemaps/products-fff.xml", 404),
-        ("/sitemaps/" + "x" * 5000, 404),
-        ("/sitemaps", 404),
-        ("/sitemaps/a%00b", 400),
+        ("/products/sitemap-categories.xml", 404),
+        ("/products/sitemap-A.xml", 404),
+        ("/products/sitemap-g.xml", 404),
+        ("/products/sitemap-0000.xml", 404),
+        ("/products/sitemap-%D9%A1.xml", 404),
+        ("/products/sitemap-fff.xml", 404),
+        ("/products/sitemap-" + "x" * 5000 + ".xml", 404),
+        ("/products/sitemap-a%00b.xml", 400),
+        ("/products/sitemap-all.xml?page=2", 400),
         ("/sitemap.xml?page=2", 400),
     ],
 )
@@ -195,10 +202,11 @@ def test_the_files_together_name_each_product_once(many: Many) -> None:
     products = ProductsOfSitemaps(many.database)
 
     index = locations(write_index(products, public_url=SHOP), "sitemapindex")
-    files = [slugs(write_file(url.rpartition("/")[2], products, public_url=SHOP)) for url in index]
+    parts = [url.removeprefix(f"{SHOP}/products/sitemap-").removesuffix(".xml") for url in index]
+    files = [slugs(write_file(part, products, public_url=SHOP)) for part in parts]
 
     digits = 2 if PROVE else 1
-    assert index == [f"{SHOP}/sitemaps/products-{number:0{digits}x}.xml" for number in range(16**digits)]
+    assert index == [f"{SHOP}/products/sitemap-{number:0{digits}x}.xml" for number in range(16**digits)]
     named = [slug for file in files for slug in file]
     assert len(named) == len(set(named)) == MANY * 8 // 10
     assert {slug[-1] for slug in named} == set("12346789")
@@ -260,15 +268,15 @@ def test_there_are_as_many_files_as_it_takes_and_no_more_than_an_index_may_name(
     assert len(named) == len(set(named)) == files <= MOST_LISTED
     width = {16: 1, 256: 2, 4096: 3}[files]
     assert (named[0], named[-1]) == (
-        f"{SHOP}/sitemaps/products-{'0' * width}.xml",
-        f"{SHOP}/sitemaps/products-{'f' * width}.xml",
+        f"{SHOP}/products/sitemap-{'0' * width}.xml",
+        f"{SHOP}/products/sitemap-{'f' * width}.xml",
     )
 
 
 def test_a_file_is_never_longer_than_a_search_engine_takes() -> None:
     products = Range(60_000)
 
-    file = write_file("products-000.xml", products, public_url=SHOP)
+    file = write_file("000", products, public_url=SHOP)
 
     assert len(slugs(file)) == MOST_LISTED == 50_000
     assert len(file) < 50 * 1024 * 1024
@@ -279,7 +287,7 @@ def test_a_file_is_never_longer_than_a_search_engine_takes() -> None:
 def test_a_file_ends_where_its_products_do(size: int, asked: int) -> None:
     products = Range(size)
 
-    file = write_file("products.xml", products, public_url=SHOP)
+    file = write_file("all", products, public_url=SHOP)
 
     assert (slugs(file), products.asked) == ([f"p{number}" for number in range(size)], asked)
     assert b"<lastmod>2026-11-23T01:02:03.004Z</lastmod>" in file
@@ -289,4 +297,4 @@ def test_where_nothing_is_sold_there_is_no_sitemap() -> None:
     with pytest.raises(SitemapNotFound):
         write_index(Range(0), public_url=SHOP)
     with pytest.raises(SitemapNotFound):
-        write_file("products.xml", Range(0), public_url=SHOP)
+        write_file("all", Range(0), public_url=SHOP)

@@ -20,7 +20,7 @@ def test_every_address_of_the_sitemap_is_a_page_of_the_shop(cloud: Cloud) -> Non
     lamp = cloud.make_stock("LAMP", 2, price_minor=1999)
 
     files = named_in(cloud.call("GET", "/sitemap.xml"))
-    assert files == [f"{cloud.url}/sitemaps/products.xml"]
+    assert files == [f"{cloud.url}/products/sitemap-all.xml"]
     (address,) = [url for url in named_in(cloud.call("GET", urlsplit(files[0]).path)) if url.endswith(lamp.lower())]
     got = cloud.call("GET", urlsplit(address).path + "?utm_source=mail")
     head = cloud.call("HEAD", urlsplit(address).path)
