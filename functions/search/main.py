@@ -1,8 +1,10 @@
 """Search: lists, suggestions, facets, products and categories, pages of HTML; and the jobs that keep what it reads."""
 
 from typing import Any
+from urllib.parse import urlencode
 
 from flask import Request, Response
+from msgspec.structs import asdict
 
 from functions.search import pages
 from functions.search.wiring import catalogue, parts, platform
@@ -125,11 +127,19 @@ def show_category(call: Call[Any]) -> Reply:
     query: CategoryQuery = call.query
     category = catalogue().get_category(call.path["path"])
     if isinstance(category, MovedCategory):
-        return Reply(301, None, {"Location": f"/v1/categories/{category.path}", "Cache-Control": "public, max-age=60"})
+        location = f"/v1/categories/{category.path}{_asked_again(query)}"
+        return Reply(301, None, {"Location": location, "Cache-Control": "public, max-age=60"})
     search = Search(category=category.path, sort=query.sort)
     page = catalogue().list_products(search, limit=query.limit)
     view = category_view(category, page, search, media_url=platform().media_url)
     return cacheable(call, view, max_age_s=PAGE_FOR_S)
+
+
+def _asked_again(query: CategoryQuery) -> str:
+    """What the query says beyond what it says by itself, for another address."""
+    by_itself = asdict(CategoryQuery())
+    said = {name: str(value) for name, value in asdict(query).items() if value != by_itself[name]}
+    return f"?{urlencode(said)}" if said else ""
 
 
 def _search(query: FilterQuery, sort: Sort) -> Search:

@@ -54,6 +54,8 @@ def test_the_old_path_of_a_category_leads_to_the_new_one(client: FlaskClient, ca
         answer = client.get("/v1/categories/shop/lights")
 
         assert (answer.status_code, answer.headers["Location"]) == (301, "/v1/categories/home/lighting")
+        sorted_by_price = client.get("/v1/categories/shop/lights?sort=price_asc&limit=24").headers["Location"]
+        assert sorted_by_price == "/v1/categories/home/lighting?sort=price_asc"
         assert client.get("/v1/categories/home").status_code == 200, "what is there goes before what was"
     finally:
         connection.run("delete from category_history")
