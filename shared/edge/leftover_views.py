@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from shared.edge.calls import Call
 from shared.edge.masking import mask_text
-from shared.edge.paging import Cursor, Limit, foreign_cursor, read_cursor
+from shared.edge.paging import Cursor, Limit, foreign_cursor, read_cursor, read_cursor_moment
 from shared.edge.parsing import Body, Query, View
 from shared.edge.texts import SEEN_LINE
 from shared.kernel.clock import iso
@@ -140,9 +140,6 @@ def read_open_rows_cursor(call: Call[Any]) -> tuple[datetime, str, UUID] | None:
     if found is None:
         return None
     try:
-        since, row_id = datetime.fromisoformat(found[0]), UUID(found[2])
+        return read_cursor_moment(found[0]), found[1], UUID(found[2])
     except ValueError as error:
         raise foreign_cursor() from error
-    if since.tzinfo is None:
-        raise foreign_cursor()
-    return since, found[1], row_id

@@ -51,9 +51,12 @@ def read_place(call: Call[None]) -> Place | None:
     if found is None:
         return None
     try:
-        return UUID(found[0]), int(found[1]), found[2]
+        product_id, position = UUID(found[0]), int(found[1])
     except ValueError as error:
         raise foreign_cursor() from error
+    if abs(position) >= 2**31:
+        raise foreign_cursor()
+    return product_id, position, found[2]
 
 
 class ProductsQuery(Query, frozen=True, kw_only=True):

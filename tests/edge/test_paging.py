@@ -11,9 +11,11 @@ from werkzeug.datastructures import Headers
 
 from shared.accounts.principals import Guest
 from shared.edge.calls import Call, Rendered
+from shared.edge.leftover_views import read_open_rows_cursor
 from shared.edge.paging import Cursor, Limit, PageQuery, cursor_after, read_cursor, read_moment_cursor
 from shared.edge.parsing import Query
 from shared.edge.problems import Unreadable
+from shared.edge.product_views import read_place
 
 AT = datetime(2026, 3, 1, 12, 0, 0, 250, tzinfo=UTC)
 ID = UUID("018f0000-0000-7000-8000-000000000001")
@@ -88,6 +90,26 @@ def test_the_cursor_of_another_list_or_filter_is_refused() -> None:
         with pytest.raises(Unreadable) as refused:
             read_cursor(other, 1)
         assert refused.value.parameters == FOREIGN
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2026-03-01T12:00:00"])
+def test_a_moment_that_no_list_has_is_refused_with_the_right_mark_as_well(moment: str) -> None:
+    cursor = cursor_after(page(1), [(moment, ID)], lambda row: row)
+    asked = cursor_after(page(1), [(moment, "paypal", ID)], lambda row: row)
+
+    for read, made in ((read_moment_cursor, cursor), (read_open_rows_cursor, asked)):
+        with pytest.raises(Unreadable) as refused:
+            read(call(PageQuery(cursor=made)))
+        assert refused.value.parameters == FOREIGN
+
+
+@pytest.mark.parametrize("position", ["99999999999", "-2147483649", "9" * 300])
+def test_a_place_that_no_column_holds_is_refused(position: str) -> None:
+    cursor = cursor_after(page(1), [(ID, position, "LAMP")], lambda row: row)
+
+    with pytest.raises(Unreadable) as refused:
+        read_place(call(PageQuery(cursor=cursor)))
+    assert refused.value.parameters == FOREIGN
 
 
 @pytest.mark.parametrize(
