@@ -2518,6 +2518,53 @@ begin
 end $function$;
 grant execute on function widened_query_v1(text) to vitrine_search;
 
+CREATE OR REPLACE FUNCTION public.widened_query_v2(p_words text, p_any boolean)
+ RETURNS tsquery
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+declare
+    typed constant tsvector := to_tsvector('public.shop', p_words);
+    words tsquery := public.word_query_v1(p_words);
+    without tsquery;
+    rewrite record;
+    entries uuid[] := '{}';
+    substitutes text[] := '{}';
+    room int := 120;
+begin
+    for rewrite in
+        select target, substitute, synonym_id from public.synonym_rewrites
+        where lexeme = any (tsvector_to_array(typed)) and typed @@ target
+        order by numnode(target) desc, target
+    loop
+        without := ts_rewrite(words, rewrite.target, '');
+        continue when without = words;
+        if rewrite.synonym_id <> all (entries) then
+            continue when room < (numnode(rewrite.substitute) + 1) / 2;
+            room := room - (numnode(rewrite.substitute) + 1) / 2;
+            entries := entries || rewrite.synonym_id;
+            substitutes := substitutes || format('( %s )', rewrite.substitute);
+        end if;
+        words := without;
+    end loop;
+    if p_any then
+        return replace(public.word_query_v1(p_words)::text, '&', '|')::tsquery
+            || array_to_string(substitutes, ' | ')::tsquery;
+    end if;
+    return words && array_to_string(substitutes, ' & ')::tsquery;
+end $function$;
+grant execute on function widened_query_v2(text,boolean) to vitrine_search;
+
+CREATE OR REPLACE FUNCTION public.word_query_v1(p_words text)
+ RETURNS tsquery
+ LANGUAGE sql
+ STABLE
+AS $function$
+    select replace(strip(to_tsvector('public.shop', p_words))::text, ''' ''', ''' & ''')::tsquery
+$function$;
+grant execute on function word_query_v1(text) to vitrine_inventory;
+grant execute on function word_query_v1(text) to vitrine_search;
+
 CREATE OR REPLACE FUNCTION public.words_of_products_v1(p_ids uuid[])
  RETURNS TABLE(product_id uuid, word text, named boolean)
  LANGUAGE sql

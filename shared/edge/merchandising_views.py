@@ -54,7 +54,8 @@ class RulesPage(View, frozen=True, kw_only=True):
 
 
 class SynonymBody(Body, frozen=True, kw_only=True):
-    """Whoever looks for one of the words finds the others' products; `one_way`: only who looks for the term."""
+    """Whoever looks for one of the words finds the others' products; `one_way`: only who looks for the term. All of
+    them together are 60 words at most, fewer where they are long."""
 
     term: Word
     synonyms: Words

@@ -41,8 +41,8 @@ on conflict (query) do nothing returning query
 """
 
 _CHANGE = """
-update query_rules set pinned = :pinned::uuid[], buried = :buried::uuid[], version = version + 1,
-    updated_at = :now::timestamptz
+update query_rules set pinned = coalesce(:pinned::uuid[], pinned), buried = coalesce(:buried::uuid[], buried),
+    version = version + 1, updated_at = :now::timestamptz
 where id = :id::uuid
 """
 
@@ -107,6 +107,8 @@ class SearchRules:
             before = self._lock(tx, rule_id)
             if if_match is not None and if_match != before.version:
                 raise RuleStale(version=before.version)
+            if pinned is None and buried is None:
+                return before
             was = _told(before)
             became = {
                 "pinned": was["pinned"] if pinned is None else list(pinned),
@@ -116,8 +118,14 @@ class SearchRules:
             if became == {name: was[name] for name in became}:
                 return before
             now = self._clock.now()
-            ids = _ids(tx, became["pinned"], became["buried"])
-            tx.rows(_CHANGE, id=rule_id, pinned=ids[0], buried=ids[1], now=now)
+            ids = _ids(tx, pinned or (), buried or ())
+            tx.rows(
+                _CHANGE,
+                id=rule_id,
+                pinned=None if pinned is None else ids[0],
+                buried=None if buried is None else ids[1],
+                now=now,
+            )
             detail = {n: {"was": was[n], "now": became[n]} for n in became if was[n] != became[n]}
             after = self._lock(tx, rule_id)
             _note(tx, now, actor, "search_rule.changed", after, detail)

@@ -228,7 +228,7 @@ class CatalogueReader:
 
     def _find(self, search: Search) -> "_Found":
         """How the text finds anything among what the filters leave: as it is, else spelt right, else somehow. Of what
-        staff have steered nobody doubts that it was meant."""
+        staff have steered nobody doubts that it was meant, even where they leave nothing of what it finds."""
         text = take_apart(search.text)
         if not search.text:
             return _Found(search, text, Matching.EVERYTHING, LAST_TIER, None, None)
@@ -237,7 +237,8 @@ class CatalogueReader:
         as_typed = self._try(search, text, WAYS[: 2 if text.tail else 1], corrected=None)
         if as_typed.matching is Matching.WORDS and as_typed.counted > FEW:
             return as_typed
-        doubted = as_typed.counted == 0 or as_typed.steering is UNSTEERED
+        found_none = as_typed.matching is Matching.NOTHING and as_typed.counted == 0
+        doubted = found_none or as_typed.steering is UNSTEERED
         meant = self._correct(text) if search.correct and doubted else None
         if meant is not None:
             corrected = self._try(replace(search, text=meant), take_apart(meant), WAYS[:1], corrected=meant)

@@ -50,18 +50,20 @@ _PLAIN = {
 
 # The same with what means the same; evaluated once, so that an index serves as for any other text.
 _WIDENED = {
-    way: query.replace(
-        "plainto_tsquery('public.shop', :words::text)", "(select widened_query_v1(:words::text))"
-    ).replace("plainto_tsquery('public.shop', :head::text)", "(select widened_query_v1(:head::text))")
-    for way, query in _PLAIN.items()
+    Matching.WORDS: "((select widened_query_v2(:words::text, false)) && :unspaced::tsquery)",
+    Matching.PREFIX: "((select widened_query_v2(:head::text, false))"
+    " && to_tsquery('public.shop', :tail::text || ':*') && :unspaced::tsquery)",
+    Matching.SOME: "((select widened_query_v2(:words::text, true)) || replace(:unspaced::text, '&', '|')::tsquery)",
 }
 
-# What staff have said of a text: one look at an index for the whole of it, one for its words.
+# What staff have said of a text: one look at an index for the whole of it, one for its words, of which it must have all
+# that are widened together.
 STEERING = """
     (select json_build_object('pinned', pinned, 'buried', buried) from query_rules where query = fold_v1(:typed::text))
         as rule,
     exists (select from synonym_rewrites
-        where lexeme = any(tsvector_to_array(to_tsvector('public.shop', :words::text)))) as widened"""
+        where lexeme = any(tsvector_to_array(to_tsvector('public.shop', :words::text)))
+            and to_tsvector('public.shop', :words::text) @@ target) as widened"""
 
 # A SKU that somebody has typed, whole or so much of it that few begin like this, goes before whatever has its words.
 _SKU = "select product_id from search_variants where folded = fold_v1(:typed::text)"
@@ -72,15 +74,24 @@ _BEGUN_SKU = f"""select product_id from search_variants
 # D, C, B, A: description, category, brand, name; weights, normalisation, and what it adds that the description has all
 # of the words or the name has them as they were typed, as the human judgements of the real catalogue like them best
 # (benchmarks/relevance.py). Whole numbers, so that a cursor's key is exact.
-_RANK = r"""((ts_rank_cd('{{0.3, 0.4, 0.4, 1.0}}', p.words, {query}, 1)
-    + case when p.words @@ (select regexp_replace(regexp_replace({query}::text, ''':\*', ''':*D', 'g'),
-        '''( |$)', ''':D\1', 'g')::tsquery) then 0.15 else 0 end
+_RANK = r"""(({density}
+    + case when p.words @@ {description} then 0.15 else 0 end
     + case when strpos(p.search_text, (select fold_v1(:typed::text))) > 0 then 0.2 else 0 end)
     * p.boost * 1e6)::bigint"""
+_DENSITY = "ts_rank_cd('{{0.3, 0.4, 0.4, 1.0}}', p.words, {query}, 1)"
+# The words in one field alone.
+_IN_FIELD = r"""(select regexp_replace(regexp_replace({query}::text, ''':\*', ''':*{field}', 'g'),
+    '''( |$)', ''':{field}\1', 'g')::tsquery)"""
+# By the words that were typed; what only synonyms find has nine tenths of what has its words once, in its name or else
+# in its description. Density by all of the synonyms takes ten times as long with twenty, sixty times with sixty.
+_WIDENED_DENSITY = """greatest({density},
+    case when p.words @@ {name} then 0.9 else 0.27 end * ln(2::float8) / ln(length(p.words) + 2::float8))"""
 
 _LISTED = """p.slug, p.sku, p.name, p.brand_name as brand, p.brand_slug, p.category_path, p.category_name,
     p.offer_minor as price_minor, p.currency, p.in_stock, p.image_url"""
 
+# Found by the text itself.
+_OWN = "{row}.product_id <> all(:apart::uuid[])"
 # Before a SKU that was typed, in their order.
 _PINNED_KEY = "4000000000 - array_position(:pinned::uuid[], p.product_id)::bigint"
 
@@ -95,7 +106,8 @@ def find_statement(
 ) -> Statement:
     """How the text finds anything among what the filters leave: {matching, reach, counted, pinned, among, everything}.
 
-    Ways are tried in turn, a way tier by tier until it has enough: a condition that names no row gates each scan.
+    Ways are tried in turn, a way tier by tier until it has enough: a condition that names no row gates each scan. What
+    is pinned or buried opens no weaker way by that: it has its part in what a way finds, and none in what is `counted`.
     `among` is how many products the tiers up to `reach` hold, `everything` how many there are, `pinned` how many of the
     pinned. Where nobody knows yet what staff have said (steering None), it is told as well: {rule, widened}.
     """
@@ -104,10 +116,14 @@ def find_statement(
     if steering is None:
         steering, asking = UNSTEERED, f", {STEERING}"
         parameters |= {"typed": text.typed, "words": text.words}
+    each, counting = "", "count(*) as n, count(*) as own"
+    if steering.apart:
+        each, counting = "p.product_id", f"count(*) as n, count(*) filter (where {_OWN.format(row='m')}) as own"
+        parameters["apart"] = steering.apart
     scans, earlier = [], "0"
     cases, reaches, counts = [], [], []
     for way in ways:
-        matches, more = _matches(search, text, way, steering)
+        matches, more = _matches_alone(search, text, way, steering)
         parameters |= more
         tiers = range(LAST_TIER + 1)
         if way is Matching.SOME or _is_scan(text, way):
@@ -115,16 +131,16 @@ def find_statement(
         before = "0"
         for tier in tiers:
             name = f"{way.value}_{tier}"
-            limit = COUNTED + 1 if tier == LAST_TIER else COUNTED * 2
+            limit = (COUNTED + 1 if tier == LAST_TIER else COUNTED * 2) + len(steering.apart)
             wanted = " and ".join([f"{earlier} = 0", f"{before} < {ENOUGH}", *matches, *filters])
             source = _source(text, way, tier)
-            some = f"select from {source} where {wanted} limit {limit}"
-            scans.append(f"lateral (select count(*) as n from ({some}) m) {name}")
-            before = f"{name}.n"
+            some = f"select {each} from {source} where {wanted} limit {limit}"
+            scans.append(f"lateral (select {counting} from ({some}) m) {name}")
+            before = f"greatest({before}, {name}.n)"
             reached = f"{name}.n >= {ENOUGH}" if tier < LAST_TIER else f"{name}.n > 0"
             cases.append(f"when {reached} then '{way.value}'")
             reaches.append(f"when {reached} then {tier}")
-            counts.append(f"when {reached} then {name}.n")
+            counts.append(f"when {reached} then {name}.own")
         earlier = f"{earlier} + {way.value}_{LAST_TIER}.n" + "".join(f" + {way.value}_{t}.n" for t in tiers[:-1])
     pinned = "0"
     if steering.pinned:
@@ -296,7 +312,7 @@ def _matches(search: Search, text: Text, matching: Matching, steering: Steering)
         return ["false"], {}
     matches, parameters = _matches_alone(search, text, matching, steering)
     if steering.apart:
-        matches.append("p.product_id <> all(:apart::uuid[])")
+        matches.append(_OWN.format(row="p"))
         parameters["apart"] = steering.apart
     return matches, parameters
 
@@ -368,7 +384,11 @@ def _relevance(text: Text, matching: Matching, steering: Steering) -> str:
     if matching is Matching.SUBSTRING:
         # The shorter the text, the larger the part of it that was typed.
         return "(1000000 / (1 + length(p.search_text)))::bigint"
-    rank = _RANK.format(query=_query(matching, steering))
+    query = _query(matching, steering)
+    density = _DENSITY.format(query=_PLAIN[matching])
+    if steering.widened:
+        density = _WIDENED_DENSITY.format(density=density, name=_IN_FIELD.format(query=query, field="A"))
+    rank = _RANK.format(density=density, description=_IN_FIELD.format(query=query, field="D"))
     if matching is Matching.WORDS and text.may_be_sku:
         whole = f"p.product_id = any(array({_SKU}))"
         return f"""(case when {whole} then 2000000000 when {_typed_sku(text)} then 1000000000 else 0 end + {rank})"""

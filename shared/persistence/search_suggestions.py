@@ -27,6 +27,12 @@ _GO_ON = """(plainto_tsquery('public.shop', :head::text) && to_tsquery('public.s
     && :unspaced::tsquery)"""
 _MATCHING_TIER = f"select p.product_id, p.place from search_products p where p.words @@ {_GO_ON} and p.tier <= {{tier}}"
 
+# Staff have said that the whole text does not find them (shared.search.merchandising).
+_BURIED = """
+select p.slug from query_rules r join search_products p on p.product_id = any (r.buried)
+where r.query = fold_v1(:typed::text) and p.tier <= {tier}
+"""
+
 _SUGGESTIONS = """
 with found as (
     (select 'category' as kind, c.name, c.path as key, 0::bigint as place from categories c
@@ -41,7 +47,9 @@ with found as (
     union all
     {products}
 ), best as (
-    select distinct on (kind, key) kind, name, key, place from found order by kind, key, place
+    select distinct on (kind, key) kind, name, key, place from found
+    where kind <> 'product' or key <> all (array({buried}))
+    order by kind, key, place
 ), ranked as (
     select *, row_number() over (partition by kind order by place, length(name), name collate "C", key) as position
     from best
@@ -62,4 +70,5 @@ def suggestions_statement(text: Text) -> tuple[str, dict[str, Any]]:
         sources.append(_WORDS_THAT_GO_ON.format(tiers=" union ".join(gated)))
         unspaced = " & ".join(quote_lexeme(pair) for pair in text.unspaced)
         parameters |= {"head": text.head, "tail": text.tail, "unspaced": unspaced}
-    return _SUGGESTIONS.format(products=" union all ".join(sources)), parameters
+    buried = _BURIED.format(tier=LAST_TIER)
+    return _SUGGESTIONS.format(products=" union all ".join(sources), buried=buried), parameters

@@ -10,7 +10,15 @@ from shared.kernel.errors import Field, Invalid
 from shared.kernel.idempotency import Answering
 from shared.persistence import audit
 from shared.persistence.database import Database, Transaction
-from shared.search.merchandising import Synonym, SynonymStale, SynonymTaken, UnknownSynonym, read_words
+from shared.search.merchandising import (
+    LARGEST_ENTRY_BYTES,
+    MOST_LEXEMES,
+    Synonym,
+    SynonymStale,
+    SynonymTaken,
+    UnknownSynonym,
+    read_words,
+)
 
 _COLUMNS = "id, term, synonyms, one_way, version, created_at, updated_at"
 
@@ -33,25 +41,26 @@ update synonyms set term = :term::text, synonyms = :synonyms::text[], one_way = 
 where id = :id::uuid returning {_COLUMNS}
 """
 
-# The words as search stems them; of stop words nothing is left.
+# A change frees the words it had before it takes its new ones: two of them would wait for each other's.
+_TAKE_TURN = "select pg_advisory_xact_lock(hashtext('synonyms'))"
+
+# The words as search stems them, whatever their order; of stop words nothing is left.
 _STEMMED = """
-select n, numnode(query) = 0 as empty, query::text as query
-from unnest(:words::text[]) with ordinality as t (word, n), plainto_tsquery('public.shop', word) as query order by n
+select n, (numnode(query) + 1) / 2 as lexemes, pg_column_size(query) as bytes, query::text as query
+from unnest(:words::text[]) with ordinality as t (word, n), word_query_v1(word) as query order by n
 """
 
-# In the order of targets, so that two entries wait for each other and do not deadlock.
 _REWRITE = """
 with said as (
     select min(n) as n, query, min(lexeme collate "C") as lexeme
     from unnest(:words::text[]) with ordinality as t (word, n),
-        plainto_tsquery('public.shop', word) as query, unnest(to_tsvector('public.shop', word)) as l (lexeme)
+        word_query_v1(word) as query, unnest(to_tsvector('public.shop', word)) as l (lexeme)
     group by query
 )
 insert into synonym_rewrites (target, lexeme, substitute, synonym_id)
 select query, lexeme, (select string_agg('( ' || query::text || ' )', ' | ' order by n)::tsquery from said),
     :synonym_id::uuid
 from said where not :one_way::boolean or n = 1
-order by query
 on conflict (target) do nothing
 returning target::text as target
 """
@@ -90,6 +99,7 @@ class Synonyms:
         words = read_words(term, synonyms)
 
         def in_one_step(tx: Transaction) -> Synonym:
+            tx.rows(_TAKE_TURN)
             now = self._clock.now()
             row = tx.one(_CREATE, id=synonym_id, term=words[0], synonyms=words[1:], one_way=one_way, now=now)
             _rewrite(tx, synonym_id, words, one_way=one_way)
@@ -112,6 +122,7 @@ class Synonyms:
         """What is None stays. Raises SynonymStale, SynonymTaken, Invalid."""
 
         def in_one_step(tx: Transaction) -> Synonym:
+            tx.rows(_TAKE_TURN)
             before = _lock(tx, synonym_id)
             if if_match is not None and if_match != before.version:
                 raise SynonymStale(version=before.version)
@@ -150,9 +161,12 @@ def _rewrite(tx: Transaction, synonym_id: UUID, words: Sequence[str], *, one_way
     stemmed = tx.rows(_STEMMED, words=list(words))
     pointers = ["/term", *(f"/synonyms/{n}" for n in range(len(words) - 1))]
     bad = [Field(pointer, "Search leaves this word out.") for pointer, row in zip(pointers, stemmed, strict=True)
-           if row["empty"]]  # fmt: skip
+           if row["lexemes"] == 0]  # fmt: skip
     if not bad and len({row["query"] for row in stemmed}) == 1:
         bad.append(Field("/synonyms", "To search these are one word."))
+    lexemes, size_bytes = (sum(row[name] for row in stemmed) for name in ("lexemes", "bytes"))
+    if not bad and (lexemes > MOST_LEXEMES or size_bytes > LARGEST_ENTRY_BYTES):
+        bad.append(Field("/synonyms", f"An entry has room for {MOST_LEXEMES} words in all, fewer where they are long."))
     if bad:
         raise Invalid(bad)
     widened = stemmed[:1] if one_way else stemmed

@@ -12,6 +12,10 @@ from shared.search.texts import clean, take_apart
 MOST_PINNED = 20
 MOST_BURIED = 100
 MOST_SYNONYMS = 20
+# Of all words of an entry together: a search looks for each, and for twice as many at most (widened_query_v2); a row of
+# the database, 8 kB that it does not cut up, has all of them in it.
+MOST_LEXEMES = 60
+LARGEST_ENTRY_BYTES = 6000
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +29,12 @@ class Rule:
     """Of one text, the whole of it, folded: case, accents and spaces do not matter, words and their order do.
 
     Pinned products come first, in this order, whether they have the words or not; where the shopper sorts by something
-    else they are in their place there. Buried ones are not found by this text at all. At the end of a list they would
-    be as good as gone and still be counted, and every page would pay for an order of its own; by other words, in their
-    category and at their address they are where they were. Both give way to filters.
+    else they are in their place there. Buried ones are not found by this text at all, nor suggested where it is typed.
+    At the end of a list they would be as good as gone and still be counted, and every page would pay for an order of
+    its own; by other words, in their category and at their address they are where they were. Both give way to filters.
+
+    How the text finds its products is as without the rule: where all that has the words is buried, the list is empty,
+    and not filled with what has some of them.
     """
 
     id: UUID
@@ -43,8 +50,8 @@ class Rule:
 class Synonym:
     """Each of the words also finds what the others find; `one_way`: the term finds the synonyms, and not the reverse.
 
-    A word is one in all its forms (`sofa`, `sofas`), and may be several words, which a text must have all of. It is in
-    one entry at most that widens it, so what it finds stands in one place.
+    A word is one in all its forms (`sofa`, `sofas`), and may be several words, which a text must have all of, in any
+    order. It is in one entry at most that widens it, so what it finds stands in one place.
     """
 
     id: UUID

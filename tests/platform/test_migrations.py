@@ -17,9 +17,9 @@ from tools.scratch_database import ScratchServer
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-def start_migration(database: Address) -> "subprocess.Popen[str]":
+def start_migration(database: Address, to: str = "head") -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-m", "alembic", "upgrade", "head"],
+        [sys.executable, "-m", "alembic", "upgrade", to],
         cwd=ROOT,
         env={**os.environ, "DATABASE_ACCESS": "url", "DATABASE_URL": database.url},
         stdout=subprocess.PIPE,
@@ -108,6 +108,52 @@ def test_what_is_built_beside_the_writers_takes_its_time_and_all_else_gives_up_s
     watched.close()
     assert run.returncode == 0, output
     assert describe(empty) == describe(postgres.template)
+
+
+_SYNONYMS_IN_ORDER = r"""
+insert into synonyms (id, term, synonyms, one_way, created_at, updated_at)
+select md5(n::text)::uuid, 'term ' || n, '{other}', true, now() - n * interval '1 day', now()
+from generate_series(1, 3) n;
+insert into synonym_rewrites (target, lexeme, substitute, synonym_id) values
+    ('red & lamp', 'lamp', 'torch', md5('1')::uuid),
+    ('lamp & red', 'lamp', 'glow', md5('2')::uuid),
+    ('lamp & red & red', 'lamp', 'glow', md5('2')::uuid),
+    ('sofa & sofa', 'sofa', 'couch', md5('1')::uuid),
+    ('''o''''clock'' & bed & ''a\\b''', 'bed', 'bunk', md5('3')::uuid),
+    ('tv', 'tv', 'screen', md5('3')::uuid);
+"""
+
+
+def test_words_of_synonyms_that_become_equal_stay_with_the_oldest_entry_and_are_named(postgres: ScratchServer) -> None:
+    empty = postgres.empty()
+    before = start_migration(empty, "0025")
+    output = before.communicate(timeout=120)[0]
+    assert before.returncode == 0, output
+    connection = empty.connect()
+    for statement in _SYNONYMS_IN_ORDER.split(";\n")[:2]:
+        connection.run(statement)
+
+    run = start_migration(empty)
+    output = run.communicate(timeout=120)[0]
+
+    kept = connection.run(
+        "select r.target::text, r.substitute::text, s.term from synonym_rewrites r"
+        ' join synonyms s on s.id = r.synonym_id order by r.target::text collate "C"'
+    )
+    noted = connection.run(
+        "select actor, action, s.term, detail from audit_log, synonyms s where subject = 'synonyms:' || s.id"
+    )
+    [[keeper]] = connection.run("select id::text from synonyms where term = 'term 2'")
+    connection.close()
+    assert run.returncode == 0, output
+    assert kept == [
+        [r"'a\\b' & 'bed' & 'o''clock'", "'bunk'", "term 3"],
+        ["'lamp' & 'red'", "'glow'", "term 2"],
+        ["'sofa'", "'couch'", "term 1"],
+        ["'tv'", "'screen'", "term 3"],
+    ]
+    detail = {"word": "'red' & 'lamp'", "widened_by": f"synonyms:{keeper}"}
+    assert noted == [["migration:0026", "synonyms.narrowed", "term 1", detail]]
 
 
 @pytest.fixture(scope="module")

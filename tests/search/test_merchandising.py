@@ -197,6 +197,43 @@ def test_a_text_that_is_spelt_right_has_the_rule_of_what_was_meant(shop: Merchan
     assert [item.slug for item in rest.items] == ["green lantern"]
 
 
+@pytest.mark.parametrize("others", [[], ["red lamp shade"]])
+@pytest.mark.parametrize("pinned", [True, False])
+def test_what_is_pinned_or_buried_opens_no_weaker_way(
+    shop: MerchandisedShop, *, pinned: bool, others: list[str]
+) -> None:
+    lamps = ["red lamp", "lamp of red glass"]
+    shop.stock_up(*lamps, *others, "redlampshade", "red dress", "green lamp")
+    shop.rule("red lamp", **{"pinned" if pinned else "buried": lamps})
+
+    left = [*lamps, *others] if pinned else others
+    page = shop.reader.list_products(Search(text="red lamp"), limit=10)
+    facets = shop.reader.facets(Search(text="red lamp"))
+
+    assert ([item.slug for item in page.items], page.corrected) == (left, None)
+    assert page.total == facets.total == Total(len(left), exact=True)
+    assert shop.find("redlamp") == ["redlampshade"]
+
+
+def test_a_total_counts_the_pinned_once_and_the_buried_never(shop: MerchandisedShop) -> None:
+    names = [f"lamp {number}" for number in range(9)]
+    shop.stock_up(*names, "torch")
+    shop.rule("lamp", pinned=["torch", "lamp 3"], buried=["lamp 0", "lamp 5"])
+
+    for search in (Search(text="lamp"), Search(text="lamp", in_stock=True)):
+        assert shop.reader.list_products(search, limit=3).total == Total(8, exact=True)
+        assert len(shop.find(search, limit=3)) == 8
+
+
+def test_what_is_buried_is_not_suggested_where_its_text_is_typed(shop: MerchandisedShop) -> None:
+    shop.stock_up("lamp red", "lamp blue")
+    shop.rule("lamp", buried=["lamp red"])
+
+    suggested = {typed: [each.key for each in shop.reader.suggest(typed, limit=8)] for typed in ("Lamp", "lam")}
+
+    assert suggested == {"Lamp": ["lamp blue"], "lam": ["lamp red", "lamp blue"]}
+
+
 def test_what_is_gone_or_not_published_is_pinned_in_vain(shop: MerchandisedShop) -> None:
     _, torch, bulb = shop.stock_up("lamp", "torch", "bulb")
     rule = shop.rule("lamp", pinned=["torch", "bulb"])
@@ -366,18 +403,6 @@ def test_words_that_contain_each_other_are_widened_by_the_longest(shop: Merchand
     assert sorted(shop.find("dog")) == ["dog", "hot dog", "hot puppy", "puppy"]
 
 
-def test_a_text_of_all_words_of_an_entry_does_not_grow_with_each(shop: MerchandisedShop) -> None:
-    words = [f"{letter}qx" for letter in "abcdefghijklmnopqrstu"]
-    shop.stock_up(" ".join(words[:12]), *words)
-    shop.synonym(*words)
-
-    query = shop.run("select numnode(widened_query_v1(:words))", words=" ".join(words[:12]))
-
-    # Twelve times the 21 words and what joins them.
-    assert query == [[12 * (21 + 20) + 11]]
-    assert len(shop.find(" ".join(words[:12]))) == 22
-
-
 # What staff may write -------------------------------------------------------------------------------------------------
 
 
@@ -469,6 +494,26 @@ def test_every_change_is_in_the_audit_log(shop: MerchandisedShop) -> None:
         ],
         key=str,
     )  # fmt: skip
+
+
+def test_a_change_that_says_nothing_of_a_list_leaves_it_whatever_became_of_its_products(shop: MerchandisedShop) -> None:
+    lamp, torch, bulb = shop.stock_up("lamp", "torch", "bulb")
+    rule = shop.rule("lamp", pinned=["torch"])
+    both = shop.rule("light", pinned=["torch"], buried=["bulb"])
+    shop.run("delete from variants where sku = 'TORCH'")
+    shop.delete(torch)
+    shop.rename(bulb, "bulbs")
+    shop.run("update products set slug = 'bulbs' where slug = 'bulb'")
+
+    same = shop.rules.change(rule.id, pinned=None, buried=None, actor="staff:1", if_match=1)
+    with pytest.raises(RuleStale):
+        shop.rules.change(rule.id, pinned=None, buried=None, actor="staff:1", if_match=2)
+    changed = shop.rules.change(both.id, pinned=None, buried=["lamp"], actor="staff:1", if_match=None)
+
+    assert (same.version, same.pinned, changed.version) == (1, [], 2)
+    assert [each.slug for each in changed.buried] == ["lamp"]
+    assert shop.run("select pinned, buried from query_rules where query = 'light'") == [[[torch], [lamp]]]
+    assert [row[1] for row in shop.audited()].count("search_rule.changed") == 1
 
 
 def test_an_older_version_is_stale_and_what_is_gone_unknown(shop: MerchandisedShop) -> None:

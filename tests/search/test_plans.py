@@ -25,6 +25,7 @@ from shared.persistence.search_statements import (
 )
 from shared.persistence.search_suggestions import suggestions_statement
 from shared.search.listing import Matching, Search, Sort, Steering
+from shared.search.merchandising import MOST_LEXEMES
 from shared.search.texts import take_apart
 from shared.settings import DatabaseSettings
 from tests.numbers import PROVE
@@ -51,6 +52,21 @@ cross join lateral (select
     as tier) p
 join brands b on b.slug = 'brand-' || n % 20
 join categories c on c.path = 'home/shelf-' || n % 30
+"""
+
+
+# As many synonyms as an entry may have: `light` means `lamp`, `metal` what is rare, and so does each `wideN`.
+_WIDEN = """
+with made as (insert into synonyms (id, term, synonyms, one_way, created_at, updated_at)
+    select gen_random_uuid(), term, array[means], true, now(), now()
+    from (values ('light', 'lamp'), ('metal', 'brass77')) t (term, means)
+    union all select gen_random_uuid(), 'wide' || n, array['brass' || n], true, now(), now()
+    from generate_series(1, 12) n
+    returning id, term, synonyms)
+insert into synonym_rewrites select term::tsquery, term, (select string_agg(word, ' | ')
+    from unnest(array[term, synonyms[1]] || array(select term || 'x' || n from generate_series(1, :more::int) n)) word
+    )::tsquery, id
+from made
 """
 
 
@@ -103,6 +119,7 @@ def shop(postgres: ScratchServer) -> Iterator[Shop]:
         " insert into synonym_rewrites select ('word' || n)::tsquery, 'word' || n, 'other'::tsquery, id"
         " from made, generate_series(1, 500) n"
     )
+    connection.run(_WIDEN.replace(":more::int", str(MOST_LEXEMES - 2)))
     connection.run("vacuum analyze")
     connection.close()
     settings = DatabaseSettings("url", 1, postgres.login(address, "search").url)
@@ -154,6 +171,13 @@ def kinds() -> dict[str, tuple[Search, str]]:
             Search(text=text, category="home", brand="brand-3", price_max=5000, in_stock=True, sort=Sort.NEWEST),
             "search_products_words_4",
         )
+    for what, text in {"common": "light", "rare": "metal", "two": "light metal"}.items():
+        found[f"{what} widened word"] = (Search(text=text), "search_products_words_4")
+    found["rare widened word by price"] = (Search(text="metal", sort=Sort.PRICE_ASC), "search_products_words_4")
+    found["widened words of twelve entries"] = (
+        Search(text=" ".join(f"wide{n}" for n in range(1, 13))),
+        "search_products_words_4",
+    )
     return found
 
 
@@ -169,7 +193,10 @@ SLOW_AT_A_MILLION = ("common word by price", "common word, all filters")
 def test_a_list_goes_by_its_index(shop: Shop, kind: str) -> None:
     search, index = KINDS[kind]
     matching = Matching.WORDS if search.text else Matching.EVERYTHING
-    sql, _ = list_statement(search, take_apart(search.text), matching, reach=4, after=None, counting=False)
+    steering = Steering(widened="widened" in kind)
+    sql, _ = list_statement(
+        search, take_apart(search.text), matching, reach=4, after=None, counting=False, steering=steering
+    )
 
     indexes, whole = plan_of(shop, sql)
 

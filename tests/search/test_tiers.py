@@ -1,6 +1,7 @@
 """Large catalogues: the popular are looked at first, and pages still go on to the end without a gap or a repeat."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,9 @@ from shared.kernel.clock import SystemClock
 from shared.persistence.connecting import connector
 from shared.persistence.database import Database
 from shared.persistence.search import CatalogueReader
+from shared.persistence.search_statements import WAYS, find_statement
 from shared.search.listing import Continuation, ListedProduct, Search, Sort, Total
+from shared.search.texts import take_apart
 from shared.settings import DatabaseSettings
 from tools.scratch_database import ScratchServer
 
@@ -27,7 +30,7 @@ from generate_series(1, 3000) as n,
 
 
 @pytest.fixture(scope="module")
-def reader(postgres: ScratchServer) -> Iterator[CatalogueReader]:
+def database(postgres: ScratchServer) -> Iterator[Database]:
     address: Address = postgres.copy()
     connection = address.connect()
     connection.run(_FILL)
@@ -45,8 +48,13 @@ def reader(postgres: ScratchServer) -> Iterator[CatalogueReader]:
     login = postgres.login(address, "search")
     settings = DatabaseSettings("url", 1, login.url)
     database = Database(connector(settings, application="test", statement_timeout_ms=5000), size=1, clock=SystemClock())
-    yield CatalogueReader(database)
+    yield database
     database.close()
+
+
+@pytest.fixture
+def reader(database: Database) -> CatalogueReader:
+    return CatalogueReader(database)
 
 
 def pages(reader: CatalogueReader, search: Search, *, limit: int) -> tuple[list[ListedProduct], list[Total]]:
@@ -87,6 +95,20 @@ def test_the_pinned_come_first_from_any_tier_and_are_not_among_the_rest(reader: 
     assert numbers[:2] == [3000, 1001]
     assert set(numbers[2:501]) == set(range(2, 501))
     assert numbers[501:] == [n for n in range(501, 3000) if n not in (1001, 2500)]
+
+
+def test_what_has_enough_among_the_popular_is_looked_for_nowhere_else(database: Database) -> None:
+    sql, parameters = find_statement(Search(text="lamp"), take_apart("lamp"), WAYS[:2])
+
+    plan = database.call(f"explain (analyze, timing off, costs off, format json) {sql}", **parameters)[0]["QUERY PLAN"]
+
+    assert rows_read(plan[0]["Plan"]) == 500
+
+
+def rows_read(node: dict[str, Any]) -> int:
+    """Of the products themselves."""
+    own = node["Actual Rows"] * node["Actual Loops"] if node.get("Relation Name") == "search_products" else 0
+    return int(own) + sum(rows_read(child) for child in node.get("Plans", ()))
 
 
 def test_a_rarer_word_is_looked_for_among_more_and_counted_to_the_end(reader: CatalogueReader) -> None:
