@@ -25,6 +25,7 @@ from shared.search.texts import take_apart
 from shared.settings import DatabaseSettings
 from tests.catalog.conftest import Shop
 from tests.numbers import PROVE
+from tests.search.bulk import indexed_afterwards
 from tools.scratch_database import ScratchServer
 
 PRODUCTS = 19_406
@@ -43,8 +44,9 @@ def real_shop(postgres: ScratchServer, shared_data: Path, tmp_path_factory: pyte
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DATABASE_URL", address.url)
         assert cli.main(["import", str(file), "--default-on-hand", "3"]) == 0
-        assert search_cli.main(["rebuild", "--quiet"]) == 0
-    connection = address.connect()
+        connection = address.connect()
+        with indexed_afterwards(connection):
+            assert search_cli.main(["rebuild", "--quiet"]) == 0
     yield Shop(address, folder, connection)
     connection.close()
 

@@ -520,7 +520,7 @@ def test_what_was_paid_too_much_is_on_no_document_and_nobody_looks_for_it(shop: 
 
 
 @settings(
-    max_examples=max(PROPERTY_EXAMPLES // 5, 5),
+    max_examples=PROPERTY_EXAMPLES // 5,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -714,7 +714,7 @@ def test_whatever_staff_do_every_unit_is_somewhere(module_database: Address) -> 
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=max(PROPERTY_EXAMPLES // 4, 10),
+            max_examples=PROPERTY_EXAMPLES // 5,
             stateful_step_count=12,
             deadline=None,
             suppress_health_check=list(HealthCheck),

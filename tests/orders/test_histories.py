@@ -227,7 +227,7 @@ def test_every_order_of_the_facts_ends_the_same(shop: Shop, name: str) -> None:
     expected = _live(shop, story)
 
     @settings(
-        max_examples=max(PROPERTY_EXAMPLES // 5, 10),
+        max_examples=PROPERTY_EXAMPLES // 5,
         deadline=None,
         suppress_health_check=[HealthCheck.function_scoped_fixture],
     )
@@ -322,7 +322,7 @@ def test_every_order_of_the_facts_about_our_own_refunds_ends_the_same(shop: Shop
     expected = _live_after_refunds(shop, story)
 
     @settings(
-        max_examples=max(PROPERTY_EXAMPLES // 5, 10),
+        max_examples=PROPERTY_EXAMPLES // 5,
         deadline=None,
         suppress_health_check=[HealthCheck.function_scoped_fixture],
     )
@@ -385,7 +385,7 @@ def test_what_staff_have_let_stand_stays_so_in_every_order_of_the_facts(shop: Sh
     before, after, end = RELEASED[name]
 
     @settings(
-        max_examples=max(PROPERTY_EXAMPLES // 5, 10),
+        max_examples=PROPERTY_EXAMPLES // 5,
         deadline=None,
         suppress_health_check=[HealthCheck.function_scoped_fixture],
     )
@@ -415,7 +415,7 @@ def test_what_is_refunded_is_credited_in_every_order_in_which_it_is_told(shop: S
     documents = Documents(shop.database, shop.clock)
 
     @settings(
-        max_examples=max(PROPERTY_EXAMPLES // 5, 10),
+        max_examples=PROPERTY_EXAMPLES // 5,
         deadline=None,
         suppress_health_check=[HealthCheck.function_scoped_fixture],
     )

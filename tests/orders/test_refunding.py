@@ -178,7 +178,7 @@ def test_any_sequence_of_partial_refunds_and_then_the_rest_leaves_exactly_zero(s
     lamp, shade = shop.make_stock("LAMP", 10_000, price_minor=333), shop.make_stock("SHADE", 10_000, price_minor=1)
 
     @settings(
-        max_examples=max(PROPERTY_EXAMPLES // 5, 10),
+        max_examples=PROPERTY_EXAMPLES // 5,
         deadline=None,
         suppress_health_check=[HealthCheck.function_scoped_fixture],
     )

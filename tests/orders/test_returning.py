@@ -634,7 +634,7 @@ def test_whatever_buyers_and_staff_do_no_unit_comes_back_twice(module_database: 
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=max(PROPERTY_EXAMPLES // 4, 10),
+            max_examples=PROPERTY_EXAMPLES // 5,
             stateful_step_count=14,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -29,6 +29,7 @@ from shared.search.merchandising import MOST_LEXEMES
 from shared.search.texts import take_apart
 from shared.settings import DatabaseSettings
 from tests.numbers import PROVE
+from tests.search.bulk import indexed_afterwards
 from tools.scratch_database import ScratchServer
 
 PRODUCTS = 1_000_000 if PROVE else 1_000
@@ -93,17 +94,8 @@ def shop(postgres: ScratchServer) -> Iterator[Shop]:
             "insert into categories (id, parent_id, slug, path, name) values (gen_random_uuid(),"
             f" '00000000-0000-4000-8000-000000000000', 'shelf-{number}', 'home/shelf-{number}', 'Shelf {number}')"
         )
-    # Indexes are built over what lies there: a million rows put into them one by one take ten times as long.
-    indexes = connection.run(
-        "select i.indexrelid::regclass::text, pg_get_indexdef(i.indexrelid) from pg_index i"
-        " where i.indrelid = 'search_products'::regclass and not i.indisunique"
-    )
-    for name, _ in indexes:
-        connection.run(f"drop index {name}")
-    connection.run(_FILL.replace(":products::int", str(PRODUCTS)))
-    connection.run("set maintenance_work_mem = '256MB'")
-    for _, definition in indexes:
-        connection.run(definition)
+    with indexed_afterwards(connection):
+        connection.run(_FILL.replace(":products::int", str(PRODUCTS)))
     connection.run("insert into search_variants select product_id, sku, lower(sku), in_stock from search_products")
     connection.run(
         "insert into search_words (word, names, products) select 'word' || n, 1, 1 from generate_series(1, 2000) n"
