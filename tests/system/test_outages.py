@@ -1,5 +1,7 @@
 """Vendors and Google's services lose, repeat, delay and time out after doing the work; the shop comes out the same."""
 
+import json
+
 import pytest
 
 from tests.system.cloud import Cloud
@@ -113,13 +115,12 @@ def test_tasks_that_cannot_be_created_are_created_later(cloud: Cloud) -> None:
 def test_nothing_is_mailed_of_what_was_refused(cloud: Cloud) -> None:
     lamp = cloud.make_stock("LAMP", 1)
     cart = cloud.make_cart({lamp: 2})
-    mails = len(cloud.inbox())
 
     refused = cloud.place(cart)
     cloud.settle()
 
     assert refused.status == 409
-    assert len(cloud.inbox()) == mails
+    assert [mail for mail in cloud.inbox() if lamp in json.dumps(mail)] == []
     assert cloud.sql("select count(*) from outbox where payload -> 'order' ->> 'cart_id' = :c", c=cart["id"]) == [[0]]
 
 
