@@ -37,7 +37,7 @@ rebuild-search: $(ENVIRONMENT)  ## what search reads, made anew in the running s
 	@exec $(BIN)/python -m functions.search.cli rebuild $(ARGS)
 
 quick: $(ENVIRONMENT)  ## the quick ones of them, under a minute (ARGS="-k word" narrows)
-	$(PYTEST) -q -m "not slow" $(ARGS)
+	$(PYTEST) -n 2 -q -m "not slow" $(ARGS)
 
 test: $(ENVIRONMENT)  ## every test with small numbers, about seven minutes on two cores
 	$(PYTEST) $(ARGS)

@@ -76,6 +76,7 @@ def run_pytest_in_ci(folder: Path, *, listed: str) -> str:
     return ran.stdout
 
 
+@pytest.mark.slow
 def test_in_ci_a_skip_fails_unless_it_is_listed_with_its_reason(tmp_path: Path) -> None:
     (tmp_path / "test_some.py").write_text(
         "import pytest\n"
