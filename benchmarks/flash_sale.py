@@ -20,7 +20,7 @@ from benchmarks import goods
 from benchmarks.figures import Figure, Goal, compare
 from benchmarks.ordering import held, oversold
 from benchmarks.processes import FunctionProcess, get, post
-from benchmarks.stage import SKUS, Stage
+from benchmarks.stage import SET_ASIDE, SKUS, Stage
 from benchmarks.starting import pubsub
 from benchmarks.stubs import stub
 
@@ -55,8 +55,8 @@ def flash_sale(stage: Stage) -> Iterator[Figure]:
         for process in checkouts:
             process.answer(get("/v1/health/checkout"))
         for run in range(stage.effort.rounds):
-            sku = goods.sku_of(SKUS - 10 - run)
-            carts = goods.make_carts_of(shop, f"flash-{run}-{uuid4().hex}", CALLERS, sku=sku, on_hand=UNITS)
+            sku = goods.sku_of(SKUS - SET_ASIDE + run)
+            carts = goods.make_carts_of(shop, f"flash-{run}-{uuid4().hex}", CALLERS, sku=sku, free=UNITS)
             floors.append(max(outcome.took_s for outcome in _call_at_once(hello, [get("/")] * CALLERS)))
             outcomes = _call_at_once(checkouts, [_place(cart, number) for number, cart in enumerate(carts)])
             ours.append(max(outcome.took_s for outcome in outcomes))

@@ -84,11 +84,15 @@ def make_carts(shop: Address, batch: str, many: int, *, among: int) -> list[str]
     return _ids(shop, batch, many)
 
 
-def make_carts_of(shop: Address, batch: str, many: int, *, sku: str, on_hand: int) -> list[str]:
-    """Carts of one unit of this SKU, which has so many units on hand and none held."""
+def make_carts_of(shop: Address, batch: str, many: int, *, sku: str, free: int) -> list[str]:
+    """Carts of one unit of this SKU, of which so many units are free. Raises RuntimeError for an unknown one."""
     connection = shop.connect()
-    connection.run("update stock_levels set on_hand = :n::int where sku = :sku::text and held = 0", n=on_hand, sku=sku)
+    told = connection.run(
+        "update stock_levels set on_hand = held + :n::int where sku = :sku::text returning sku", n=free, sku=sku
+    )
     connection.close()
+    if not told:
+        raise RuntimeError(f"there is no SKU {sku}")
     _run(
         shop,
         _CARTS.replace("'S' || (:first::int + part * :each::int + floor(random() * :each::int)::int)", ":sku::text"),

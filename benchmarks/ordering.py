@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks import goods, pgbench
 from benchmarks.figures import Figure, Goal, compare
-from benchmarks.stage import ROOT, SKUS, Stage
+from benchmarks.stage import ROOT, SET_ASIDE, SKUS, Stage
 from local.database import Address
 from local.forking import child_environment, die_with_parent
 
@@ -66,11 +66,11 @@ def orders_of_one_sku(stage: Stage) -> Iterator[Figure]:
     for _ in range(effort.rounds):
         floors.append(pgbench.per_second(shop, script, clients=CLIENTS, seconds=effort.seconds, run=next(_batches)))
         many = int(2000 * effort.seconds) + 200
-        carts = goods.make_carts_of(shop, f"hot-{next(_batches)}", many, sku=hot, on_hand=1_000_000)
+        carts = goods.make_carts_of(shop, f"hot-{next(_batches)}", many, sku=hot, free=1_000_000)
         ours.append(_buy(shop, carts, effort.seconds))
         beyond += oversold(shop, hot)
     scarce = goods.sku_of(SKUS - 3)
-    carts = goods.make_carts_of(shop, f"scarce-{next(_batches)}", 400, sku=scarce, on_hand=_LITTLE)
+    carts = goods.make_carts_of(shop, f"scarce-{next(_batches)}", 400, sku=scarce, free=_LITTLE)
     last = _buy(shop, carts, 30.0)
     beyond += oversold(shop, scarce)
     sold = held(shop, scarce)
@@ -112,8 +112,8 @@ def outbox(stage: Stage) -> Iterator[Figure]:
 
 
 def _carts(stage: Stage, shop: Address, seconds: float) -> list[str]:
-    # More than can be placed in the time; three SKUs stay out of it, for whoever wants a row for himself.
-    return goods.make_carts(shop, f"carts-{next(_batches)}", int(2000 * seconds) + 200, among=SKUS - 3)
+    # More than can be placed in the time.
+    return goods.make_carts(shop, f"carts-{next(_batches)}", int(2000 * seconds) + 200, among=SKUS - SET_ASIDE)
 
 
 def _buy(shop: Address, carts: Sequence[str], seconds: float) -> Bought:
@@ -184,8 +184,9 @@ def _order_script(shop: Address) -> str:
     connection.close()
     address = json.dumps(goods.ADDRESS)
     # A colon before a letter would be a variable of pgbench's.
+    each = (SKUS - SET_ASIDE) // goods.LINES - 1
     return pgbench.ORDER_SCRIPT.format(
-        each=SKUS // goods.LINES - 1, payload=_plain(payload), answer=_plain(answer), address=_plain(address)
+        each=each, payload=_plain(payload), answer=_plain(answer), address=_plain(address)
     )
 
 

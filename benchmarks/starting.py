@@ -16,7 +16,7 @@ from uuid import uuid4
 from benchmarks import goods
 from benchmarks.figures import Figure, Goal, compare, skipped
 from benchmarks.processes import FirstAnswer, get, post
-from benchmarks.stage import ROOT, SKUS, Stage
+from benchmarks.stage import ROOT, SET_ASIDE, SKUS, Stage
 from benchmarks.stubs import stub
 from benchmarks.tls_postgres import NotHere, tls_postgres
 from local.forking import child_environment, die_with_parent
@@ -76,7 +76,7 @@ def cold_starts_by_connector(stage: Stage) -> Iterator[Figure]:
 
 def first_orders(stage: Stage) -> Iterator[Figure]:
     """The first 201 of a checkout that nobody has called before; PayPal and Pub/Sub answer at once."""
-    carts = iter(goods.make_carts(stage.shop, "first-order", stage.effort.rounds + 1, among=SKUS))
+    carts = iter(goods.make_carts(stage.shop, "first-order", stage.effort.rounds + 1, among=SKUS - SET_ASIDE))
     with stub() as paypal, pubsub(stage) as events:
         process = stage.function("checkout", PAYPAL_BASE_URL=paypal, PUBSUB_EMULATOR_HOST=events)
         yield _beside_hello(

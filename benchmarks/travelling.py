@@ -8,13 +8,13 @@ from contextlib import contextmanager, suppress
 
 from benchmarks import goods
 from benchmarks.figures import Figure, Goal, compare
-from benchmarks.stage import SKUS, Stage, at
+from benchmarks.stage import SET_ASIDE, SKUS, Stage, at
 from benchmarks.starting import place, pubsub
 from benchmarks.stubs import stub
 
 
 def round_trips(stage: Stage) -> Iterator[Figure]:
-    carts = iter(goods.make_carts(stage.shop, "round-trips", 40, among=SKUS))
+    carts = iter(goods.make_carts(stage.shop, "round-trips", 40, among=SKUS - SET_ASIDE))
     login = stage.server.login(stage.shop, stage.table.deployment("checkout").database_role)
     with stub() as paypal, pubsub(stage) as events, counting(login.host, login.port) as wire:
         database = at(login, port=wire.port)

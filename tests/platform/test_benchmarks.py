@@ -68,7 +68,7 @@ def test_the_buyers_of_a_benchmark_place_orders_and_oversell_nothing(fresh_datab
     scarce = goods.sku_of(29)
     goods.fill(fresh_database, 30)
     carts = goods.make_carts(fresh_database, "spread", 6, among=27)
-    carts += goods.make_carts_of(fresh_database, "scarce", 8, sku=scarce, on_hand=6)
+    carts += goods.make_carts_of(fresh_database, "scarce", 8, sku=scarce, free=6)
     buyers = Buyers(fresh_database.url, 2, carts)
 
     buyers.buy_for(60)
