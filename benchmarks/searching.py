@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from uuid import uuid4
 
 import pg8000.native
 
@@ -21,7 +22,9 @@ from shared.kernel.clock import SystemClock
 from shared.persistence.connecting import BY_INDEXES, connector
 from shared.persistence.database import Database
 from shared.persistence.search import CatalogueReader
+from shared.persistence.synonyms import Synonyms
 from shared.search.listing import Search, Sort
+from shared.search.merchandising import MOST_SYNONYMS
 from shared.settings import DatabaseSettings
 from tools.scratch_database import ROOT, scratch_server
 
@@ -98,6 +101,18 @@ def fill(shop: Address, products: int, vocabulary: Vocabulary) -> None:
     _say(f"rebuilt at {products / (time.monotonic() - began):.0f} products a second")
 
 
+def widen(database: Database, vocabulary: Vocabulary) -> None:
+    """A term of no product for each common word, which means that word and as many rare ones as an entry may have."""
+    synonyms, rare = Synonyms(database, SystemClock()), vocabulary.words[2000:]
+    for n, word in enumerate(vocabulary.words[:ASKED]):
+        others = rare[n * MOST_SYNONYMS : (n + 1) * MOST_SYNONYMS - 1]
+        synonyms.create(uuid4(), term=_term(word), synonyms=[word, *others], one_way=True, actor="benchmark")
+
+
+def _term(word: str) -> str:
+    return f"{word}qqz"
+
+
 def kinds(vocabulary: Vocabulary, dice: random.Random) -> dict[str, list[str]]:
     """What is asked for, kind by kind."""
     words = vocabulary.words
@@ -112,6 +127,7 @@ def kinds(vocabulary: Vocabulary, dice: random.Random) -> dict[str, list[str]]:
         "mid words": mid,
         "rare words": rare,
         "two words": [f"{a} {b}" for a, b in zip(common, mid, strict=True)],
+        "widened words": [_term(word) for word in common],
         "misspelt words": [misspelt(word) for word in mid if len(word) > 5],
         "substrings": [word[1:] for word in words[2000 : 2000 + ASKED] if len(word) > 4],
         "nothing": [f"{word}qqx" for word in mid],
@@ -194,6 +210,11 @@ def main() -> None:
         shop = server.copy()
         fill(shop, options.products, vocabulary)
         connection = _connect(shop)
+        staff = Database(
+            connector(DatabaseSettings("url", 1, shop.url), application="staff"), size=1, clock=SystemClock()
+        )
+        widen(staff, vocabulary)
+        staff.close()
         settings = DatabaseSettings("url", 1, server.login(shop, "search").url)
         connect = connector(settings, application="searching", statement_timeout_ms=5000, planning=BY_INDEXES)
         database = Database(connect, size=1, clock=SystemClock())
