@@ -126,7 +126,7 @@ def find_statement(
         matches, more = _matches_alone(search, text, way, steering)
         parameters |= more
         tiers = range(LAST_TIER + 1)
-        if way is Matching.SOME or _is_scan(text, way):
+        if _is_scan(text, way):
             tiers = range(LAST_TIER, LAST_TIER + 1)
         before = "0"
         for tier in tiers:

@@ -165,6 +165,8 @@ def kinds() -> dict[str, tuple[Search, str]]:
         )
     for what, text in {"common": "light", "rare": "metal", "two": "light metal"}.items():
         found[f"{what} widened word"] = (Search(text=text), "search_products_words_4")
+    for what, text in {"common": "lamp", "rare": "brass77", "common widened": "light"}.items():
+        found[f"{what} word and one that nothing has"] = (Search(text=f"{text} zzzz"), "search_products_words_4")
     found["rare widened word by price"] = (Search(text="metal", sort=Sort.PRICE_ASC), "search_products_words_4")
     found["widened words of twelve entries"] = (
         Search(text=" ".join(f"wide{n}" for n in range(1, 13))),

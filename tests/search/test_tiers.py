@@ -73,7 +73,8 @@ def pages(reader: CatalogueReader, search: Search, *, limit: int) -> tuple[list[
 
 @pytest.mark.parametrize("limit", [70, 100])
 @pytest.mark.parametrize(
-    "search", [Search(text="lamp"), Search(text="lam"), Search(text="amp"), Search(text="lamps lamp")]
+    "search",
+    [Search(text="lamp"), Search(text="lam"), Search(text="amp"), Search(text="lamps lamp"), Search(text="lamp zzzz")],
 )
 def test_ranked_pages_go_on_by_popularity_to_the_last_product(
     reader: CatalogueReader, search: Search, limit: int
