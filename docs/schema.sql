@@ -1577,6 +1577,14 @@ grant execute on function order_json_v2(uuid) to vitrine_inventory;
 grant execute on function order_json_v2(uuid) to vitrine_payment_jobs;
 grant execute on function order_json_v2(uuid) to vitrine_support;
 
+CREATE OR REPLACE FUNCTION public.parted_v1(words text)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN regexp_replace(words, '[/~+]|-(?=[0-9])|\.(?=[A-Za-z])|(?<=[A-Za-z])\.'::text, ' '::text, 'g'::text);
+grant execute on function parted_v1(text) to vitrine_inventory;
+grant execute on function parted_v1(text) to vitrine_search_jobs;
+
 CREATE OR REPLACE FUNCTION public.place_order_v1(p_scope text, p_route text, p_key text, p_token uuid, p_order jsonb, p_lines jsonb, p_event_id uuid, p_cancel_event_id uuid, p_actor text, p_now timestamp with time zone)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -1813,10 +1821,10 @@ CREATE OR REPLACE FUNCTION public.product_words_v1(name text, brand text, catego
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE
 AS $function$
-    select setweight(to_tsvector('public.shop', name), 'A')
-        || setweight(to_tsvector('public.shop', brand), 'B')
-        || setweight(to_tsvector('public.shop', categories), 'C')
-        || setweight(to_tsvector('public.shop', description), 'D')
+    select setweight(to_tsvector('public.shop', parted_v1(name)), 'A')
+        || setweight(to_tsvector('public.shop', parted_v1(brand)), 'B')
+        || setweight(to_tsvector('public.shop', parted_v1(categories)), 'C')
+        || setweight(to_tsvector('public.shop', parted_v1(description)), 'D')
 $function$;
 grant execute on function product_words_v1(text,text,text,text) to vitrine_inventory;
 
@@ -2573,10 +2581,12 @@ AS $function$
     select s.product_id, t.token, bool_or(t.named)
     from search_products s join products p on p.id = s.product_id,
     lateral (
-        select token, true as named from ts_parse('default', fold_v1(concat_ws(' ', s.name, s.brand_name, s.category_name)))
+        select token, true as named
+            from ts_parse('default', parted_v1(fold_v1(concat_ws(' ', s.name, s.brand_name, s.category_name))))
             where tokid in (1, 2, 10, 11)
         union all
-        select token, false from ts_parse('default', fold_v1(left(p.description, 1000))) where tokid in (1, 2, 10, 11)
+        select token, false from ts_parse('default', parted_v1(fold_v1(left(p.description, 1000))))
+            where tokid in (1, 2, 10, 11)
     ) t
     where s.product_id = any (p_ids) and s.tier <= 4 and length(t.token) between 3 and 30
         and t.token !~ '[぀-ヿ㐀-䶿一-鿿豈-﫿ก-๛ກ-ໟက-႟ក-៿]'

@@ -47,14 +47,15 @@ _TAKE_TURN = "select pg_advisory_xact_lock(hashtext('synonyms'))"
 # The words as search stems them, whatever their order; of stop words nothing is left.
 _STEMMED = """
 select n, (numnode(query) + 1) / 2 as lexemes, pg_column_size(query) as bytes, query::text as query
-from unnest(:words::text[]) with ordinality as t (word, n), word_query_v1(word) as query order by n
+from unnest(:words::text[]) with ordinality as t (word, n), word_query_v1(parted_v1(word)) as query
+order by n
 """
 
 _REWRITE = """
 with said as (
     select min(n) as n, query, min(lexeme collate "C") as lexeme
     from unnest(:words::text[]) with ordinality as t (word, n),
-        word_query_v1(word) as query, unnest(to_tsvector('public.shop', word)) as l (lexeme)
+        word_query_v1(parted_v1(word)) as query, unnest(to_tsvector('public.shop', parted_v1(word))) as l (lexeme)
     group by query
 )
 insert into synonym_rewrites (target, lexeme, substitute, synonym_id)

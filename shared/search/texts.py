@@ -6,6 +6,9 @@ from dataclasses import dataclass
 # Word characters without the underscore, in any script.
 _WORD = re.compile(r"[^\W_]+")
 _INVISIBLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060\ufeff\ud800-\udfff]")
+# What PostgreSQL's parser would join or take for a sign: RTX-4090, C7100/C7300, StarTech.com; the migration's parted_v1
+# has the same.
+_PARTING = re.compile(r"[/~+]|-(?=[0-9])|\.(?=[A-Za-z])|(?<=[A-Za-z])\.")
 # Scripts that put no spaces between words; the migration's unspaced_lexemes_v1 has the same.
 _UNSPACED = re.compile(
     "[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e01-\u0e5b\u0e81-\u0edf\u1000-\u109f\u1780-\u17ff]+"
@@ -65,7 +68,7 @@ def clean(typed: str) -> str:
 
 def take_apart(text: str) -> Text:
     parts = tuple(part for part in text.split(" ") if _WORD.search(part))[:MOST_PARTS]
-    spaced = _UNSPACED.sub(lambda run: " " * len(run.group()), text)
+    spaced = _UNSPACED.sub(lambda run: " " * len(run.group()), _PARTING.sub(" ", text))
     spans = _words_of(spaced)
     unspaced = tuple(dict.fromkeys(pair for run in _UNSPACED.findall(text) for pair in _pairs(run)))
     if not spans:

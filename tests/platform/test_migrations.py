@@ -156,6 +156,56 @@ def test_words_of_synonyms_that_become_equal_stay_with_the_oldest_entry_and_are_
     assert noted == [["migration:0026", "synonyms.narrowed", "term 1", detail]]
 
 
+_JOINED_WORDS = """
+insert into brands (id, slug, name) values (md5('brand')::uuid, 'startech', 'StarTech.com');
+insert into categories (id, slug, path, name) values (md5('tv')::uuid, 'tv', 'tv', 'TV/Audio');
+insert into products (id, slug, group_key, name, description, brand_id, category_id, price_minor, currency, created_at,
+    updated_at, words, search_text)
+select md5(n::text)::uuid, 'lamp-' || n, n::text, 'Lamp black/white WH-' || n, 'No.5', md5('brand')::uuid,
+    md5('tv')::uuid, 1, 'USD', '2026-01-01', '2026-01-02',
+    product_words_v1('Lamp black/white WH-' || n, 'StarTech.com', 'TV/Audio', 'No.5'), ''
+from generate_series(1, 2500) n;
+insert into synonyms (id, term, synonyms, one_way, created_at, updated_at) values
+    (md5('a')::uuid, 'piebald', '{black/white}', false, '2026-01-01', '2026-01-01'),
+    (md5('b')::uuid, 'sofa', '{couch}', false, '2026-01-01', '2026-01-01');
+insert into synonym_rewrites (target, lexeme, substitute, synonym_id)
+select word_query_v1(word), word, word_query_v1('settee'), md5(id)::uuid
+from (values ('a', 'piebald'), ('a', 'black/white'), ('b', 'sofa'), ('b', 'couch')) as of (id, word)
+"""
+
+
+def test_words_that_were_joined_are_parted_in_all_products_and_synonyms(postgres: ScratchServer) -> None:
+    empty = postgres.empty()
+    before = start_migration(empty, "0026")
+    output = before.communicate(timeout=120)[0]
+    assert before.returncode == 0, output
+    connection = empty.connect()
+    for statement in _JOINED_WORDS.split(";\n"):
+        connection.run(statement)
+
+    run = start_migration(empty)
+    output = run.communicate(timeout=120)[0]
+
+    found = connection.run(
+        "select count(*), count(distinct updated_at) from products where words @@"
+        " plainto_tsquery('public.shop', 'lamp black white startech com tv audio no 5')"
+    )
+    [[last]] = connection.run("select words @@ '2500'::tsquery from products where group_key = '2500'")
+    rewrites = connection.run(
+        "select r.target::text, r.substitute::text, s.term from synonym_rewrites r"
+        ' join synonyms s on s.id = r.synonym_id order by r.target::text collate "C"'
+    )
+    connection.close()
+    assert run.returncode == 0, output
+    assert (found, last) == ([[2500, 1]], True)
+    assert rewrites == [
+        ["'black' & 'white'", "'piebald' | 'black' & 'white'", "piebald"],
+        ["'couch'", "'sette'", "sofa"],
+        ["'piebald'", "'piebald' | 'black' & 'white'", "piebald"],
+        ["'sofa'", "'sette'", "sofa"],
+    ]
+
+
 @pytest.fixture(scope="module")
 def described(postgres: ScratchServer) -> Iterator[tuple[pg8000.native.Connection, str]]:
     """A migrated database, and how it is described; who changes it rolls that back."""

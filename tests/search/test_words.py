@@ -1,0 +1,113 @@
+"""Where words end: as people type them, not as PostgreSQL's parser reads signs, paths of files and hosts."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from functions.inventory import cli
+from functions.search import cli as search_cli
+from local.database import Address
+from shared.kernel.clock import SystemClock
+from shared.persistence.connecting import connector
+from shared.persistence.database import Database
+from shared.persistence.search import CatalogueReader
+from shared.search.listing import Matching, Search
+from shared.search.texts import take_apart
+from shared.settings import DatabaseSettings
+from tests.numbers import PROPERTY_EXAMPLES
+from tools.scratch_database import ScratchServer
+
+NAMES = {
+    "RTX-4090": "Torvald RTX-4090 graphics card",
+    "TONER": "Cyan toner for C7100/C7300/C7500",
+    "SHIRT": "Oxford shirt black/white",
+    "TAPE": "Maßband Größe/Länge",
+    "TOM": "StarTech.com adapter No.5 rev V2.0",
+    "UPS": "Supply -48V 1+3-Phase, 27.6 cm deep",
+    "WIFI": "Wi-Fi router 802.11b/g/n",
+}
+
+
+@pytest.fixture(scope="module")
+def shop(postgres: ScratchServer, tmp_path_factory: pytest.TempPathFactory) -> Address:
+    address = postgres.copy()
+    file = tmp_path_factory.mktemp("words") / "products.jsonl"
+    rows = [{"sku": sku, "name": name, "price": 9, "on_hand": 1} for sku, name in NAMES.items()]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DATABASE_URL", address.url)
+        assert cli.main(["import", str(file), "--quiet"]) == 0
+        assert search_cli.main(["rebuild", "--quiet"]) == 0
+    return address
+
+
+@pytest.fixture(scope="module")
+def reader(postgres: ScratchServer, shop: Address) -> Iterator[CatalogueReader]:
+    login = postgres.login(shop, "search")
+    database = Database(
+        connector(DatabaseSettings("url", 1, login.url), application="test"), size=1, clock=SystemClock()
+    )
+    yield CatalogueReader(database)
+    database.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("rtx 4090", "RTX-4090"),
+        ("4090", "RTX-4090"),
+        ("torvald rtx-4090", "RTX-4090"),
+        ("c7300 toner", "TONER"),
+        ("toner C7100/C7500", "TONER"),
+        ("white oxford", "SHIRT"),
+        ("shirt black/white", "SHIRT"),
+        ("länge", "TAPE"),
+        ("grosse", "TAPE"),
+        ("startech adapter", "TOM"),
+        ("startech.com", "TOM"),
+        ("adapter no 5", "TOM"),
+        ("adapter no. 5", "TOM"),
+        ("rev v2.0", "TOM"),
+        ("supply 48V", "UPS"),
+        ("supply -48v", "UPS"),
+        ("3-phase", "UPS"),
+        ("27.6 cm", "UPS"),
+        ("wi-fi 802.11n", "WIFI"),
+        ("router 802.11 g", "WIFI"),
+        ("fi router", "WIFI"),
+    ],
+)
+def test_a_word_is_found_whatever_joins_it_to_others(reader: CatalogueReader, text: str, found: str) -> None:
+    page = reader.list_products(Search(text=text), limit=5)
+
+    assert [item.sku for item in page.items] == [found]
+    assert reader._find(Search(text=text)).matching is Matching.WORDS
+
+
+def test_what_is_joined_is_in_the_vocabulary_by_itself(shop: Address) -> None:
+    connection = shop.connect()
+    words = {row[0] for row in connection.run("select word from search_words where names > 0")}
+    connection.close()
+
+    assert words >= {"black", "white", "lange", "startech", "phase"}
+
+
+def test_a_name_has_every_word_of_itself_that_was_typed(shop: Address) -> None:
+    connection = shop.connect()
+
+    @settings(max_examples=PROPERTY_EXAMPLES * 4, deadline=None)
+    @given(st.text(alphabet="aZä5 -.+/~_,:'", max_size=30))
+    def check(text: str) -> None:
+        [[typed, named]] = connection.run(
+            "select tsvector_to_array(to_tsvector('public.shop', :words)),"
+            " tsvector_to_array(to_tsvector('public.shop', parted_v1(:text)))",
+            words=take_apart(text).words,
+            text=text,
+        )
+        assert set(typed) <= set(named)
+
+    check()
+    connection.close()
