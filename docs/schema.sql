@@ -1581,7 +1581,7 @@ CREATE OR REPLACE FUNCTION public.parted_v1(words text)
  RETURNS text
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE
-RETURN regexp_replace(words, '[/~+]|-(?=[0-9])|\.(?=[A-Za-z])|(?<=[A-Za-z])\.'::text, ' '::text, 'g'::text);
+RETURN regexp_replace(words, '[-/~+]|\.(?=[A-Za-z])|(?<=[A-Za-z])\.'::text, ' '::text, 'g'::text);
 grant execute on function parted_v1(text) to vitrine_inventory;
 grant execute on function parted_v1(text) to vitrine_search_jobs;
 

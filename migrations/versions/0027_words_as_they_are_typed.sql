@@ -1,7 +1,8 @@
 -- Where a word ends for whoever types it and not for PostgreSQL's parser, which takes RTX-4090 for a negative number, black/white for
--- a path of files and StarTech.com for a host. A point between digits, and a hyphen before a letter, part nothing.
+-- a path of files, StarTech.com for a host, and wants all-in-one itself of whatever has it beside its parts. A point between digits
+-- parts nothing.
 create or replace function parted_v1(words text) returns text language sql immutable parallel safe
-    return regexp_replace(words, '[/~+]|-(?=[0-9])|\.(?=[A-Za-z])|(?<=[A-Za-z])\.', ' ', 'g');
+    return regexp_replace(words, '[-/~+]|\.(?=[A-Za-z])|(?<=[A-Za-z])\.', ' ', 'g');
 
 -- What full text finds of a product. SKUs are not among it: they share beginnings, so that `ice` would be every product of
 -- a shop whose SKUs begin with ICE-; trigrams of products.search_text find them.

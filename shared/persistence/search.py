@@ -15,12 +15,14 @@ from shared.persistence.database import Database, Row
 from shared.persistence.search_statements import (
     COUNTED,
     LAST_TIER,
+    MANY,
     STEERING,
     WAYS,
     facets_statement,
     find_statement,
     list_statement,
     rest_statement,
+    walk_statement,
 )
 from shared.persistence.search_suggestions import suggestions_statement
 from shared.search.listing import (
@@ -313,6 +315,11 @@ class CatalogueReader:
         counting = matching is Matching.EVERYTHING and first
         ranked = search.sorted_by is Sort.RELEVANCE and matching is not Matching.EVERYTHING
         rows: list[Row] = []
+        if not ranked and found.total is not None and found.total.value >= MANY and text.searchable:
+            sql, parameters = walk_statement(search, text, matching, after=after, steering=found.steering)
+            rows = self._database.call(sql, **parameters, limit=wanted)
+            if len(rows) == wanted:
+                return rows, found.total
         if not (ranked and after is not None and after.key < 0):
             sql, parameters = list_statement(
                 search, text, matching, reach=found.reach, after=after, counting=counting, steering=found.steering

@@ -17,6 +17,10 @@ COUNTED = 1000
 # So many matches among the popular, and no more are looked for: these are ranked, the rest follows by popularity.
 ENOUGH = 400
 LAST_TIER = 4
+# So many matches, about, and a list by something else than relevance walks the index of its sort: it sorts nothing.
+MANY = 20_000
+# It gives up after so many products: what is many may all lie at the other end.
+WALKED = 5_000
 # Parts of one or two characters have no trigrams: they are looked for among so many popular products only.
 SCANNED = 5_000
 MOST_SKUS = 20
@@ -178,12 +182,8 @@ def list_statement(
     else:
         key, direction = _SORT_KEYS[sort]
         reach = LAST_TIER
-    beyond = ""
-    if after is not None:
-        parameters |= {"after_key": _EPOCH + after.key * _MICROSECOND if sort is Sort.NEWEST else after.key}
-        parameters["after_id"] = after.id
-        kind = "timestamptz" if sort is Sort.NEWEST else "bigint"
-        beyond = f"({{key}}, {{id}}) {'>' if direction == 'asc' else '<'} (:after_key::{kind}, :after_id::uuid)"
+    beyond, following = _beyond(sort, direction, after)
+    parameters |= following
     conditions = " and ".join([*matches, *filters])
     if matching is Matching.EVERYTHING:
         # The index of the sort key is walked and the filters are checked on the way.
@@ -222,6 +222,29 @@ def list_statement(
     return _with_rows(page, "page.key", order, total), parameters
 
 
+def walk_statement(
+    search: Search, text: Text, matching: Matching, *, after: Position | None, steering: Steering = UNSTEERED
+) -> Statement:
+    """The same page where very many match and the sort is not relevance: the next WALKED products of the sort's index
+    are looked at in order. Fewer rows than were asked for say nothing: these were too few, or the list ends."""
+    filters, parameters = _filters(search)
+    matches, more = _matches(search, text, matching, steering)
+    key, direction = _SORT_KEYS[search.sorted_by]
+    beyond, following = _beyond(search.sorted_by, direction, after)
+    parameters |= more | following
+    beyond = " and " + beyond.format(key=key, id="p.product_id") if beyond else ""
+    matched = " and ".join(matches)
+    if steering.pinned:
+        matched = f"({matched} or p.product_id = any(:pinned::uuid[]))"
+        parameters["pinned"] = list(steering.pinned)
+    page = f"""select p.product_id, p.key from (
+            select p.*, {key} as key from search_products p where p.tier <= {LAST_TIER}{beyond}
+            order by {key} {direction}, p.product_id {direction} limit {WALKED}) p
+        where {" and ".join([matched, *filters])}
+        order by p.key {direction}, p.product_id {direction} limit :limit::int"""
+    return _with_rows(page, "page.key", f"page.key {direction}, page.product_id {direction}", ""), parameters
+
+
 def rest_statement(
     search: Search,
     text: Text,
@@ -257,6 +280,16 @@ def facets_statement(
         more["pinned"] = list(steering.pinned)
     sql = _FACETS.format(source=source, filters=conditions, most=most + 1)
     return sql, parameters | more
+
+
+def _beyond(sort: Sort, direction: str, after: Position | None) -> tuple[str, dict[str, Any]]:
+    """What lies after a position, of a {key} and an {id}; nothing for the first page."""
+    if after is None:
+        return "", {}
+    kind = "timestamptz" if sort is Sort.NEWEST else "bigint"
+    key = _EPOCH + after.key * _MICROSECOND if sort is Sort.NEWEST else after.key
+    condition = f"({{key}}, {{id}}) {'>' if direction == 'asc' else '<'} (:after_key::{kind}, :after_id::uuid)"
+    return condition, {"after_key": key, "after_id": after.id}
 
 
 def _with_rows(page: str, key: str, order: str, total: str) -> str:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 # Word characters without the underscore, in any script.
 _WORD = re.compile(r"[^\W_]+")
 _INVISIBLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060\ufeff\ud800-\udfff]")
-# What PostgreSQL's parser would join or take for a sign: RTX-4090, C7100/C7300, StarTech.com; the migration's parted_v1
-# has the same.
-_PARTING = re.compile(r"[/~+]|-(?=[0-9])|\.(?=[A-Za-z])|(?<=[A-Za-z])\.")
+# What PostgreSQL's parser would join or take for a sign: RTX-4090, black/white, StarTech.com, all-in-one; parted_v1 of
+# the migrations has the same.
+_PARTING = re.compile(r"[-/~+]|\.(?=[A-Za-z])|(?<=[A-Za-z])\.")
 # Scripts that put no spaces between words; the migration's unspaced_lexemes_v1 has the same.
 _UNSPACED = re.compile(
     "[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e01-\u0e5b\u0e81-\u0edf\u1000-\u109f\u1780-\u17ff]+"

@@ -44,7 +44,7 @@ insert into search_products (product_id, slug, sku, name, brand_id, brand_slug, 
     price_minor, offer_minor, currency, in_stock, created_at, heat, tier, place, words, search_text, projected_at)
 select md5(n::text)::uuid, 'product-' || n, 'SKU-' || n, p.name, b.id, b.slug, c.id, c.path, n % 9000, n % 9000, 'USD',
     n % 2 = 0, '2026-01-01'::timestamptz + n * interval '1 second', 0, tier, (tier::bigint << 32) + n,
-    product_words_v1(p.name, b.name, c.name, '') || array_to_tsvector(array['b:' || b.slug, 'c:' || c.path]),
+    product_words_v1(p.name, b.name, c.name, '') || array_to_tsvector(array['b:' || b.slug, 'c:home', 'c:' || c.path]),
     lower(p.name), now()
 from (select n, n * 1000 / :products::int as share from generate_series(1::bigint, :products::int) as n) numbers
 cross join lateral (select

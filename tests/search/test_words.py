@@ -28,6 +28,7 @@ NAMES = {
     "TOM": "StarTech.com adapter No.5 rev V2.0",
     "UPS": "Supply -48V 1+3-Phase, 27.6 cm deep",
     "WIFI": "Wi-Fi router 802.11b/g/n",
+    "PRINT": "All in One printer",
 }
 
 
@@ -78,6 +79,8 @@ def reader(postgres: ScratchServer, shop: Address) -> Iterator[CatalogueReader]:
         ("wi-fi 802.11n", "WIFI"),
         ("router 802.11 g", "WIFI"),
         ("fi router", "WIFI"),
+        ("wi fi router", "WIFI"),
+        ("all-in-one printer", "PRINT"),
     ],
 )
 def test_a_word_is_found_whatever_joins_it_to_others(reader: CatalogueReader, text: str, found: str) -> None:

@@ -1,0 +1,124 @@
+"""A text that very many products have, sorted by something else than relevance: the index of the sort is walked."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+
+from shared.kernel.clock import SystemClock
+from shared.persistence.connecting import BY_INDEXES, connector
+from shared.persistence.database import Database, Row
+from shared.persistence.search import CatalogueReader, _key
+from shared.persistence.search_statements import MANY, WALKED, Statement, list_statement, walk_statement
+from shared.search.listing import Matching, Position, Search, Sort, Steering
+from shared.search.texts import take_apart
+from shared.settings import DatabaseSettings
+from tests.search.bulk import indexed_afterwards
+from tools.scratch_database import ScratchServer
+
+PRODUCTS = 40_000
+LAMPS = 25_000
+
+# The lamps are the dearest and the newest, three at a time of one price; each fortieth product is popular.
+_FILL = f"""
+insert into search_products (product_id, slug, sku, name, price_minor, offer_minor, currency, in_stock, created_at,
+    heat, tier, place, words, search_text, projected_at)
+select md5(n::text)::uuid, 'product-' || n, 'SKU-' || n, name, n / 3, n / 3, 'USD', n % 2 = 0,
+    '2026-01-01'::timestamptz + n / 5 * interval '1 second', 0, tier, (tier::bigint << 32) + n,
+    product_words_v1(name, '', '', ''), name, now()
+from generate_series(1, {PRODUCTS}) as n,
+    lateral (select case when n > {PRODUCTS - LAMPS} then 'lamp' else 'stand' end as name,
+        case when n % 40 = 0 then 0 else 4 end as tier) of
+"""
+_TEXT = take_apart("lamp")
+
+
+@pytest.fixture(scope="module")
+def database(postgres: ScratchServer) -> Iterator[Database]:
+    address = postgres.copy()
+    connection = address.connect()
+    with indexed_afterwards(connection):
+        connection.run(_FILL)
+    connection.run("delete from search_tiers")
+    connection.run(f"insert into search_tiers values (0, 3, {PRODUCTS // 40}), (4, 0, {PRODUCTS})")
+    connection.run("vacuum analyze")
+    connection.close()
+    login = postgres.login(address, "search")
+    connect = connector(DatabaseSettings("url", 1, login.url), application="test", planning=BY_INDEXES)
+    made = Database(connect, size=1, clock=SystemClock())
+    yield made
+    made.close()
+
+
+def rows_of(database: Database, statement: Statement, *, limit: int = 30) -> list[Row]:
+    sql, parameters = statement
+    return database.call(sql, **parameters, limit=limit)
+
+
+@pytest.mark.parametrize("sort", [Sort.PRICE_DESC, Sort.NEWEST, Sort.POPULARITY])
+@pytest.mark.parametrize("steered", [False, True])
+def test_a_walk_finds_the_pages_that_sorting_finds(database: Database, sort: Sort, steered: bool) -> None:
+    search, steering = Search(text="lamp", sort=sort, in_stock=True, price_max=13_300), Steering()
+    if steered:
+        numbers = "select md5(n::text)::uuid as id from generate_series(39000, 39900) n order by n"
+        near = [row["id"] for row in database.call(numbers)]
+        stand = database.call("select md5('38')::uuid as id")[0]["id"]
+        steering = Steering([*near[:19], stand], near[20:120])
+    after = None
+    for _ in range(20):
+        walked = rows_of(database, walk_statement(search, _TEXT, Matching.WORDS, after=after, steering=steering))
+        sorted_ = list_statement(search, _TEXT, Matching.WORDS, reach=4, after=after, counting=False, steering=steering)
+        assert len(walked) == 30
+        assert walked == rows_of(database, sorted_)
+        after = Position(_key(walked[-1]["key"]), walked[-1]["product_id"])
+
+
+def test_what_lies_at_the_other_end_is_found_by_sorting(database: Database) -> None:
+    search = Search(text="lamp", sort=Sort.PRICE_ASC)
+
+    walked = rows_of(database, walk_statement(search, _TEXT, Matching.WORDS, after=None))
+    page = CatalogueReader(database).list_products(search, limit=30)
+
+    assert walked == []
+    assert PRODUCTS - LAMPS > WALKED
+    assert page.total.value >= MANY
+    assert [item.price_minor for item in page.items] == [(15_001 + n) // 3 for n in range(30)]
+
+
+def test_a_list_that_is_walked_ends_where_it_ends(database: Database) -> None:
+    search, reader = Search(text="lamp", sort=Sort.PRICE_ASC), CatalogueReader(database)
+    ahead = rows_of(
+        database, walk_statement(Search(text="lamp", sort=Sort.PRICE_DESC), _TEXT, Matching.WORDS, after=None)
+    )
+    first = reader.list_products(search, limit=30)
+    assert first.next is not None
+    last_but_30 = Position(ahead[-1]["key"], ahead[-1]["product_id"])
+
+    page = reader.list_products(search, limit=100, following=replace(first.next, after=last_but_30))
+
+    assert [item.slug for item in page.items] == [row["slug"] for row in reversed(ahead[:-1])]
+    assert page.next is None
+
+
+@pytest.mark.parametrize(
+    ("sort", "index"),
+    [
+        (Sort.PRICE_ASC, "search_products_price"),
+        (Sort.PRICE_DESC, "search_products_price"),
+        (Sort.NEWEST, "search_products_newest"),
+        (Sort.POPULARITY, "search_products_place"),
+    ],
+)
+@pytest.mark.parametrize("after", [None, Position(7, UUID(int=7))])
+def test_a_walk_goes_by_the_index_of_its_sort(
+    database: Database, sort: Sort, index: str, after: Position | None
+) -> None:
+    search = Search(text="lamp", sort=sort, category="home", brand="x")
+    sql, parameters = walk_statement(search, _TEXT, Matching.WORDS, after=after)
+
+    plan = "\n".join(row["QUERY PLAN"] for row in database.call(f"explain {sql}", **parameters, limit=30))
+
+    assert f"using {index} on search_products" in plan
+    assert "Seq Scan on search_products" not in plan
+    assert "search_products_words" not in plan
