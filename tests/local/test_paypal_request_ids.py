@@ -267,12 +267,9 @@ def test_nothing_that_was_answered_is_forgotten_by_a_kill(tmp_path: Path, receiv
         repeat = paypal.capture(order_id, request_id="kill-capture")
         assert (captured.status, repeat.status) == (201, 200)
         assert capture_of(repeat.json)["id"] == capture_of(captured.json)["id"]
-        wait_until(lambda: len(receiver.about(order_id)) >= 3)
-        assert {notice.json["event_type"] for notice in receiver.about(order_id)} == {
-            "CHECKOUT.ORDER.APPROVED",
-            "PAYMENT.CAPTURE.COMPLETED",
-            "CHECKOUT.ORDER.COMPLETED",
-        }
+        told = {"CHECKOUT.ORDER.APPROVED", "PAYMENT.CAPTURE.COMPLETED", "CHECKOUT.ORDER.COMPLETED"}
+        # One that was delivered and not yet noted when the kill came is delivered again.
+        wait_until(lambda: {notice.json["event_type"] for notice in receiver.about(order_id)} == told)
 
 
 @pytest.mark.timeout(120 + 20 * KILLS)

@@ -96,6 +96,9 @@ def shop(postgres: ScratchServer) -> Iterator[Shop]:
         )
     with indexed_afterwards(connection):
         connection.run(_FILL.replace(":products::int", str(PRODUCTS)))
+    connection.run("delete from search_tiers")
+    for tier, thousandth in enumerate((8, 32, 128, 512, 1000)):
+        connection.run(f"insert into search_tiers values ({tier}, {4 - tier}, {PRODUCTS * thousandth // 1000})")
     connection.run("insert into search_variants select product_id, sku, lower(sku), in_stock from search_products")
     connection.run(
         "insert into search_words (word, names, products) select 'word' || n, 1, 1 from generate_series(1, 2000) n"
@@ -178,9 +181,11 @@ def kinds() -> dict[str, tuple[Search, str]]:
 KINDS = kinds()
 # A known miss, and not a strict one, for it depends on the machine.
 TOO_MANY = pytest.mark.xfail(
-    PROVE, reason="a third of a million products match: to sort them takes more than 300 ms, a 503", strict=False
+    PROVE,
+    reason="of many of a million products the filters leave none: to look at all takes 300 ms, a 503",
+    strict=False,
 )
-SLOW_AT_A_MILLION = ("common word by price", "common word, all filters")
+SLOW_AT_A_MILLION = ("common word, all filters", "rare word, all filters", "two word, all filters")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -302,7 +307,7 @@ def test_a_list_keeps_its_time(shop: Shop, kind: str) -> None:
 
 @pytest.mark.parametrize(
     "text", ["x" * 200, "a " * 100, "%" * 200, "l", "la", "'" * 200, "\\" * 200, "手" * 200, "the and or", "9" * 200,
-             "(((" * 60, ":*" * 100, *(pytest.param(text * 40, marks=TOO_MANY) for text in ("lamp ", "lamp-"))],
+             "(((" * 60, ":*" * 100, "lamp " * 40, "lamp-" * 40],
 )  # fmt: skip
 def test_no_text_takes_longer_than_its_time(shop: Shop, text: str) -> None:
     reader = CatalogueReader(shop.database)
