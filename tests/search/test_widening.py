@@ -152,8 +152,8 @@ LETTERS = "abcdefghjklmnopqrstuvwxyz"
     [
         [f"100 x 200 cm q{n} b c d e f g h j k l m n" for n in range(20)],
         [f"usb-c-hub-x{n} a-b-c-d-e-f-g-h-j-k-l-m-n" for n in range(20)],
-        # Few words of many bytes: of two parts they are three.
-        ["\U00010428" * 29 + "-" + "\U00010428" * 29 + letter for letter in LETTERS[:19]],
+        # Fewer than sixty words, of many bytes.
+        [" ".join("\U00010428" * 29 + letter + other for other in "abc") for letter in LETTERS[:19]],
         [f"q{n}" for n in range(MOST_LEXEMES)],
     ],
 )
