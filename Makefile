@@ -39,7 +39,7 @@ rebuild-search: $(ENVIRONMENT)  ## what search reads, made anew in the running s
 quick: $(ENVIRONMENT)  ## the quick ones of them, under a minute (ARGS="-k word" narrows)
 	$(PYTEST) -n 2 -q -m "not slow" $(ARGS)
 
-test: $(ENVIRONMENT)  ## every test with small numbers, about seven minutes on two cores
+test: $(ENVIRONMENT)  ## every test with small numbers, about eight minutes on two cores
 	$(PYTEST) $(ARGS)
 
 prove: $(ENVIRONMENT)  ## the same tests with large numbers (40 minutes), before an issue is called resolved

@@ -9,6 +9,6 @@ HISTORIES = 25 if PROVE else 5
 SCHEMATHESIS_EXAMPLES = 100 if PROVE else 10  # of each operation
 # Fuzzing tries what nobody thinks of, valid and not; coverage every bound and every wrong type of every field.
 SCHEMATHESIS_PHASES = "coverage,fuzzing" if PROVE else "fuzzing"
-PROPERTY_EXAMPLES = 500 if PROVE else 25
+PROPERTY_EXAMPLES = 500 if PROVE else 15
 DEADLOCK_ROUNDS = 200
 ALL_ARCHIVES = PROVE

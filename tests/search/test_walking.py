@@ -17,8 +17,8 @@ from shared.settings import DatabaseSettings
 from tests.search.bulk import indexed_afterwards
 from tools.scratch_database import ScratchServer
 
-PRODUCTS = 40_000
-LAMPS = 25_000
+PRODUCTS = 27_000
+LAMPS = 21_000
 
 # The lamps are the dearest and the newest, three at a time of one price; each fortieth product is popular.
 _FILL = f"""
@@ -59,14 +59,14 @@ def rows_of(database: Database, statement: Statement, *, limit: int = 30) -> lis
 @pytest.mark.parametrize("sort", [Sort.PRICE_DESC, Sort.NEWEST, Sort.POPULARITY])
 @pytest.mark.parametrize("steered", [False, True])
 def test_a_walk_finds_the_pages_that_sorting_finds(database: Database, sort: Sort, steered: bool) -> None:
-    search, steering = Search(text="lamp", sort=sort, in_stock=True, price_max=13_300), Steering()
+    search, steering = Search(text="lamp", sort=sort, in_stock=True, price_max=8_970), Steering()
     if steered:
-        numbers = "select md5(n::text)::uuid as id from generate_series(39000, 39900) n order by n"
+        numbers = "select md5(n::text)::uuid as id from generate_series(26000, 26900) n order by n"
         near = [row["id"] for row in database.call(numbers)]
         stand = database.call("select md5('38')::uuid as id")[0]["id"]
         steering = Steering([*near[:19], stand], near[20:120])
     after = None
-    for _ in range(20):
+    for _ in range(15):
         walked = rows_of(database, walk_statement(search, _TEXT, Matching.WORDS, after=after, steering=steering))
         sorted_ = list_statement(search, _TEXT, Matching.WORDS, reach=4, after=after, counting=False, steering=steering)
         assert len(walked) == 30
@@ -83,7 +83,7 @@ def test_what_lies_at_the_other_end_is_found_by_sorting(database: Database) -> N
     assert walked == []
     assert PRODUCTS - LAMPS > WALKED
     assert page.total.value >= MANY
-    assert [item.price_minor for item in page.items] == [(15_001 + n) // 3 for n in range(30)]
+    assert [item.price_minor for item in page.items] == [(PRODUCTS - LAMPS + 1 + n) // 3 for n in range(30)]
 
 
 def test_a_list_that_is_walked_ends_where_it_ends(database: Database) -> None:
