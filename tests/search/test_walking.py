@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -10,7 +11,15 @@ from shared.kernel.clock import SystemClock
 from shared.persistence.connecting import BY_INDEXES, connector
 from shared.persistence.database import Database, Row
 from shared.persistence.search import CatalogueReader, _key
-from shared.persistence.search_statements import MANY, WALKED, Statement, list_statement, walk_statement
+from shared.persistence.search_statements import (
+    MANY,
+    WALKED,
+    WAYS,
+    Statement,
+    find_statement,
+    list_statement,
+    walk_statement,
+)
 from shared.search.listing import Matching, Position, Search, Sort, Steering
 from shared.search.texts import take_apart
 from shared.settings import DatabaseSettings
@@ -34,8 +43,18 @@ from generate_series(1, {PRODUCTS}) as n,
 _TEXT = take_apart("lamp")
 
 
+class RecordingDatabase(Database):
+    """Keeps the statements that it was asked for."""
+
+    statements: list[str]
+
+    def call(self, sql: str, **parameters: Any) -> list[Row]:
+        self.statements.append(sql)
+        return super().call(sql, **parameters)
+
+
 @pytest.fixture(scope="module")
-def database(postgres: ScratchServer) -> Iterator[Database]:
+def database(postgres: ScratchServer) -> Iterator[RecordingDatabase]:
     address = postgres.copy()
     connection = address.connect()
     with indexed_afterwards(connection):
@@ -46,7 +65,8 @@ def database(postgres: ScratchServer) -> Iterator[Database]:
     connection.close()
     login = postgres.login(address, "search")
     connect = connector(DatabaseSettings("url", 1, login.url), application="test", planning=BY_INDEXES)
-    made = Database(connect, size=1, clock=SystemClock())
+    made = RecordingDatabase(connect, size=1, clock=SystemClock())
+    made.statements = []
     yield made
     made.close()
 
@@ -72,6 +92,40 @@ def test_a_walk_finds_the_pages_that_sorting_finds(database: Database, sort: Sor
         assert len(walked) == 30
         assert walked == rows_of(database, sorted_)
         after = Position(_key(walked[-1]["key"]), walked[-1]["product_id"])
+
+
+def asked(database: RecordingDatabase, search: Search) -> list[str]:
+    """The statements of the first 30."""
+    del database.statements[:]
+    assert len(CatalogueReader(database).list_products(search, limit=30).items) == 30
+    return list(database.statements)
+
+
+@pytest.mark.parametrize("sort", [Sort.PRICE_DESC, Sort.NEWEST, Sort.POPULARITY])
+def test_what_very_many_have_is_walked_and_not_sorted(database: RecordingDatabase, sort: Sort) -> None:
+    search = Search(text="lamp", sort=sort)
+
+    assert asked(database, search) == [
+        find_statement(search, _TEXT, WAYS[:2], steering=None)[0],
+        walk_statement(search, _TEXT, Matching.WORDS, after=None)[0],
+    ]
+
+
+def test_it_is_sorted_once_where_a_walk_finds_too_few_and_where_so_many_are_not_there(
+    database: RecordingDatabase,
+) -> None:
+    far, fewer = Search(text="lamp", sort=Sort.PRICE_ASC), Search(text="stand", sort=Sort.PRICE_ASC)
+
+    assert asked(database, far) == [
+        find_statement(far, _TEXT, WAYS[:2], steering=None)[0],
+        walk_statement(far, _TEXT, Matching.WORDS, after=None)[0],
+        list_statement(far, _TEXT, Matching.WORDS, reach=0, after=None, counting=False)[0],
+    ]
+    stand = take_apart("stand")
+    assert asked(database, fewer) == [
+        find_statement(fewer, stand, WAYS[:2], steering=None)[0],
+        list_statement(fewer, stand, Matching.WORDS, reach=0, after=None, counting=False)[0],
+    ]
 
 
 def test_what_lies_at_the_other_end_is_found_by_sorting(database: Database) -> None:

@@ -101,8 +101,9 @@ def test_what_is_joined_is_in_the_vocabulary_by_itself(shop: Address) -> None:
 def test_a_name_has_every_word_of_itself_that_was_typed(shop: Address) -> None:
     connection = shop.connect()
 
+    # Without < > and ; as <strong> and &nbsp; of a description in HTML are the parser's own kinds of token, no words.
     @settings(max_examples=PROPERTY_EXAMPLES * 4, deadline=None)
-    @given(st.text(alphabet="aZä5 -.+/~_,:'", max_size=30))
+    @given(st.text(alphabet="aZä5 -.+/~_,:'&", max_size=30))
     def check(text: str) -> None:
         [[typed, named]] = connection.run(
             "select tsvector_to_array(to_tsvector('public.shop', :words)),"
