@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 from uuid import UUID
 
 import pg8000.exceptions
+from pg8000.converters import array_out
 from pg8000.core import CoreConnection
 from pg8000.native import PreparedStatement
 
@@ -59,6 +60,7 @@ class _Connection:
 
     def __init__(self, connection: CoreConnection) -> None:
         connection.register_in_adapter(_TIMESTAMPTZ, _moment)
+        connection.register_out_adapter(list, _array)
         self._connection = connection
         self._prepared: dict[str, tuple[PreparedStatement, list[str]]] = {}
         self.answered = 0  # statements since it was taken from the pool: a retry asks whether anything has happened
@@ -105,6 +107,18 @@ def _moment(text: str) -> datetime | str:
         return datetime.fromisoformat(text)
     except ValueError:
         return text
+
+
+def _array(values: list[Any]) -> str:
+    """As the driver writes it, but a text that says null: in an array PostgreSQL takes it for NULL in any case of its
+    letters, and the driver quotes capitals alone.
+    """
+    written = [f'"{each}"' if _says_null(each) else array_out([each])[1:-1] for each in values]
+    return f"{{{','.join(written)}}}"
+
+
+def _says_null(value: object) -> bool:
+    return isinstance(value, str) and value.lower() == "null"
 
 
 def _fields(error: pg8000.exceptions.DatabaseError) -> Mapping[str, str]:

@@ -107,6 +107,8 @@ def test_what_is_popular_comes_first_without_a_text(client: FlaskClient) -> None
         ("q=%E6%9C%BA%E5%B0%8F", []),
         ("q=unheard%20kestrel", ["KT-INS114-DRE"]),
         ("q=the&category=office", []),
+        ("q=null", []),
+        ("q=Null%20kestrel", ["KT-INS114-DRE"]),
     ],
 )
 def test_a_search_finds_what_it_names(client: FlaskClient, query: str, found: list[str]) -> None:
