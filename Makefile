@@ -60,7 +60,7 @@ bench-relevance: $(ENVIRONMENT)  ## how good the first ten are by people's judge
 	@exec $(BIN)/python -m benchmarks.relevance $(ARGS)
 
 bench-search: $(ENVIRONMENT)  ## how long every kind of search takes, beside a full scan and trigrams (N=50000)
-	@exec $(BIN)/python -m benchmarks.searching --products $(or $(N),50000)
+	@exec $(BIN)/python -m benchmarks.searching $(if $(N),--products $(N)) $(ARGS)
 
 bundle: $(ENVIRONMENT)  ## build/<deployment>.zip, what a deployment uploads: the same bytes every time
 	@exec $(BIN)/python -m tools.bundle

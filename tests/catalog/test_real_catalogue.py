@@ -25,7 +25,7 @@ from shared.search.texts import take_apart
 from shared.settings import DatabaseSettings
 from tests.catalog.conftest import Shop
 from tests.numbers import PROVE
-from tests.search.bulk import indexed_afterwards
+from tools.bulk import indexed_afterwards
 from tools.scratch_database import ScratchServer
 
 PRODUCTS = 19_406

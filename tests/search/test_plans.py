@@ -29,7 +29,7 @@ from shared.search.merchandising import MOST_LEXEMES
 from shared.search.texts import take_apart
 from shared.settings import DatabaseSettings
 from tests.numbers import PROVE
-from tests.search.bulk import indexed_afterwards
+from tools.bulk import indexed_afterwards
 from tools.scratch_database import ScratchServer
 
 PRODUCTS = 1_000_000 if PROVE else 1_000

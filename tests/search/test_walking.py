@@ -23,7 +23,7 @@ from shared.persistence.search_statements import (
 from shared.search.listing import Matching, Position, Search, Sort, Steering
 from shared.search.texts import take_apart
 from shared.settings import DatabaseSettings
-from tests.search.bulk import indexed_afterwards
+from tools.bulk import indexed_afterwards
 from tools.scratch_database import ScratchServer
 
 PRODUCTS = 27_000
