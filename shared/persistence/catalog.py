@@ -1,6 +1,6 @@
 """The catalogue as an import writes it: products and their variants, with what catalog_names and catalog_counts add.
 
-One step writes a batch. Imports take turns by an advisory lock, so two of them never wait for each other's rows, and
+One step writes a batch. Imports take turns (catalog_turn), so two of them never wait for each other's rows, and
 stock rows are locked last and in (sku, location) order like everywhere (DESIGN.md rule 13). A step reads what is there,
 lets shared.catalog decide what changes, and writes only that.
 """
@@ -17,14 +17,8 @@ from shared.persistence.catalog_counts import count_stock
 from shared.persistence.catalog_names import CATEGORY_NAMES, brand_ids, category_ids
 from shared.persistence.catalog_refresh import REFRESH_PRODUCTS
 from shared.persistence.catalog_slugs import Named, choose_slugs
+from shared.persistence.catalog_turn import take_turn_for_a_batch
 from shared.persistence.database import Database, Row, Transaction, as_json
-
-# Waits for the other importers' batches, then for any row as long as a request can keep it (DESIGN.md rule 4). Plans
-# are made for each batch: one that was made while the tables were empty would read all of them, batch after batch.
-_TAKE_TURN = """
-select set_config('lock_timeout', '60s', true), pg_advisory_xact_lock(hashtext('catalogue-import')),
-    set_config('lock_timeout', '15s', true), set_config('plan_cache_mode', 'force_custom_plan', true)
-"""
 
 _KNOWN_VARIANTS = """
 select v.sku, v.options, v.price_minor, v.currency, v.weight_g, v.tax_class, v.position, v.active,
@@ -163,7 +157,7 @@ class _Batch:
         self._refusals: list[Refusal] = []
 
     def write(self, lines: Sequence[ImportLine], default_on_hand: int | None) -> Written:
-        self._tx.rows(_TAKE_TURN)
+        take_turn_for_a_batch(self._tx)
         variants = {row["sku"]: row for row in self._tx.rows(_KNOWN_VARIANTS, skus=[line.sku for line in lines])}
         group_keys = {line.sku: _group_key(line, variants.get(line.sku)) for line in lines}
         products = self._known_products(set(group_keys.values()))

@@ -1,6 +1,6 @@
 """Brands and categories of an import: found by their names, or made.
 
-Imports take turns (shared.persistence.catalog), so nobody else makes the same one meanwhile.
+Imports take turns (shared.persistence.catalog_turn), so nobody else makes the same one meanwhile.
 """
 
 from collections.abc import Collection, Iterable

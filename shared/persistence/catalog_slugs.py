@@ -1,6 +1,6 @@
 """Addresses of products: chosen by name, the old one kept as one that leads to the new.
 
-Whoever writes products has the turn at the catalogue (shared.persistence.catalog): nobody else takes a slug meanwhile.
+Whoever writes products has the turn at the catalogue (catalog_turn): nobody else takes a slug meanwhile.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """The tree of categories: read, and changed by staff, a subtree with all its paths in one transaction.
 
-Whoever changes it takes the turn of the imports (shared.persistence.catalog), then the subtree's categories by path,
+Whoever changes it takes the turn of the imports (catalog_turn), then the subtree's categories by path,
 then its products by id: nobody adds to it, edits its products or moves another one into it meanwhile.
 """
 
@@ -24,13 +24,12 @@ from shared.kernel.clock import Clock
 from shared.kernel.errors import Field, Invalid
 from shared.persistence import audit
 from shared.persistence.catalog_refresh import REFRESH_PRODUCTS
+from shared.persistence.catalog_turn import take_turn
 from shared.persistence.database import Database, Transaction
 
 # Their words are made anew in the same transaction: a few hundred a second, and nobody else changes the catalogue.
 MOST_PRODUCTS = 5_000
 _BATCH = 500
-
-_TAKE_TURN = "select pg_advisory_xact_lock(hashtext('catalogue-import'))"
 
 _COLUMNS = """c.id, c.path, c.name, c.position,
     (select count(*)::int from products p where p.category_id = c.id) as products"""
@@ -92,7 +91,7 @@ class Categories:
         """
 
         def in_one_step(tx: Transaction) -> KeptCategory:
-            tx.rows(_TAKE_TURN)
+            take_turn(tx)
             before = _get(tx, category_id)
             was = Place(before.name, before.parent_path, before.position)
             wanted, now = placing(was), self._clock.now()

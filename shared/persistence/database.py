@@ -110,15 +110,20 @@ def _moment(text: str) -> datetime | str:
 
 
 def _array(values: list[Any]) -> str:
-    """As the driver writes it, but a text that says null: in an array PostgreSQL takes it for NULL in any case of its
-    letters, and the driver quotes capitals alone.
+    """A list as PostgreSQL reads an array (8.15.6), every text of it in quotes.
+
+    The driver asks each letter of each text whether it needs them, which takes a quarter of an import; and it leaves a
+    text `null` without, which PostgreSQL reads as NULL, in any capitals.
     """
-    written = [f'"{each}"' if _says_null(each) else array_out([each])[1:-1] for each in values]
-    return f"{{{','.join(written)}}}"
+    return f"{{{','.join([_element(value) for value in values])}}}"
 
 
-def _says_null(value: object) -> bool:
-    return isinstance(value, str) and value.lower() == "null"
+def _element(value: Any) -> str:
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    text: str = _array(value) if isinstance(value, list) else array_out(value)
+    return text
 
 
 def _fields(error: pg8000.exceptions.DatabaseError) -> Mapping[str, str]:

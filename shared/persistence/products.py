@@ -1,8 +1,8 @@
 """Products as staff keep them: read, and changed one by one or many at once, every change in the audit log.
 
-Whoever changes them takes the turn of the imports (shared.persistence.catalog) first, then products by id, and never a
-row of stock: so no edit waits for a checkout, and no two of them for each other's rows. A batch of an import may keep
-the turn longer than a session waits for a lock: that is Unavailable, and the same request may be sent again.
+Whoever changes them takes the turn of the imports (catalog_turn) first, then products by id, and never a row of stock:
+so no edit waits for a checkout, and no two of them for each other's rows. A batch of an import may keep the turn longer
+than a session waits for a lock: that is Unavailable, and the same request may be sent again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,12 +28,11 @@ from shared.persistence import audit
 from shared.persistence.catalog_names import brand_ids
 from shared.persistence.catalog_refresh import REFRESH_PRODUCTS
 from shared.persistence.catalog_slugs import Named, choose_slugs
+from shared.persistence.catalog_turn import take_turn
 from shared.persistence.database import Database, Row, Transaction, as_json
 
 # What one call changes is read into memory.
 MOST_VARIANTS = 5_000
-
-_TAKE_TURN = "select pg_advisory_xact_lock(hashtext('catalogue-import'))"
 
 _COLUMNS = """p.id, p.version, p.group_key, p.slug, p.name, coalesce(b.name, '') as brand, c.path as category_path,
     c.name as category_name, p.description, p.attributes, to_json(p.image_urls) as image_urls, p.popularity,
@@ -116,7 +115,7 @@ class Products:
         """The product after `changing`. Raises what it raises, UnknownProduct, ProductStale, NothingForSale."""
 
         def in_one_step(tx: Transaction) -> KeptProduct:
-            tx.rows(_TAKE_TURN)
+            take_turn(tx)
             tx.rows(_LOCK, ids=[product_id])
             [before] = _read(tx, [product_id])
             if if_match is not None and if_match != before.version:
@@ -139,7 +138,7 @@ class Products:
         has changed. Raises what `changing` raises, NothingForSale, Invalid where one is not known."""
 
         def in_one_step(tx: Transaction) -> Mapping[UUID, int]:
-            tx.rows(_TAKE_TURN)
+            take_turn(tx)
             ids = sorted(set(product_ids) | _products_of(tx, skus))
             locked = {row["id"] for row in tx.rows(_LOCK, ids=ids)}
             unknown = [n for n, product_id in enumerate(product_ids) if product_id not in locked]

@@ -133,6 +133,18 @@ def test_names_that_repeat_have_slugs_that_do_not(shop: Shop) -> None:
     assert slugs == ["d-1", "lamp", "lamp-b-1", "zhong-wen"]
 
 
+def test_what_is_called_null_has_a_name_like_any_other(shop: Shop) -> None:
+    row = {"sku": "null", "name": "Null", "brand": "Null", "category_path": "NULL > null", "price": 1, "on_hand": 2}
+
+    assert shop.import_rows(row) == 0
+    assert shop.import_rows({**row, "on_hand": 3}) == 0
+
+    assert shop.ask("select sku, on_hand from stock_levels") == [["null", 3]]
+    assert shop.ask("select b.name, c.path from products p, brands b, categories c where c.id = category_id") == [
+        ["Null", "null/null"]
+    ]
+
+
 def test_categories_and_brands_that_differ_have_slugs_that_differ(shop: Shop) -> None:
     shop.import_rows(
         {"sku": "A", "name": "A", "price": 1, "brand": "C", "category_path": "Books > C"},
