@@ -97,6 +97,7 @@ class Stage:
             pubsub_host="127.0.0.1:9",
             tasks_host="127.0.0.1:9",
             storage_url=_NOWHERE,
+            storage_key_file="",
             paypal_url=_NOWHERE,
             sendgrid_url=_NOWHERE,
             turnstile_url=_NOWHERE,

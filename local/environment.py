@@ -13,6 +13,7 @@ from local.table import Deployment, Queue, Table
 PROJECT = "vitrine-local"
 LOCATION = "local"
 MEDIA_BUCKET = "vitrine-local-media"
+UPLOADS_BUCKET = "vitrine-local-uploads"
 
 # What a developer may put into .env to talk to the vendors' sandboxes instead of the simulators.
 OVERRIDABLE = frozenset(
@@ -49,6 +50,7 @@ class Addresses:
     pubsub_host: str
     tasks_host: str
     storage_url: str
+    storage_key_file: str
     paypal_url: str
     sendgrid_url: str
     turnstile_url: str
@@ -62,6 +64,7 @@ def vendor_values(addresses: Addresses, keys: Keys, *, paypal_roots: Path) -> di
         "PUBLIC_URL": addresses.public_url,
         "MEDIA_URL": f"{addresses.storage_url}/{MEDIA_BUCKET}",
         "MEDIA_BUCKET": MEDIA_BUCKET,
+        "UPLOADS_BUCKET": UPLOADS_BUCKET,
         "PAYPAL_BASE_URL": addresses.paypal_url,
         "PAYPAL_CLIENT_ID": keys.secret("PAYPAL_CLIENT_ID"),
         "PAYPAL_CLIENT_SECRET": keys.secret("PAYPAL_CLIENT_SECRET"),
@@ -117,6 +120,7 @@ def platform_environment(table: Table, addresses: Addresses) -> dict[str, str]:
         "PUBSUB_EMULATOR_HOST": addresses.pubsub_host,
         "CLOUD_TASKS_EMULATOR_HOST": addresses.tasks_host,
         "STORAGE_EMULATOR_HOST": addresses.storage_url,
+        "STORAGE_KEY_FILE": addresses.storage_key_file,
         "TASKS_LOCATION": LOCATION,
         "TASKS_INVOKER": account("tasks"),
     } | {queue_variable(queue): addresses.fronts[queue.deployment] for queue in table.queues}

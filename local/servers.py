@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from local.environment import LOCATION, MEDIA_BUCKET, PROJECT, Addresses, account
+from local.environment import LOCATION, MEDIA_BUCKET, PROJECT, UPLOADS_BUCKET, Addresses, account
 from local.keys import Keys
 from local.ports import Ports
 from local.table import Table
@@ -70,7 +70,7 @@ class Servers:
 
     def _own_flags(self, name: str) -> dict[str, str]:
         if name == "storage":
-            return {"--public-bucket": MEDIA_BUCKET}
+            return {"--public-bucket": MEDIA_BUCKET, "--private-bucket": UPLOADS_BUCKET}
         if name == "paypal":
             return {
                 "--webhook-url": f"{self.addresses.public_url}/v1/webhooks/paypal",

@@ -176,6 +176,7 @@ class LocalCloud:
             pubsub_host=f"{HOST}:{port_of('pubsub')}",
             tasks_host=f"{HOST}:{port_of('tasks')}",
             storage_url=f"http://{HOST}:{port_of('storage')}",
+            storage_key_file=str((self._state / "storage" / "service-account.json").resolve()),
             paypal_url=f"http://{HOST}:{port_of('paypal')}",
             sendgrid_url=f"http://{HOST}:{port_of('sendgrid')}",
             turnstile_url=f"http://{HOST}:{port_of('turnstile')}",

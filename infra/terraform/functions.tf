@@ -18,7 +18,15 @@ locals {
     { for queue in keys(local.queues) : "QUEUE_URL_${upper(replace(queue, "-", "_"))}" => local.urls[local.workers[queue]] },
   )
 
-  settings = merge({ PUBLIC_URL = "https://${var.domain}" }, var.settings)
+  settings = merge(
+    {
+      PUBLIC_URL     = "https://${var.domain}"
+      MEDIA_URL      = "https://${var.domain}/media"
+      MEDIA_BUCKET   = google_storage_bucket.media.name
+      UPLOADS_BUCKET = google_storage_bucket.uploads.name
+    },
+    var.settings,
+  )
 }
 
 resource "google_cloudfunctions2_function" "deployments" {
@@ -93,6 +101,7 @@ resource "google_cloudfunctions2_function" "deployments" {
     google_project_iam_member.database,
     google_secret_manager_secret_iam_member.readers,
     google_storage_bucket_iam_member.builder,
+    google_storage_bucket_iam_member.deployments,
   ]
 }
 

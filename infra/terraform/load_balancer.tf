@@ -83,6 +83,18 @@ resource "google_compute_url_map" "public" {
         service = google_compute_backend_service.functions[path_rule.key].id
       }
     }
+
+    # Pictures, by the names that they have in the bucket (buckets.tf).
+    path_rule {
+      paths   = ["/media/*"]
+      service = google_compute_backend_bucket.media.id
+
+      route_action {
+        url_rewrite {
+          path_prefix_rewrite = "/"
+        }
+      }
+    }
   }
 }
 

@@ -59,8 +59,11 @@ locals {
   # A function has its own defaults for these.
   optional_settings = toset(["PAYPAL_CERT_PREFIXES", "PAYPAL_CERT_ROOTS", "PAYPAL_INVOICE_PREFIX", "TURNSTILE_BASE_URL", "TURNSTILE_HOSTNAMES"])
 
-  known_settings    = toset(flatten(local.table.deployments[*].settings))
-  required_settings = setsubtract(flatten(values(local.deployments)[*].settings), setunion(local.optional_settings, ["PUBLIC_URL"]))
+  # These follow from the stack itself; var.settings may only point MEDIA_URL elsewhere.
+  own_settings = toset(["MEDIA_BUCKET", "MEDIA_URL", "PUBLIC_URL", "UPLOADS_BUCKET"])
+
+  known_settings    = setsubtract(flatten(local.table.deployments[*].settings), ["MEDIA_BUCKET", "UPLOADS_BUCKET"])
+  required_settings = setsubtract(flatten(values(local.deployments)[*].settings), setunion(local.optional_settings, local.own_settings))
 
   pooled_connections = sum([for row in values(local.deployments) : row.max_instances * row.pool_size])
 }

@@ -112,7 +112,7 @@ variable "secret_versions" {
 }
 
 variable "settings" {
-  description = "Values of the settings that rows of the table name; PUBLIC_URL follows from domain. Every setting of a deployment that exists needs its value here, except PAYPAL_CERT_PREFIXES, PAYPAL_INVOICE_PREFIX, TURNSTILE_BASE_URL and TURNSTILE_HOSTNAMES (the host of PUBLIC_URL), for which the function's own default holds."
+  description = "Values of the settings that rows of the table name; PUBLIC_URL and MEDIA_URL follow from domain, the buckets from the stack. Every setting of a deployment that exists needs its value here, except PAYPAL_CERT_PREFIXES, PAYPAL_INVOICE_PREFIX, TURNSTILE_BASE_URL and TURNSTILE_HOSTNAMES (the host of PUBLIC_URL), for which the function's own default holds."
   type        = map(string)
   default     = {}
   nullable    = false

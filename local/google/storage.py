@@ -3,7 +3,8 @@
 The server itself is fake-gcs-server, which believes every signed URL. What stands in front of it lets through
 
     signed requests      /{bucket}/{object}?X-Goog-Signature=...: what the V4 signature allows, while it lasts by the
-                         clock, and no longer a body than x-goog-content-length-range says
+                         clock, no longer a body than x-goog-content-length-range says, and over nothing that is there
+                         where x-goog-if-generation-match is 0
     public reads         GET and HEAD of /{bucket}/{object} where the bucket is public
     the JSON API         /storage/v1, /upload, /download, /batch: our own clients, which locally have no credentials
     preflights           OPTIONS
@@ -25,6 +26,7 @@ from collections.abc import Collection, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import parse_qsl
+from weakref import WeakValueDictionary
 from xml.sax.saxutils import escape
 
 import aiohttp
@@ -47,6 +49,8 @@ CACHE_CONTROL = "public, max-age=3600"
 HOP_BY_HOP = frozenset(
     {"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "expect"}
 )
+# What an upload from a page carries; the cloud's bucket names the same in its CORS rule.
+SIGNED_BY_BROWSERS = ("x-goog-content-length-range", "x-goog-if-generation-match")
 START_WITHIN_S = 10.0
 
 
@@ -59,6 +63,7 @@ class Guard:
         self._key = key
         self._clock = clock
         self._session: aiohttp.ClientSession | None = None
+        self._writing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.path == "/_local/health":
@@ -67,7 +72,13 @@ class Guard:
         path, _, query = request.raw_path.partition("?")
         call = Call(request.method, path, parse_qsl(query, keep_blank_values=True), headers)
         try:
-            return await self._forward(request, self._admit(call))
+            added = self._admit(call)
+            if call.method == "PUT" and headers.get("x-goog-if-generation-match") == "0":
+                # fake-gcs-server knows this header's like of the JSON API, and overlooks this one.
+                async with self._writing.setdefault(path, asyncio.Lock()):
+                    await self._refuse_what_is_there(path)
+                    return await self._forward(request, added)
+            return await self._forward(request, added)
         except Denied as denied:
             return _refusal(denied)
         except aiohttp.ClientConnectionError:
@@ -79,21 +90,35 @@ class Guard:
 
     def _admit(self, call: Call) -> Mapping[str, str]:
         """Headers that the answer gets if it has none of the name. Raises Denied."""
+        if call.method == "OPTIONS":
+            return {}  # a browser asks without what it was given to sign with
         if is_signed(call):
             check(call, key=self._key, email=SIGNER, now=self._clock.now())
             check_length(call)
             return {}
         bucket, _, name = call.path.removeprefix("/").partition("/")
-        if call.path.startswith(JSON_API) or call.method == "OPTIONS":
+        if call.path.startswith(JSON_API):
             return {}
         if name and bucket in self._public and call.method in ("GET", "HEAD"):
             return {"Cache-Control": CACHE_CONTROL}
         raise Denied(403, "AccessDenied", "Anonymous caller does not have access to this resource.")
 
-    async def _forward(self, request: web.BaseRequest, added: Mapping[str, str]) -> web.StreamResponse:
+    async def _refuse_what_is_there(self, path: str) -> None:
+        bucket, _, name = path.removeprefix("/").partition("/")
+        url = f"{self._backend}/storage/v1/b/{bucket}/o/{name.replace('/', '%2F')}"
+        async with self._ready_session().get(URL(url, encoded=True)) as answer:
+            if answer.status != 404:
+                raise Denied(
+                    412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold."
+                )
+
+    def _ready_session(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar())
-        sent = self._session.request(
+        return self._session
+
+    async def _forward(self, request: web.BaseRequest, added: Mapping[str, str]) -> web.StreamResponse:
+        sent = self._ready_session().request(
             request.method,
             URL(f"{self._backend}{request.raw_path}", encoded=True),
             headers=_end_to_end(request.headers),
@@ -169,6 +194,7 @@ async def start_backend(folder: Path, *, own_url: str) -> tuple[asyncio.subproce
         str(binary()),
         *("-scheme", "http", "-host", "127.0.0.1", "-port", str(port), "-log-level", "warn"),
         *("-backend", "filesystem", "-filesystem-root", str(folder)),
+        *("-cors-headers", ",".join(SIGNED_BY_BROWSERS)),
         *("-external-url", own_url, "-public-host", own_url.removeprefix("http://")),
         env=child_environment(),
         preexec_fn=die_with_parent,

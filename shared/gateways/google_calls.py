@@ -45,6 +45,17 @@ def google_errors(service: str) -> Iterator[None]:
         raise Declined(reason=reason) from error
 
 
+@contextmanager
+def transport_errors() -> Iterator[None]:
+    """What the HTTP clients among Google's libraries let through of a broken connection, as Unavailable."""
+    import requests
+
+    try:
+        yield
+    except requests.RequestException as error:
+        raise Unavailable from error
+
+
 def call(rpc: Callable[..., Answer], request: Any, *, service: str, within_s: float) -> Answer:
     """One answer, asked for again while there is time. Raises Unavailable within that time, Declined.
 

@@ -10,6 +10,7 @@ from shared.settings.paypal import PayPalSettings, WebhookSettings
 from shared.settings.platform import PlatformSettings
 from shared.settings.reading import SettingsError, environment
 from shared.settings.sendgrid import SendGridSettings
+from shared.settings.storage import UploadSettings
 from shared.settings.tokens import TokenKeys
 from shared.settings.turnstile import TurnstileSettings
 
@@ -22,6 +23,7 @@ __all__ = [
     "SettingsError",
     "TokenKeys",
     "TurnstileSettings",
+    "UploadSettings",
     "WebhookSettings",
     "environment",
 ]

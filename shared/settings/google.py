@@ -7,12 +7,15 @@ from typing import Self
 from shared.settings.reading import Reader
 
 _QUEUE_URL = "QUEUE_URL_"
-_LOCAL_ONLY = ("PUBSUB_EMULATOR_HOST", "CLOUD_TASKS_EMULATOR_HOST", "STORAGE_EMULATOR_HOST")
+_LOCAL_ONLY = ("PUBSUB_EMULATOR_HOST", "CLOUD_TASKS_EMULATOR_HOST", "STORAGE_EMULATOR_HOST", "STORAGE_KEY_FILE")
 
 
 @dataclass(frozen=True, slots=True)
 class GoogleSettings:
-    """`queue_urls`: by queue, the base URL of the deployment that works it off. Emulators are empty in production."""
+    """`queue_urls`: by queue, the base URL of the deployment that works it off.
+
+    Emulators are empty in production, and so is `storage_key_file`: a deployment signs as its own account, by no key.
+    """
 
     project: str
     tasks_location: str
@@ -21,6 +24,7 @@ class GoogleSettings:
     pubsub_emulator: str = ""
     tasks_emulator: str = ""
     storage_emulator: str = ""
+    storage_key_file: str = ""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Self:
@@ -41,6 +45,7 @@ class GoogleSettings:
             pubsub_emulator=reader.text("PUBSUB_EMULATOR_HOST", ""),
             tasks_emulator=reader.text("CLOUD_TASKS_EMULATOR_HOST", ""),
             storage_emulator=reader.text("STORAGE_EMULATOR_HOST", ""),
+            storage_key_file=reader.text("STORAGE_KEY_FILE", ""),
         )
         if settings.queue_urls:
             reader.text("TASKS_LOCATION")

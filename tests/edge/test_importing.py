@@ -29,7 +29,7 @@ print(json.dumps({"done": done, "threads": threading.active_count(), "modules": 
 # Each costs more at a cold start than all of ours together (FINDINGS A1); google and google.cloud themselves are there
 # from the start, because .pth files make them namespace packages.
 HEAVY = (
-    "aiohttp", "alembic", "babel", "cryptography", "google.api_core", "google.auth", "google.cloud.pubsub_v1",
+    "PIL", "aiohttp", "alembic", "babel", "cryptography", "google.api_core", "google.auth", "google.cloud.pubsub_v1",
     "google.cloud.sql", "google.cloud.storage", "google.cloud.tasks_v2", "google.pubsub_v1", "grpc", "reportlab",
     "requests", "sendgrid", "sqlalchemy", "urllib3", "yaml",
 )  # fmt: skip

@@ -12,6 +12,7 @@ from shared.settings import (
     SettingsError,
     TokenKeys,
     TurnstileSettings,
+    UploadSettings,
     WebhookSettings,
 )
 
@@ -216,12 +217,19 @@ def test_queues_are_named_as_the_table_names_them() -> None:
 
 
 def test_production_knows_no_emulator() -> None:
-    env = {**GOOGLE, "PUBSUB_EMULATOR_HOST": "127.0.0.1:1", "STORAGE_EMULATOR_HOST": "http://127.0.0.1:2"}
+    env = {
+        **GOOGLE,
+        "PUBSUB_EMULATOR_HOST": "127.0.0.1:1",
+        "STORAGE_EMULATOR_HOST": "http://127.0.0.1:2",
+        "STORAGE_KEY_FILE": "/key.json",
+    }
 
     assert problems(GoogleSettings, env) == [
         "PUBSUB_EMULATOR_HOST must not be set in production",
         "STORAGE_EMULATOR_HOST must not be set in production",
+        "STORAGE_KEY_FILE must not be set in production",
     ]
+    assert problems(UploadSettings, {}) == ["UPLOADS_BUCKET is missing"]
 
 
 def test_a_key_ring_is_read() -> None:

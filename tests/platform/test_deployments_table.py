@@ -32,7 +32,7 @@ ROW = {
     "pool_size": int,
     "invokers": list,
 }
-ROW_MAY_HAVE = {"grants": dict, "cached": bool}
+ROW_MAY_HAVE = {"grants": dict, "cached": bool, "buckets": dict}
 TRIGGERS = {
     "push": {"subscription", "topic", "path", "ack_deadline_s"},
     "dead_letters": {"path", "ack_deadline_s"},
@@ -235,6 +235,7 @@ PLATFORM = {
     "PUBSUB_EMULATOR_HOST",
     "CLOUD_TASKS_EMULATOR_HOST",
     "STORAGE_EMULATOR_HOST",
+    "STORAGE_KEY_FILE",
 }
 
 
@@ -252,6 +253,20 @@ def test_what_the_settings_read_is_named_by_a_row_or_told_to_every_process() -> 
     named = {name for row in ROWS for name in row["secrets"] + row["settings"]}
 
     assert read - named == PLATFORM
+
+
+@row_by_row
+def test_who_has_to_do_with_a_bucket_knows_its_name_and_nobody_writes_to_the_public_but_a_job(
+    row: dict[str, Any],
+) -> None:
+    setting_of = {"uploads": "UPLOADS_BUCKET", "media": "MEDIA_BUCKET"}
+    buckets: dict[str, list[str]] = row.get("buckets", {})
+
+    assert set(buckets) <= set(setting_of)
+    assert {verb for verbs in buckets.values() for verb in verbs} <= {"sign", "read", "create", "delete"}
+    assert {setting_of[bucket] for bucket in buckets} == set(row["settings"]) & set(setting_of.values())
+    assert "media" not in buckets or (row["access"] == "jobs" and "sign" not in buckets["media"])
+    assert "sign" not in buckets.get("uploads", []) or "create" in buckets["uploads"]
 
 
 @row_by_row

@@ -33,7 +33,6 @@ variables {
     for name in ["search", "checkout", "payment-jobs", "webhooks", "inventory", "desk", "notify"] :
     name => { path = "build/${name}.zip", sha256 = sha256(name) }
   }
-  settings = { MEDIA_URL = "https://media.example.com" }
 }
 
 run "search_and_webhooks_by_default" {
@@ -125,11 +124,32 @@ run "search_and_webhooks_by_default" {
   }
 
   assert {
-    condition = toset(flatten([for rule in one(google_compute_url_map.public.path_matcher).path_rule : rule.paths])) == toset(flatten([
+    condition = toset(flatten([for rule in one(google_compute_url_map.public.path_matcher).path_rule : rule.paths])) == toset(concat(["/media/*"], flatten([
       for row in yamldecode(file("../../functions/deployments.yaml")).deployments :
       [for route in row.triggers.routes : [route, "${route}/*"]] if contains(["search", "webhooks"], row.name)
-    ]))
+    ])))
     error_message = "The URL map says what the table's routes say."
+  }
+
+  assert {
+    condition = (
+      google_cloudfunctions2_function.deployments["search"].service_config[0].environment_variables.MEDIA_URL == "https://shop.example.com/media"
+      && google_compute_backend_bucket.media.bucket_name == "shop-1-vitrine-media" && google_compute_backend_bucket.media.enable_cdn
+    )
+    error_message = "Pictures are served below the shop's own address, from the edge."
+  }
+
+  assert {
+    condition = (
+      google_storage_bucket.uploads.public_access_prevention == "enforced"
+      && google_storage_bucket_iam_member.everyone.bucket == "shop-1-vitrine-media" && google_storage_bucket_iam_member.everyone.role == "roles/storage.legacyObjectReader"
+    )
+    error_message = "What is sent is never public; of what is public nobody can list the names."
+  }
+
+  assert {
+    condition     = length(google_storage_bucket_iam_member.deployments) == 0 && length(google_service_account_iam_member.signers) == 0
+    error_message = "Who has nothing to do with buckets may do nothing with them."
   }
 
   assert {
@@ -169,7 +189,6 @@ run "the_whole_table" {
     deployments = ["search", "checkout", "payment-jobs", "webhooks", "inventory", "desk", "notify"]
     settings = {
       MAIL_FROM             = "Vitrine <orders@shop.example.com>"
-      MEDIA_URL             = "https://media.example.com"
       PAYPAL_BASE_URL       = "https://api-m.paypal.com"
       PAYPAL_INVOICE_PREFIX = "SHOP-"
       SENDGRID_BASE_URL     = "https://api.sendgrid.com"
@@ -182,6 +201,22 @@ run "the_whole_table" {
       name if lookup(function.service_config[0].environment_variables, "PAYPAL_INVOICE_PREFIX", "") == "SHOP-"
     ]) == toset(["checkout", "payment-jobs"])
     error_message = "A setting reaches the deployments whose rows name it, and no other."
+  }
+
+  assert {
+    condition = (
+      { for key, grant in google_storage_bucket_iam_member.deployments : key => grant.role } == {
+        "inventory uploads create" = "roles/storage.objectCreator"
+        "inventory uploads read"   = "roles/storage.objectViewer"
+      }
+      && toset(keys(google_service_account_iam_member.signers)) == toset(["inventory"])
+    )
+    error_message = "Staff may let a browser send a file and look whether it came; the public bucket is not theirs."
+  }
+
+  assert {
+    condition     = google_cloudfunctions2_function.deployments["inventory"].service_config[0].environment_variables.UPLOADS_BUCKET == "shop-1-vitrine-uploads"
+    error_message = "A function is told the name of its bucket."
   }
 
   assert {
@@ -304,7 +339,17 @@ run "settings_of_the_local_cloud_are_refused" {
   command = plan
 
   variables {
-    settings = { MEDIA_URL = "https://media.example.com", PAYPAL_CERT_ROOTS = "/roots.pem" }
+    settings = { PAYPAL_CERT_ROOTS = "/roots.pem" }
+  }
+
+  expect_failures = [var.settings]
+}
+
+run "a_bucket_of_somebody_else_is_refused" {
+  command = plan
+
+  variables {
+    settings = { UPLOADS_BUCKET = "elsewhere" }
   }
 
   expect_failures = [var.settings]
@@ -314,7 +359,7 @@ run "a_setting_that_no_row_names_is_refused" {
   command = plan
 
   variables {
-    settings = { MEDIA_URL = "https://media.example.com", MAIL_FORM = "Vitrine <orders@shop.example.com>" }
+    settings = { MAIL_FORM = "Vitrine <orders@shop.example.com>" }
   }
 
   expect_failures = [var.settings]
@@ -325,7 +370,7 @@ run "a_setting_without_a_value_is_refused" {
 
   variables {
     deployments = ["search", "notify"]
-    settings    = { MEDIA_URL = "https://media.example.com", SENDGRID_BASE_URL = "https://api.sendgrid.com", MAIL_FROM = " " }
+    settings    = { SENDGRID_BASE_URL = "https://api.sendgrid.com", MAIL_FROM = " " }
   }
 
   expect_failures = [var.settings]
@@ -336,11 +381,11 @@ run "settings_with_a_default_or_of_a_deployment_that_does_not_exist_need_no_valu
 
   variables {
     deployments = ["search", "webhooks", "payment-jobs"]
-    settings    = { MEDIA_URL = "https://media.example.com", PAYPAL_BASE_URL = "https://api-m.paypal.com" }
+    settings    = { PAYPAL_BASE_URL = "https://api-m.paypal.com" }
   }
 
   assert {
-    condition     = local.required_settings == toset(["MEDIA_URL", "PAYPAL_BASE_URL"])
+    condition     = local.required_settings == toset(["PAYPAL_BASE_URL"])
     error_message = "PAYPAL_INVOICE_PREFIX, PAYPAL_CERT_PREFIXES and notify's MAIL_FROM are asked of nobody."
   }
 }
