@@ -197,7 +197,7 @@ def _plain(text: str) -> str:
 def _take_outbox_away(shop: Address) -> None:
     connection = shop.connect()
     for function, statement in (
-        ("place_order_v2", r"insert into outbox[^;]*'order\.placed'[^;]*;"),
+        ("place_order_v3", r"insert into outbox[^;]*'order\.placed'[^;]*;"),
         ("await_approval_v1", r"update outbox[^;]*;"),
     ):
         written = connection.run("select pg_get_functiondef(cast(:name as regproc))", name=function)[0][0]

@@ -47,6 +47,7 @@ def list_products(call: Call[None]) -> Reply:
         brand=asked.brand,
         category=asked.category,
         published=asked.published,
+        scheduled=asked.scheduled,
         before=read_moment_cursor(call),
         limit=asked.limit,
     )
@@ -78,7 +79,7 @@ def change_product(call: Call[ProductChangeBody]) -> Reply:
     """Change a product; If-Match names the version that is meant. The address of its old name leads to the new one."""
     product = products().change(
         call.uuid("product_id"),
-        lambda before: call.body.changed(before, now=call.at),
+        call.body.changed,
         actor=call.actor,
         if_match=call.if_match,
     )

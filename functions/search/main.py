@@ -88,7 +88,7 @@ def list_products(call: Call[Any]) -> Reply:
 @api.get("/v1/products/<slug>", answers={200: ProductView, 301: None, 304: None}, errors=[ProductNotFound])
 def show_product(call: Call[Any]) -> Reply:
     """A product with its variants; an old address leads to the new one."""
-    found = catalogue().get_product(call.path["slug"])
+    found = catalogue().get_product(call.path["slug"], now=call.at)
     if isinstance(found, Moved):
         return Reply(301, None, {"Location": f"/v1/products/{found.slug}", "Cache-Control": "public, max-age=60"})
     return cacheable(call, product_view(found, media_url=platform().media_url), max_age_s=PAGE_FOR_S)

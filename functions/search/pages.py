@@ -34,7 +34,7 @@ def show_product_page(call: Call[Any]) -> Reply:
     headers = {"Content-Type": HTML, "Content-Security-Policy": content_security_policy()}
     public_url, media_url = platform().public_url, platform().media_url
     try:
-        found = catalogue().get_product(call.path["slug"])
+        found = catalogue().get_product(call.path["slug"], now=call.at)
     except ProductNotFound:
         return Reply(404, render_no_such_product(public_url=public_url), headers)
     if isinstance(found, Moved):
@@ -49,7 +49,7 @@ def show_sitemap_index(call: Call[Any]) -> Reply:
     from shared.persistence.sitemaps import ProductsOfSitemaps
     from shared.search.sitemaps import write_index
 
-    index = write_index(ProductsOfSitemaps(parts.database()), public_url=platform().public_url)
+    index = write_index(ProductsOfSitemaps(parts.database(), now=call.at), public_url=platform().public_url)
     return cacheable(call, index, max_age_s=SITEMAP_FOR_S, headers={"Content-Type": XML})
 
 
@@ -60,5 +60,6 @@ def show_sitemap(call: Call[Any]) -> Reply:
     from shared.persistence.sitemaps import ProductsOfSitemaps
     from shared.search.sitemaps import write_file
 
-    file = write_file(call.path["part"], ProductsOfSitemaps(parts.database()), public_url=platform().public_url)
+    products = ProductsOfSitemaps(parts.database(), now=call.at)
+    file = write_file(call.path["part"], products, public_url=platform().public_url)
     return cacheable(call, file, max_age_s=SITEMAP_FOR_S, headers={"Content-Type": XML})

@@ -47,7 +47,8 @@ class KeptVariant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptProduct:
-    """A product as staff see it: `category_path` names the one it is in, `published_at` is None while it is not sold.
+    """A product as staff see it: `category_path` names the one it is in, `published_at` may be still to come, and is
+    None where nobody means to sell it.
 
     `version` counts changes of it and its variants, an import's too.
     """
@@ -82,9 +83,12 @@ class KeptProduct:
             image_urls=self.image_urls if line.image_urls is None else line.image_urls,
         )
 
+    def is_published(self, now: datetime) -> bool:
+        return self.published_at is not None and self.published_at <= now
+
     @property
     def sells(self) -> bool:
-        """Whether it keeps its word: what is published can be bought."""
+        """Whether it keeps its word: what is published, or will be, can be bought."""
         return self.published_at is None or any(variant.active for variant in self.variants)
 
 

@@ -60,12 +60,14 @@ def read_place(call: Call[None]) -> Place | None:
 
 
 class ProductsQuery(Query, frozen=True, kw_only=True):
-    """`brand` is a slug, `category` a path whose subtree is meant."""
+    """`brand` is a slug, `category` a path whose subtree is meant. What is `published` is sold now; what is `scheduled`
+    has a moment of publication that is still to come."""
 
     sku: Sku | None = None
     brand: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
     category: Annotated[str, Meta(min_length=1, max_length=1000)] | None = None
     published: bool | None = None
+    scheduled: bool | None = None
     cursor: Cursor | None = None
     limit: Limit = 24
 
@@ -81,8 +83,8 @@ class VariantChangeBody(Body, frozen=True, kw_only=True):
 class ProductChangeBody(Body, frozen=True, kw_only=True):
     """What changes of a product; what is left out stays, null takes it away.
 
-    `brand` is a name, made where there is none like it; `category` the path of one that is there. `published_at` null
-    takes the product from sale; a moment that is still to come is refused.
+    `brand` is a name, made where there is none like it; `category` the path of one that is there. `published_at` may be
+    still to come: the product is sold from then on, and on lists within 90 s. Null takes it from sale.
     """
 
     name: Annotated[str, Meta(min_length=1, max_length=MAX_NAME)] | UnsetType = UNSET
@@ -93,7 +95,7 @@ class ProductChangeBody(Body, frozen=True, kw_only=True):
     published_at: Moment | UnsetType | None = UNSET
     variants: Annotated[list[VariantChangeBody], Meta(max_length=500)] | UnsetType = UNSET
 
-    def changed(self, before: KeptProduct, *, now: datetime) -> KeptProduct:
+    def changed(self, before: KeptProduct) -> KeptProduct:
         """Raises Invalid."""
         said = {
             column: getattr(self, field) if getattr(self, field) is not None else ""
@@ -107,16 +109,10 @@ class ProductChangeBody(Body, frozen=True, kw_only=True):
         if self.category is not UNSET:
             after = replace(after, category_path=self.category)
         if self.published_at is not UNSET:
-            after = replace(after, published_at=self._published_at(now))
+            after = replace(after, published_at=read_moment(self.published_at, "/published_at"))
         for n, variant in enumerate(self.variants or ()):
             after = _with_variant(after, variant, f"/variants/{n}")
         return after
-
-    def _published_at(self, now: datetime) -> datetime | None:
-        moment = read_moment(None if self.published_at is UNSET else self.published_at, "/published_at")
-        if moment is not None and moment > now:
-            raise Invalid([Field("/published_at", "is still to come; publish the product when it may be sold")])
-        return moment
 
 
 class PriceChangeBody(Body, frozen=True, kw_only=True):
@@ -129,7 +125,7 @@ class PriceChangeBody(Body, frozen=True, kw_only=True):
 class BulkChangeBody(Body, frozen=True, kw_only=True):
     """What changes of a selection: of products with all their variants, or of SKUs, then price and active alone.
 
-    All of it goes in, or none. `published` true leaves those that are published as they are.
+    All of it goes in, or none. `published` true publishes now what is not, and leaves those that are as they are.
     """
 
     product_ids: Annotated[list[UUID], Meta(min_length=1, max_length=MOST_SELECTED)] | UnsetType = UNSET
@@ -161,7 +157,8 @@ class BulkChangeBody(Body, frozen=True, kw_only=True):
         if self.category is not UNSET:
             after = replace(after, category_path=self.category)
         if self.published is not UNSET:
-            after = replace(after, published_at=(before.published_at or now) if self.published else None)
+            since = before.published_at if before.is_published(now) else now
+            after = replace(after, published_at=since if self.published else None)
         return after
 
     def _variant_changed(self, before: KeptVariant) -> KeptVariant:

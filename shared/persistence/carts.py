@@ -19,7 +19,8 @@ from shared.shop import settings as shop_values
 from shared.shop.settings import ShopSettings
 
 _READ = """
-select cart_json_v1(:id::text) as cart, (select value from shop_settings where id = 'shop') as settings,
+select cart_json_v2(:id::text, :now::timestamptz) as cart,
+    (select value from shop_settings where id = 'shop') as settings,
     cart_voucher_v1(:id::text, null, null) as voucher
 """
 
@@ -42,7 +43,7 @@ class Carts:
         self._clock = clock
 
     def get(self, cart_id: str) -> CartOfShop:
-        return self._cart_of_shop(self._database.call(_READ, id=cart_id)[0])
+        return self._cart_of_shop(self._database.call(_READ, id=cart_id, now=self._clock.now())[0])
 
     def create(
         self,
@@ -68,7 +69,7 @@ class Carts:
                 address=None if address is None else as_json(address),
                 now=self._clock.now(),
             )
-            return tx.answer(answering, self._cart_of_shop(tx.one(_READ, id=cart_id)))
+            return tx.answer(answering, self._cart_of_shop(tx.one(_READ, id=cart_id, now=self._clock.now())))
 
         return self._database.step(in_one_step)
 
@@ -79,9 +80,10 @@ class Carts:
             item = tx.find(
                 """
                 select v.price_minor, p.name from variants v join products p on p.id = v.product_id
-                where v.sku = :sku::text and v.active and p.published_at is not null
+                where v.sku = :sku::text and v.active and p.published_at <= :now::timestamptz
                 """,
                 sku=sku,
+                now=self._clock.now(),
             )
             if item is None:
                 raise UnknownItem
@@ -209,7 +211,7 @@ class Carts:
                     id=cart_id,
                     now=self._clock.now(),
                 )
-            return self._cart_of_shop(tx.one(_READ, id=cart_id))
+            return self._cart_of_shop(tx.one(_READ, id=cart_id, now=self._clock.now()))
 
         return self._database.step(in_one_step)
 

@@ -58,12 +58,12 @@ GUARDS: Mapping[str, Callable[[Mapping[str, Any]], ShopError]] = {
 _DEPLOYED_WITHIN = timedelta(days=2)
 
 _QUOTE = """
-select quote_checkout_v2(:scope::text, :route::text, :key::text, :hash::bytea, :token::uuid, :now::timestamptz,
+select quote_checkout_v3(:scope::text, :route::text, :key::text, :hash::bytea, :token::uuid, :now::timestamptz,
     :until::timestamptz, :cart_id::text, :cart_version::int, :email::text, :network::text,
     :customer_id::uuid) as quote
 """
 _PLACE = """
-select place_order_v2(:scope::text, :route::text, :key::text, :token::uuid, :order::jsonb, :lines::jsonb,
+select place_order_v3(:scope::text, :route::text, :key::text, :token::uuid, :order::jsonb, :lines::jsonb,
     :event_id::uuid, :cancel_event_id::uuid, :actor::text, :open_per_email::int,
     :open_per_network::int, :voucher_id::uuid, :voucher_version::int, :now::timestamptz) as placed
 """

@@ -62,7 +62,8 @@ _NARROWED = {
     "brand": "and p.brand_id = (select id from brands where slug = :brand::text)",
     "category": "and p.category_id in (select id from categories"
     " where path = :category::text or starts_with(path, :category::text || '/'))",
-    "published": "and (p.published_at is not null) = :published::boolean",
+    "published": "and coalesce(p.published_at <= :now::timestamptz, false) = :published::boolean",
+    "scheduled": "and coalesce(p.published_at > :now::timestamptz, false) = :scheduled::boolean",
 }
 _LAST_ID = UUID(int=2**128 - 1)
 
@@ -101,14 +102,18 @@ class Products:
         brand: str | None,
         category: str | None,
         published: bool | None,
+        scheduled: bool | None,
         before: tuple[datetime, UUID] | None,
         limit: int,
     ) -> list[Row]:
-        """Flat rows with counts of variants; `brand` is a slug, `category` a path whose subtree is meant."""
-        asked = {"sku": sku, "brand": brand, "category": category, "published": published}
-        given = {name: value for name, value in asked.items() if value is not None}
+        """Flat rows with counts of variants; `brand` is a slug, `category` a path whose subtree is meant.
+        What is published is sold now, what is scheduled later."""
+        asked = {"sku": sku, "brand": brand, "category": category, "published": published, "scheduled": scheduled}
+        given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
         before_at, before_id = before or (None, _LAST_ID)
         statement = _LIST.format(narrowed=" ".join(_NARROWED[name] for name in given))
+        if published is not None or scheduled is not None:
+            given["now"] = self._clock.now()
         return self._database.call(statement, **given, before_at=before_at, before_id=before_id, limit=limit)
 
     def change(self, product_id: UUID, changing: Changing, *, actor: str, if_match: int | None) -> KeptProduct:

@@ -98,12 +98,12 @@ from products p
 left join brands b on b.id = p.brand_id
 left join categories c on c.id = p.category_id
 left join lateral ({_OFFER}) o on true
-where p.slug = :slug::text and p.published_at is not null
+where p.slug = :slug::text and p.published_at <= :now::timestamptz
 """
 
 _MOVED_PRODUCT = """
 select p.slug from slug_history h join products p on p.id = h.product_id
-where h.slug = :slug::text and p.published_at is not null
+where h.slug = :slug::text and p.published_at <= :now::timestamptz
 """
 
 _CATEGORY = f"""
@@ -192,11 +192,11 @@ class CatalogueReader:
         rows = self._database.call(sql, **parameters, limit=limit)
         return [Suggestion(row["kind"], row["name"], row["key"]) for row in rows]
 
-    def get_product(self, slug: str) -> ProductPage | Moved:
-        """Raises ProductNotFound."""
-        row = self._database.find(_PRODUCT, slug=slug)
+    def get_product(self, slug: str, *, now: datetime) -> ProductPage | Moved:
+        """As it is sold at that moment. Raises ProductNotFound."""
+        row = self._database.find(_PRODUCT, slug=slug, now=now)
         if row is None:
-            moved = self._database.find(_MOVED_PRODUCT, slug=slug)
+            moved = self._database.find(_MOVED_PRODUCT, slug=slug, now=now)
             if moved is None:
                 raise ProductNotFound
             return Moved(moved["slug"])

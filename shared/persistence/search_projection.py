@@ -16,7 +16,7 @@ _HASHES = 1 << 23
 # Each with its thirty traces at most: far from the statement's timeout.
 WORDS_AT_ONCE = 2_000
 
-_PROJECT = "select project_products_v2(:ids::uuid[], :counting::boolean, :now::timestamptz) as changed"
+_PROJECT = "select project_products_v3(:ids::uuid[], :counting::boolean, :now::timestamptz) as changed"
 
 _OUT_OF_DATE = """
 select distinct v.product_id from variants v
@@ -25,19 +25,26 @@ left join search_variants s on s.product_id = v.product_id and s.sku = v.sku
 where v.sku = any(:skus::text[]) and v.active and coalesce(l.on_hand > l.held, false) <> coalesce(s.in_stock, false)
 """
 
-# Published or not: a copy of what is no longer published is on a list until it is made anew.
-_MISSED_PRODUCTS = """
-select p.id from products p left join search_products s on s.product_id = p.id
-where p.updated_at >= :since::timestamptz and case when p.published_at is null then s.tier <= 4
-    else s.source_updated_at is distinct from p.updated_at end
-order by p.updated_at, p.id limit :limit::int
+# Published or not: a copy of what is no longer published is on a list until it is made anew. What was to be published
+# since has told nobody: its event came when it was planned, and found nothing to copy.
+MISSED_PRODUCTS = """
+(select p.id from products p left join search_products s on s.product_id = p.id
+where p.updated_at >= :since::timestamptz and case when p.published_at <= :now::timestamptz
+    then s.source_updated_at is distinct from p.updated_at else s.tier <= 4 end
+order by p.updated_at, p.id limit :limit::int)
+union
+(select p.id from products p left join search_products s on s.product_id = p.id
+where p.published_at > p.updated_at and p.published_at >= :since::timestamptz and p.published_at <= :now::timestamptz
+    and s.source_updated_at is distinct from p.updated_at
+order by p.published_at, p.id limit :limit::int)
+limit :limit::int
 """
 
 _MISSED_STOCK = """
 select distinct v.product_id
 from (select distinct sku from stock_movements where id > :seen::bigint and location = 'main') m
 join variants v on v.sku = m.sku and v.active
-join products p on p.id = v.product_id and p.published_at is not null
+join products p on p.id = v.product_id and p.published_at <= :now::timestamptz
 left join stock_levels l on l.sku = v.sku and l.location = 'main'
 left join search_variants s on s.product_id = v.product_id and s.sku = v.sku
 where coalesce(l.on_hand > l.held, false) <> coalesce(s.in_stock, false)
@@ -55,7 +62,7 @@ select heat_v1(null, popularity_v1(p.popularity, w.weight, :now::timestamptz)) a
 from products p
 left join (select v.product_id, sum(d.weight) as weight from search_popularity d join variants v on v.sku = d.sku
     group by v.product_id) w on w.product_id = p.id
-where p.published_at is not null group by 1 order by 1 desc
+where p.published_at <= :now::timestamptz group by 1 order by 1 desc
 """
 
 _SET_TIERS = """
@@ -154,11 +161,11 @@ class SearchProjection:
 
     def take_missed_products(self, limit: int, *, now: datetime) -> list[UUID]:
         since = self._database.call("select products_since from search_sweep where id = 'sweep'")[0]["products_since"]
-        return [row["id"] for row in self._database.call(_MISSED_PRODUCTS, since=since, limit=limit)]
+        return [row["id"] for row in self._database.call(MISSED_PRODUCTS, since=since, now=now, limit=limit)]
 
     def take_missed_stock(self, limit: int, *, now: datetime) -> list[UUID]:
         seen = self._database.call("select movements_seen from search_sweep where id = 'sweep'")[0]["movements_seen"]
-        return [row["product_id"] for row in self._database.call(_MISSED_STOCK, seen=seen, limit=limit)]
+        return [row["product_id"] for row in self._database.call(_MISSED_STOCK, seen=seen, now=now, limit=limit)]
 
     def mark_swept(self, *, now: datetime) -> None:
         self._database.call(_MARK_SWEPT, before=now - SEEN_LATE)

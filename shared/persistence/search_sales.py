@@ -51,7 +51,7 @@ returning sku
 _MOVED = """
 select p.id
 from (select distinct product_id from variants where sku = any(:skus::text[])) sold
-join products p on p.id = sold.product_id and p.published_at is not null
+join products p on p.id = sold.product_id and p.published_at <= :now::timestamptz
 join search_products s on s.product_id = p.id
 cross join lateral (
     select sum(d.weight) as weight from variants v join search_popularity d on d.sku = v.sku

@@ -73,7 +73,7 @@ class Projection(Protocol):
         """Those whose copy says in stock of one of the SKUs where there is none now, or the reverse."""
 
     def take_missed_products(self, limit: int, *, now: datetime) -> list[UUID]:
-        """Products that have changed and whose copy has not."""
+        """Products that have changed, or whose publication has come, and whose copy has not."""
 
     def take_missed_stock(self, limit: int, *, now: datetime) -> list[UUID]:
         """Products of the latest movements of stock whose copy says otherwise than their stock."""

@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 from shared.catalog.editing import KeptProduct, ProductStale
 from shared.kernel.clock import iso
 from shared.persistence.search import CatalogueReader
-from shared.search.listing import Moved, ProductPage
+from shared.search.listing import Moved, ProductNotFound, ProductPage, Search
 from tests.catalog.conftest import Office
 from tests.orders.shop import at_once
 from tests.support.conftest import problem_of
@@ -92,9 +92,9 @@ def test_a_new_name_moves_the_address_and_search_follows(shelf: Office, search: 
     assert (renamed["name"], renamed["slug"], renamed["version"]) == (f"Desk Light {own}", f"desk-light-{own}", 2)
     assert (renamed["description"], renamed["brand"]) == ("Warm\nlight.", f"Nordby {own}")
     assert taken["slug"] == f"lamp-{own}-other-{own}"
-    reader = search()
-    assert reader.get_product(f"lamp-{own}") == Moved(f"desk-light-{own}")
-    page = reader.get_product(f"desk-light-{own}")
+    reader, now = search(), shelf.desk.shop.clock.now()
+    assert reader.get_product(f"lamp-{own}", now=now) == Moved(f"desk-light-{own}")
+    page = reader.get_product(f"desk-light-{own}", now=now)
     assert isinstance(page, ProductPage)
     assert page.listed.name == f"Desk Light {own}"
     [copy] = shelf.ask("select name, slug, brand_name, words @@ to_tsquery('public.shop', 'warm') as described"
@@ -113,7 +113,7 @@ def test_a_new_name_moves_the_address_and_search_follows(shelf: Office, search: 
     back = shelf.patched(lamp, name=f"Lamp {own}")
 
     assert back["slug"] == f"lamp-{own}"
-    assert search().get_product(f"desk-light-{own}") == Moved(f"lamp-{own}")
+    assert search().get_product(f"desk-light-{own}", now=shelf.desk.shop.clock.now()) == Moved(f"lamp-{own}")
 
 
 def test_what_changes_nothing_leaves_no_trace(shelf: Office) -> None:
@@ -202,8 +202,8 @@ def test_no_edit_waits_for_whoever_holds_its_stock(shelf: Office) -> None:
          [("/image_urls", "image_url is not an http(s) address: 'javascript:alert(1)'")]),
         ({"category": "no/where"}, [("/category", "is no category of this shop")]),
         ({"variants": [{"sku": "NONE", "active": False}]}, [("/variants/0/sku", "is no variant of this product")]),
-        ({"published_at": "2126-01-01T00:00:00Z"},
-         [("/published_at", "is still to come; publish the product when it may be sold")]),
+        ({"published_at": "2126-01-01"},
+         [("/published_at", "A moment of ISO 8601 with its time zone, 2026-12-01T00:00:00Z.")]),
     ],
 )  # fmt: skip
 def test_a_bad_field_is_named_and_nothing_changes(shelf: Office, body: Any, fields: Any) -> None:
@@ -240,6 +240,55 @@ def test_what_is_published_keeps_something_for_sale(shelf: Office, search: Calla
     assert (copy["sku"], copy["price_minor"], copy["tier"] <= 4) == (shelf.sku("T-M"), 1700, True)
     assert (gone["published_at"], copy_of_gone["tier"]) == (None, 9)
     assert problem_of(back) == (409, "nothing-for-sale")
+
+
+def test_what_is_published_later_is_scheduled_and_seen_by_nobody_until_then(
+    shelf: Office, search: Callable[[], CatalogueReader]
+) -> None:
+    own = shelf.own
+    shelf.bring({"sku": "A", "name": f"A {own}", "brand": f"Brand {own}", "price": 5})
+    product, now = shelf.find("A"), shelf.desk.shop.clock.now()
+    due = now + timedelta(days=2)
+    shelf.patched(product, name=f"B {own}")
+
+    planned = shelf.patched(product, published_at=iso(due))
+    lists = [
+        [item["id"] for item in shelf.desk.get(f"/v1/admin/products?brand=brand-{own}&{asked}")["items"]]
+        for asked in ("published=true", "published=false", "scheduled=true", "scheduled=false")
+    ]
+    reader = search()
+    unseen = []
+    for slug in (f"a-{own}", f"b-{own}"):
+        with pytest.raises(ProductNotFound):
+            reader.get_product(slug, now=now + timedelta(days=1))
+        unseen.append(reader.list_products(Search(text=f"b {own}", brand=f"brand-{own}"), limit=5).items)
+    shown = [reader.get_product(slug, now=due) for slug in (f"a-{own}", f"b-{own}")]
+
+    assert planned["published_at"] == iso(due)
+    assert lists == [[], [product["id"]], [product["id"]], []]
+    assert (unseen, shown[0], isinstance(shown[1], ProductPage)) == ([(), ()], Moved(f"b-{own}"), True)
+
+
+def test_many_that_are_scheduled_are_published_now_and_what_is_sold_keeps_its_moment(shelf: Office) -> None:
+    shelf.bring({"sku": "A", "name": "A", "price": 5}, {"sku": "B", "name": "B", "price": 4})
+    [a, b] = [shelf.find(sku) for sku in ("A", "B")]
+    shelf.patched(b, published_at=iso(shelf.desk.shop.clock.now() + timedelta(days=2)))
+
+    answer = shelf.change(product_ids=[a["id"], b["id"]], published=True)
+
+    assert answer.get_json() == {"changed": [{"id": b["id"], "version": 3}]}
+    assert shelf.find("A")["published_at"] == a["published_at"]
+    assert a["published_at"] < shelf.find("B")["published_at"] <= iso(shelf.desk.shop.clock.now())
+
+
+def test_what_is_scheduled_keeps_something_for_sale(shelf: Office) -> None:
+    shelf.bring({"sku": "A", "name": "A", "price": 5})
+    product = shelf.patched(shelf.find("A"), published_at=iso(shelf.desk.shop.clock.now() + timedelta(days=2)))
+
+    refused = shelf.patch(product, {"variants": [{"sku": shelf.sku("A"), "active": False}]})
+
+    assert problem_of(refused) == (409, "nothing-for-sale")
+    assert shelf.find("A") == product
 
 
 def test_staff_need_the_permission_and_a_product(shelf: Office) -> None:

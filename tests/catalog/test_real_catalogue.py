@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +141,7 @@ def test_the_whole_catalogue_is_paged_through(reader: CatalogueReader) -> None:
 
 def test_every_listed_product_has_its_page(reader: CatalogueReader) -> None:
     for item in reader.list_products(Search(text="notebook"), limit=20).items:
-        page = reader.get_product(item.slug)
+        page = reader.get_product(item.slug, now=datetime.now(UTC))
         assert isinstance(page, ProductPage)
         assert page.listed == item
 

@@ -344,6 +344,16 @@ class Shop:
     def set_price(self, sku: str, price_minor: int) -> None:
         self.database.call("update variants set price_minor = :p::bigint where sku = :s::text", p=price_minor, s=sku)
 
+    def publish(self, sku: str, at: datetime) -> None:
+        self.database.call(
+            """
+            update products set published_at = :at::timestamptz
+            where id = (select product_id from variants where sku = :s::text)
+            """,
+            at=at,
+            s=sku,
+        )
+
     def make_cart(self, quantities: dict[str, int]) -> str:
         cart_id = uuid4().hex
         self.carts.create(cart_id, address=ADDRESS)

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from shared.cart.carts import CartChanged
+from shared.cart.carts import CartChanged, UnknownItem
 from shared.edge.buying_views import cart_view
 from shared.edge.money_view import money
 from shared.inventory.stock import OutOfStock, ShortLine
@@ -335,6 +335,47 @@ def test_what_is_no_longer_sold_is_out_of_stock(shop: Shop) -> None:
     assert sorted(refused.value.short, key=lambda line: line.sku) == sorted(
         [ShortLine(chair, 1, 0), ShortLine(lamp, 1, 0)], key=lambda line: line.sku
     )
+
+
+def test_what_is_published_later_is_bought_from_then_on_and_not_before(shop: Shop) -> None:
+    lamp, chair = shop.make_stock("LAMP", 5), shop.make_stock("CHAIR", 5)
+    cart = shop.make_cart({lamp: 1, chair: 1})
+    command = placing.PlaceOrder(cart, 3, "ada@example.com", "127.0.0.0/24")
+    quote = shop.orders.quote(command, shop.claim(cart, "looks"))
+    due = shop.clock.now() + timedelta(hours=1)
+    shop.publish(lamp, due)
+    claim = shop.claim(cart, "places")
+
+    with pytest.raises(OutOfStock) as quoted:
+        shop.place(cart, version=3)
+    shop.orders.quote(command, claim)
+    with pytest.raises(OutOfStock) as refused:
+        shop.orders.place(
+            placing._freeze(command, quote, shop.clock), claim, shop=quote.shop, voucher=None, actor="buyer"
+        )
+    with pytest.raises(UnknownItem):
+        shop.carts.set_line(cart, lamp, 2)
+    before = [line.sellable for line in shop.carts.get(cart).cart.lines]
+    shop.clock.advance(hours=1)
+    order = shop.place(cart, version=3)
+
+    assert list(quoted.value.short) == list(refused.value.short) == [ShortLine(lamp, 1, 0)]
+    assert before == [False, True]
+    assert (order.status, shop.level(lamp), shop.level(chair)) == ("pending_payment", (5, 1), (5, 1))
+
+
+def test_an_order_goes_on_where_its_product_is_published_anew_later(shop: Shop) -> None:
+    """As where a product is taken from sale: what was ordered is held, and its price is frozen."""
+    lamp = shop.make_stock("LAMP", 5)
+    order = shop.order({lamp: 1})
+    shop.publish(lamp, shop.clock.now() + timedelta(days=1))
+
+    retried = shop.retry(order)
+    shop.paypal.approve(retried.paypal_order_id)
+
+    assert shop.capture(retried).status == "paid"
+    with pytest.raises(UnknownItem):
+        shop.make_cart({lamp: 1})
 
 
 def test_a_bad_email_is_refused_after_the_key_was_claimed(shop: Shop) -> None:

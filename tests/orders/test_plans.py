@@ -89,7 +89,7 @@ def test_a_cart_of_a_large_catalogue_reads_no_other_variants_and_levels(shop: Sh
             """,
             many=CATALOGUE,
         )
-        read.append(rows_read(shop, tx, lambda: tx.rows("select cart_json_v1(:id::text) as cart", id=cart)))
+        read.append(rows_read(shop, tx, lambda: tx.rows("select cart_json_v2(:id::text, now()) as cart", id=cart)))
         raise _Undone
 
     later = Shop(module_database.url)  # a session that has planned nothing yet

@@ -62,12 +62,15 @@ def test_the_old_path_of_a_category_leads_to_the_new_one(client: FlaskClient, ca
         connection.close()
 
 
+@pytest.mark.parametrize("published_at", ["null", "now() + interval '1 hour'"])
 def test_what_is_not_published_is_nowhere(
-    client: FlaskClient, catalogue_database: Address, projection: SearchProjection
+    client: FlaskClient, catalogue_database: Address, projection: SearchProjection, published_at: str
 ) -> None:
     connection = catalogue_database.connect()
     try:
-        changed = connection.run("update products set published_at = null where slug = 'laptop-stand' returning id")
+        changed = connection.run(
+            f"update products set published_at = {published_at} where slug = 'laptop-stand' returning id"
+        )
         projection.project([changed[0][0]])
 
         assert client.get("/v1/products/laptop-stand").status_code == 404

@@ -322,8 +322,9 @@ def test_an_unknown_address_is_a_page_that_says_so(client: FlaskClient, path: st
     assert page.find("script") == []
 
 
-def test_what_is_not_published_has_no_page(client: FlaskClient, tee: Connection) -> None:
-    tee.run("update products set published_at = null where slug = 'plain-tee'")
+@pytest.mark.parametrize("published_at", ["null", "now() + interval '1 hour'"])
+def test_what_is_not_published_has_no_page(client: FlaskClient, tee: Connection, published_at: str) -> None:
+    tee.run(f"update products set published_at = {published_at} where slug = 'plain-tee'")
 
     assert client.get("/products/plain-tee").status_code == 404
 

@@ -1,6 +1,7 @@
 """What search reads follows the catalogue: whatever the order of events, whatever was lost."""
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,12 +14,13 @@ from uuid import UUID, uuid4
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pg8000.native import to_statement
 
 from functions.inventory import cli
 from shared.kernel.clock import SystemClock
 from shared.persistence.connecting import connector
 from shared.persistence.database import Database
-from shared.persistence.search_projection import SearchProjection, tiers_of
+from shared.persistence.search_projection import MISSED_PRODUCTS, SearchProjection, tiers_of
 from shared.persistence.stock import Stock
 from shared.search import projecting
 from shared.search.projecting import ProductsChanged
@@ -110,6 +112,18 @@ class Shop:
             id=product_id,
         )
 
+    def schedule(self, product_id: UUID, published_at: datetime) -> None:
+        self.clock.moment += timedelta(seconds=1)
+        self.run(
+            "update products set published_at = :published_at, updated_at = :now where id = cast(:id as uuid)",
+            published_at=published_at,
+            now=self.clock.now(),
+            id=product_id,
+        )
+
+    def sweep(self) -> int:
+        return projecting.sweep(projection=self.projection, clock=self.clock, within_s=10)
+
     def delete(self, product_id: UUID) -> None:
         self.run("delete from products where id = cast(:id as uuid)", id=product_id)
 
@@ -126,9 +140,10 @@ class Shop:
         rows = self.run(
             "select p.name, coalesce(bool_or(s.on_hand > s.held), false), min(v.price_minor) from products p"
             " join variants v on v.product_id = p.id left join stock_levels s on s.sku = v.sku"
-            " where p.published_at is not null"
+            " where p.published_at <= :now"
             " and (cast(:among as uuid[]) is null or p.id = any(cast(:among as uuid[]))) group by p.id",
             among=among,
+            now=self.clock.now(),
         )
         return {row[0]: (row[1], row[2]) for row in rows}
 
@@ -170,7 +185,7 @@ def test_a_late_reader_reads_after_the_one_before_it(shop: Shop, postgres: Scrat
     lamp = shop.add("lamp")
     first = shop.address.connect()
     first.run("begin")
-    first.run("select project_products_v2(array[cast(:id as uuid)], false, now())", id=lamp)
+    first.run("select project_products_v3(array[cast(:id as uuid)], false, :now)", id=lamp, now=NOW)
     late = threading.Thread(target=lambda: shop.projection.project([lamp]))
     late.start()
     shop.await_waiting()
@@ -187,7 +202,7 @@ def test_a_reader_of_before_does_not_bring_back_what_is_gone(shop: Shop) -> None
     lamp = shop.add("lamp")
     first = shop.address.connect()
     first.run("begin")
-    first.run("select project_products_v2(array[cast(:id as uuid)], false, now())", id=lamp)
+    first.run("select project_products_v3(array[cast(:id as uuid)], false, :now)", id=lamp, now=NOW)
     shop.delete(lamp)
     gone = threading.Thread(target=lambda: shop.projection.project([lamp]))
     gone.start()
@@ -205,6 +220,7 @@ CHANGES: list[Change] = [
     lambda shop, product_id: shop.stock(_sku_of(shop, product_id), 0),
     lambda shop, product_id: shop.stock(_sku_of(shop, product_id), 7),
     lambda shop, product_id: shop.unpublish(product_id),
+    lambda shop, product_id: shop.schedule(product_id, shop.clock.now() + timedelta(days=1)),
     lambda shop, product_id: shop.delete(product_id),
 ]
 
@@ -262,6 +278,88 @@ def test_the_sweep_catches_what_no_event_told(shop: Shop) -> None:
     assert (ever, missed, again) == (4, 4, 0)
     assert shop.listed() == shop.truth()
     assert sorted(shop.listed()) == ["brass lamp", "case", "new", "torch"]
+
+
+def test_what_is_to_come_is_on_no_list_before_its_moment_and_on_all_with_the_next_sweep(shop: Shop) -> None:
+    """Its event came when it was planned, and nothing tells of the moment itself."""
+    lamp, sold = shop.add("lamp"), shop.add("torch")
+    due = shop.clock.now() + timedelta(days=3)
+    shop.schedule(lamp, due)
+    projecting.follow_products(ProductsChanged((lamp, sold)), projection=shop.projection)
+    shop.stock("LAMP", 0)
+    shop.stock("LAMP", 7)
+    projecting.follow_stock(["LAMP"], projection=shop.projection)
+
+    looks = []
+    for moment in (due - timedelta(days=1), due - timedelta(microseconds=1), due, due + timedelta(minutes=1)):
+        shop.clock.moment = moment
+        looks.append((shop.sweep(), sorted(shop.listed())))
+
+    assert looks == [(0, ["torch"]), (0, ["torch"]), (1, ["lamp", "torch"]), (0, ["lamp", "torch"])]
+
+
+def test_what_came_while_nobody_swept_is_found_afterwards(shop: Shop) -> None:
+    lamp = shop.add("lamp")
+    due = shop.clock.now() + timedelta(days=1)
+    shop.schedule(lamp, due)
+    shop.sweep()
+    shop.clock.moment = due + timedelta(days=9)
+
+    assert (shop.sweep(), list(shop.listed())) == (1, ["lamp"])
+
+
+def test_a_publication_that_is_moved_or_taken_back_counts_as_it_is_now(shop: Shop) -> None:
+    earlier, later, never, moved = (shop.add(name) for name in ("earlier", "later", "never", "moved"))
+    shop.sweep()
+    now = shop.clock.now()
+    for product in (earlier, later, never, moved):
+        shop.schedule(product, now + timedelta(hours=2))
+    taken = shop.sweep()
+    shop.schedule(earlier, now + timedelta(hours=1))
+    shop.schedule(later, now + timedelta(hours=3))
+    shop.unpublish(never)
+    shop.rename(moved, "moved on")
+
+    looks = []
+    for hours in (0.5, 1, 2, 3):
+        shop.clock.moment = now + timedelta(hours=hours)
+        shop.sweep()
+        looks.append(sorted(shop.listed()))
+
+    assert taken == 4
+    assert looks == [[], ["earlier"], ["earlier", "moved on"], ["earlier", "later", "moved on"]]
+
+
+def test_a_rebuild_copies_what_is_published_when_it_comes_by(shop: Shop) -> None:
+    lamp = shop.add("lamp")
+    due = shop.clock.now() + timedelta(hours=1)
+    shop.schedule(lamp, due)
+    projecting.rebuild(projection=shop.projection, clock=shop.clock, anew=True)
+    before = shop.listed()
+    shop.clock.moment = due
+
+    done = projecting.rebuild(projection=shop.projection, clock=shop.clock, anew=True)
+
+    assert (before, done.total, shop.listed()) == ({}, 1, {"lamp": (True, 1000)})
+
+
+def test_the_sweep_reads_what_was_changed_and_what_is_due_and_no_other_product(shop: Shop) -> None:
+    shop.run(
+        """
+        insert into products (id, slug, group_key, name, price_minor, currency, published_at, created_at, updated_at,
+            words, search_text)
+        select gen_random_uuid(), 'p' || n, 'p' || n, 'p', 1, 'USD', :then, :then, :then, '', ''
+        from generate_series(1, 2000) n
+        """,
+        then=shop.clock.now() - timedelta(days=9),
+    )
+    shop.run("analyze products")
+    statement, _ = to_statement(MISSED_PRODUCTS)
+
+    plan = "\n".join(str(row[0]) for row in shop.run(f"explain (generic_plan) {statement}"))
+
+    assert sorted(set(re.findall(r"Scan using (products_\w+)", plan))) == ["products_to_come", "products_updated"], plan
+    assert "Seq Scan on products" not in plan, plan
 
 
 def test_the_sweep_looks_at_the_last_minutes_only(shop: Shop) -> None:
@@ -415,6 +513,8 @@ def import_rows(shop: Shop, folder: Path, rows: list[dict[str, Any]]) -> list[tu
         patch.setenv("DATABASE_URL", shop.address.url)
         patch.delenv("DATABASE_ACCESS", raising=False)
         assert cli.main(["import", str(file), "--quiet"]) == 0
+    # The command goes by the machine's time, and publishes what is new.
+    shop.clock.moment = max(shop.clock.moment, SystemClock().now())
     return events(shop)
 
 

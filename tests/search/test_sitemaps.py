@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 from xml.etree import ElementTree
 
@@ -87,13 +87,14 @@ def test_a_file_lies_where_the_pages_do_that_it_names(client: FlaskClient) -> No
         assert {page.rpartition("/")[0] for page in pages} == {file.rpartition("/")[0]}
 
 
+@pytest.mark.parametrize("published_at", ["null", "now() + interval '1 hour'"])
 def test_only_what_is_published_and_has_a_variant_to_sell_is_named(
-    client: FlaskClient, catalogue_database: Address
+    client: FlaskClient, catalogue_database: Address, published_at: str
 ) -> None:
     before = slugs(client.get("/products/sitemap-all.xml").data)
     connection = catalogue_database.connect()
     try:
-        connection.run("update products set published_at = null where slug = 'laptop-stand'")
+        connection.run(f"update products set published_at = {published_at} where slug = 'laptop-stand'")
         connection.run("update variants set active = false where sku in ('KT-INS114-DRE', 'TEE-M')")
 
         after = slugs(client.get("/products/sitemap-all.xml").data)
@@ -159,6 +160,7 @@ def test_another_name_is_no_sitemap(client: FlaskClient, path: str, status: int)
 class Many:
     """The search function's connections: one that it reads with, and one to ask for plans in the same settings."""
 
+    address: Address
     database: Database
     asking: CoreConnection
 
@@ -193,13 +195,13 @@ def many(postgres: ScratchServer) -> Iterator[Many]:
     connect = connector(settings, application="test", statement_timeout_ms=300, planning=BY_INDEXES)
     made = Database(connect, size=1, clock=SystemClock())
     asking = connect()
-    yield Many(made, asking)
+    yield Many(address, made, asking)
     asking.close()
     made.close()
 
 
 def test_the_files_together_name_each_product_once(many: Many) -> None:
-    products = ProductsOfSitemaps(many.database)
+    products = ProductsOfSitemaps(many.database, now=datetime.now(UTC))
 
     index = locations(write_index(products, public_url=SHOP), "sitemapindex")
     parts = [url.removeprefix(f"{SHOP}/products/sitemap-").removesuffix(".xml") for url in index]
@@ -211,6 +213,21 @@ def test_the_files_together_name_each_product_once(many: Many) -> None:
     assert len(named) == len(set(named)) == MANY * 8 // 10
     assert {slug[-1] for slug in named} == set("12346789")
     assert max(len(file) for file in files) < 10_000
+
+
+def test_a_page_has_changed_when_it_was_published(many: Many) -> None:
+    due = datetime.now(UTC) + timedelta(days=2)
+    owner = many.address.connect()
+    [[product]] = owner.run("update products set published_at = :due where slug = 'product-1' returning id", due=due)
+
+    [before, after] = [
+        ProductsOfSitemaps(many.database, now=at).list_on_sale(product, product, limit=1)
+        for at in (due - timedelta(microseconds=1), due)
+    ]
+
+    owner.run("update products set published_at = updated_at where slug = 'product-1'")
+    owner.close()
+    assert (before, after) == ([], [PageOnSale(product, "product-1", due)])
 
 
 @pytest.mark.parametrize(

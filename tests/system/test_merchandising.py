@@ -1,5 +1,6 @@
 """What searches find, from the back office to the shopper, over HTTP."""
 
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -51,6 +52,28 @@ def test_staff_pin_and_bury_and_the_next_search_knows(cloud: Cloud) -> None:
         "search_rule.changed",
         "search_rule.created",
     ]
+
+
+def test_a_product_is_found_and_sold_from_its_moment_on(cloud: Cloud) -> None:
+    sku, staff = cloud.make_stock("LAMP", 3), cloud.staff()
+    cloud.settle(timeout_s=60)
+    [slug], cart = found(cloud, sku), cloud.make_cart({})
+    line = f"/v1/carts/{cart['id']}/lines/{sku}"
+    [product] = cloud.call("GET", f"/v1/admin/products?sku={sku}", headers=staff).json["items"]
+    path = f"/v1/admin/products/{product['id']}"
+    now = cloud.call("PATCH", path, {"description": "Brass."}, headers=staff).json["updated_at"]
+    due = datetime.fromisoformat(now) + timedelta(minutes=10)
+
+    planned = cloud.call("PATCH", path, {"published_at": due.isoformat()}, headers=staff)
+    cloud.settle(timeout_s=60)
+    before = [cloud.call("GET", f"{place}/products/{slug}").status for place in ("/v1", "")]
+    before += [len(found(cloud, sku)), cloud.call("PUT", line, {"quantity": 1}).status]
+    cloud.advance(11 * 60)
+    after = [cloud.call("GET", f"{place}/products/{slug}").status for place in ("/v1", "")]
+    after += [len(found(cloud, sku)), cloud.call("PUT", line, {"quantity": 1}).status]
+
+    assert planned.status == 200
+    assert (before, after) == ([404, 404, 0, 404], [200, 200, 1, 200])
 
 
 def test_staff_name_synonyms_and_nobody_else_does(cloud: Cloud) -> None:
