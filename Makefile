@@ -59,7 +59,7 @@ bench: $(ENVIRONMENT)  ## the figures of docs/architecture.md as ratios to their
 bench-relevance: $(ENVIRONMENT)  ## how good the first ten are by people's judgements, and what becomes of misspelt words
 	@exec $(BIN)/python -m benchmarks.relevance $(ARGS)
 
-bench-search: $(ENVIRONMENT)  ## how long every kind of search takes, beside a full scan and trigrams (N=50000)
+bench-search: $(ENVIRONMENT)  ## how long every kind of search takes, beside trigrams, a full scan and a search engine (N=50000, ARGS=--help)
 	@exec $(BIN)/python -m benchmarks.searching $(if $(N),--products $(N)) $(ARGS)
 
 bundle: $(ENVIRONMENT)  ## build/<deployment>.zip, what a deployment uploads: the same bytes every time

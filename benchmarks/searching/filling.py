@@ -121,6 +121,10 @@ def fill(shop: Address, products: int, drawn_from: Plan) -> Timings:
         connection.run("vacuum analyze")
     with indexed_afterwards(connection, told=lambda index, seconds: took.add(f"index {index}", seconds)):
         with took.of("projection"):
+            # The copies stand there already and say that they are of today: the projection writes what differs, which
+            # is all, and counts no words. Each step would write most of the vocabulary anew.
+            connection.run(_COPIES)
+            connection.run("analyze search_products")
             _project(shop, connection)
         with took.of("vocabulary"):
             _learn_words(shop, connection, products)
@@ -188,11 +192,17 @@ def _in_parts(shop: Address, products: int, what: str, statement: str, **paramet
         list(threads.map(fill_parts, range(CORES)))
 
 
+def project_anew(shop: Address) -> None:
+    """Where this code's projection or tiers are not those that the shop was filled with: each copy that differs."""
+    connection = connect(shop)
+    with Timings().of("projection"):
+        _project(shop, connection)
+    connection.run("vacuum analyze")
+    connection.close()
+
+
 def _project(shop: Address, connection: pg8000.native.Connection) -> None:
-    """By the projection's own function. The copies stand there already and say that they are of today, so that it
-    writes what differs, which is all, and does not count words: each step would write most of the vocabulary anew."""
-    connection.run(_COPIES)
-    connection.run("analyze search_products")
+    """By the projection's own function, on all cores. Sets the tiers as a rebuild does."""
     ids = [row[0] for row in connection.run("select id from products order by id")]
     settings = DatabaseSettings("url", CORES, shop.url)
     connecting = connector(settings, application="filling", statement_timeout_ms=_NO_LIMIT_MS)

@@ -33,12 +33,12 @@ class Vocabulary:
     """The same words for the same seed and the same real catalogue: those of its names, the most frequent first, then
     some that sound like words."""
 
-    def __init__(self, dice: random.Random, *, real: Sequence[str] = ()) -> None:
-        words = dict.fromkeys(real)
-        while len(words) < WORDS:
-            words[made_up(dice)] = None
-        self.words = list(words)
-        self._weights = list(itertools.accumulate(1 / (place + FLATTENING) for place in range(WORDS)))
+    def __init__(self, dice: random.Random, *, real: Sequence[str] = (), words: int = WORDS) -> None:
+        drawn = dict.fromkeys(real)
+        while len(drawn) < words:
+            drawn[made_up(dice)] = None
+        self.words = list(drawn)
+        self._weights = list(itertools.accumulate(1 / (place + FLATTENING) for place in range(len(drawn))))
 
     def draw(self, dice: random.Random, count: int) -> list[str]:
         return dice.choices(self.words, cum_weights=self._weights, k=count)
