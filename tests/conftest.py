@@ -62,6 +62,7 @@ SLOW = (
     "tests/platform/test_terraform.py",
     "tests/pricing/test_properties.py",
     "tests/reconciliation/",
+    "tests/search/test_benchmarks.py",
     "tests/search/test_merchandising.py",
     "tests/search/test_plans.py",
     "tests/search/test_product_pages.py",

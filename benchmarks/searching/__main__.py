@@ -38,13 +38,15 @@ def main() -> int:
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--keep", type=Path, metavar="DIR", help="fill a server in DIR, or search what it has")
     where.add_argument("--server", metavar="URL", help="search a filled database, as its owner")
-    parser.add_argument("--serve", action="store_true", help="fill, say the addresses and wait for Ctrl-C")
+    parser.add_argument("--serve", action="store_true", help="fill, say the addresses and wait for Ctrl-C or SIGTERM")
     parser.add_argument("--rebuild", action="store_true", help="copy what search reads anew, with this code")
     parser.add_argument("--kinds", metavar="WORD", default="", help="only kinds with this in their name, nothing else")
     parser.add_argument("--columns", metavar="A,B", default=",".join(COLUMNS), help=f"of {', '.join(COLUMNS)}")
     parser.add_argument("--within", type=float, default=Effort().within_s, metavar="S", help="for a kind and column")
     options = parser.parse_args()
     effort = Effort(within_s=options.within)
+    # Whoever stops it in the background, where Ctrl-C is not heard, stops its server as well.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with open_shop(products=options.products, keep=options.keep, server=options.server, default=PRODUCTS) as shop:
             if options.rebuild:

@@ -15,7 +15,7 @@ from benchmarks.searching.over_http import storefront
 from benchmarks.searching.predecessor import Predecessor
 from benchmarks.searching.questions import Kind, Question
 from benchmarks.searching.shops import Shop
-from benchmarks.searching.timing import Times, Unanswered, measure
+from benchmarks.searching.timing import Cpu, Times, Unanswered, measure
 from shared.kernel.clock import SystemClock
 from shared.kernel.errors import Unavailable
 from shared.persistence.connecting import BY_INDEXES, connector
@@ -33,12 +33,12 @@ COLUMNS = (OURS, OVER_HTTP, TRIGRAMS, SCAN, ENGINE)
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """`asked` of a kind, `rounds` times; no column of a kind takes longer than about twice `within_s`."""
+    """`asked` of a kind, ours `rounds` times; no column of a kind takes longer than about twice `within_s`."""
 
     asked: int = 200
     scanned: int = 3
     rounds: int = 2
-    within_s: float = 8.0
+    within_s: float = 6.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,10 @@ class Measured:
 @dataclass(frozen=True, slots=True)
 class _Column:
     ask: Callable[[Question], object]
+    cpu: Cpu | None
     can: Callable[[Question], bool] = lambda question: True
     most: int | None = None
+    rounds: int = 1
 
 
 class Measuring:
@@ -87,8 +89,9 @@ class Measuring:
         times: dict[str, Times] = {}
         for name, column in self._columns.items():
             questions = [question for question in kind.questions[: column.most] if column.can(question)]
-            rounds = 1 if name == SCAN else self.effort.rounds
-            measured = measure(questions, column.ask, rounds=rounds, within_s=self.effort.within_s)
+            measured = measure(
+                questions, column.ask, rounds=column.rounds, within_s=self.effort.within_s, cpu=column.cpu
+            )
             if measured is not None:
                 times[name] = measured
         say(f"{kind.name}: {', '.join(f'{name} {each.p50:.2f} ms' for name, each in times.items()) or kind.why_not}")
@@ -103,19 +106,20 @@ class Measuring:
     def _make(self, name: str) -> _Column | None:
         match name:
             case "ours":
-                return _Column(self._ask_ours())
+                return self._ask_ours()
             case "HTTP":
                 folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="vitrine-searching-")))
-                return _Column(self._stack.enter_context(storefront(self.shop, folder)).ask)
+                return _Column(self._stack.enter_context(storefront(self.shop, folder)).ask, None)
             case "trigrams" | "scan":
                 connection = connect(self.shop.owner)
                 self._stack.callback(connection.close)
                 asked = Predecessor(connection, scanning=name == SCAN)
-                return _Column(asked.ask, asked.can, self.effort.scanned if name == SCAN else None)
+                most = self.effort.scanned if name == SCAN else None
+                return _Column(asked.ask, Cpu(connection.run("select pg_backend_pid()")[0][0]), asked.can, most)
             case _:
                 return self._ask_engine()
 
-    def _ask_ours(self) -> Callable[[Question], object]:
+    def _ask_ours(self) -> _Column:
         database = self.open_database()
         self._stack.callback(database.close)
         reader = CatalogueReader(database)
@@ -126,7 +130,8 @@ class Measuring:
             except Unavailable as error:
                 raise Unanswered from error
 
-        return ask
+        cpu = Cpu(database.call("select pg_backend_pid() as pid")[0]["pid"])
+        return _Column(ask, cpu, rounds=self.effort.rounds)
 
     def _ask_engine(self) -> _Column | None:
         if not engine.is_installed():
@@ -136,4 +141,4 @@ class Measuring:
         if folder is None:
             folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="vitrine-engine-")))
         self.engine = Engine(folder, self.shop.products, self.shop.plan)
-        return _Column(self.engine.ask, self.engine.can)
+        return _Column(self.engine.ask, Cpu(), self.engine.can)
