@@ -136,7 +136,9 @@ def plan_of(shop: Shop, statement: str) -> tuple[set[str], set[str]]:
     def walk(node: dict[str, Any]) -> None:
         if "Index Name" in node:
             indexes.add(node["Index Name"])
-        if node["Node Type"] == "Seq Scan":
+        # By its key a row is read for its key: without one the whole table is, in the order of its keys.
+        by_no_key = node.get("Index Name") == "search_products_pkey" and "Index Cond" not in node
+        if node["Node Type"] == "Seq Scan" or by_no_key:
             whole.add(node["Relation Name"])
         for child in node.get("Plans", ()):
             walk(child)
@@ -201,6 +203,21 @@ def test_a_list_goes_by_its_index(shop: Shop, kind: str) -> None:
 
     assert index in indexes
     assert not whole & READ
+
+
+@pytest.mark.parametrize("kind", ["everything", "prices", "category", "brand", "common word"])
+def test_the_rows_of_a_page_are_read_by_key_however_many_the_planner_takes_a_page_for(shop: Shop, kind: str) -> None:
+    """It takes a limit that is a parameter for a tenth of the catalogue, and would join that otherwise."""
+    search, _ = KINDS[kind]
+    matching = Matching.WORDS if search.text else Matching.EVERYTHING
+    sql, _ = list_statement(search, take_apart(search.text), matching, reach=4, after=None, counting=True)
+    shop.asking.execute_simple("set enable_nestloop = off")
+    try:
+        _, whole = plan_of(shop, sql)
+    finally:
+        shop.asking.execute_simple("reset enable_nestloop")
+
+    assert "search_products" not in whole
 
 
 @pytest.mark.parametrize(
