@@ -1075,7 +1075,7 @@ create table variants (
 );
 CREATE INDEX variants_product ON public.variants USING btree (product_id, "position", sku);
 grant select on variants to vitrine_checkout;
-grant insert, select, update on variants to vitrine_inventory;
+grant delete, insert, select, update on variants to vitrine_inventory;
 grant select on variants to vitrine_search;
 grant select on variants to vitrine_search_jobs;
 

@@ -2,6 +2,7 @@
 
 from flask import Request, Response
 
+from functions.inventory.assortment import routes as assortment_routes
 from functions.inventory.categories import routes as category_routes
 from functions.inventory.merchandising import routes as merchandising_routes
 from functions.inventory.products import routes as product_routes
@@ -17,6 +18,7 @@ api = Api(
     services=parts.services(signed_in=True),
     routes=[
         product_routes,
+        assortment_routes,
         category_routes,
         stock_routes,
         shipment_routes,

@@ -3,6 +3,7 @@
 Prices are minor units of the variant's own currency and multiples of what can be charged in it.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -10,7 +11,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 from uuid import UUID
 
-from shared.catalog.products import ImportLine
+from shared.catalog.products import ImportLine, merged
 from shared.catalog.rows import MAX_PRICE_MINOR
 from shared.kernel.errors import Conflict, Field, Invalid, NotFound, Stale
 from shared.kernel.money import charge_step_minor
@@ -42,6 +43,7 @@ class KeptVariant:
     currency: str
     weight_g: int | None
     tax_class: str
+    position: int
     active: bool
 
 
@@ -71,7 +73,7 @@ class KeptProduct:
     variants: tuple[KeptVariant, ...]
 
     def told(self, line: ImportLine) -> "KeptProduct":
-        """What an import's line would make of name, brand, description and pictures."""
+        """What an import's line would make of name, brand, description, attributes and pictures."""
         brand = self.brand
         if line.brand is not None and line.brand.lower() != brand.lower():
             brand = line.brand
@@ -80,6 +82,7 @@ class KeptProduct:
             name=line.name or self.name,
             brand=brand,
             description=self.description if line.description is None else line.description,
+            attributes=merged(self.attributes, line.attributes),
             image_urls=self.image_urls if line.image_urls is None else line.image_urls,
         )
 
@@ -136,9 +139,16 @@ def differences(before: KeptProduct, after: KeptProduct) -> dict[str, object]:
         was, now = getattr(before, name), getattr(after, name)
         if was != now:
             told[name] = {"was": _told(was), "now": _told(now)}
+    attributes = {
+        name: {"was": _told(before.attributes.get(name)), "now": _told(after.attributes.get(name))}
+        for name in sorted(before.attributes.keys() | after.attributes.keys())
+        if before.attributes.get(name) != after.attributes.get(name)
+    }
+    if attributes:
+        told["attributes"] = attributes
     variants: dict[str, dict[str, object]] = {}
     for old, new in zip(before.variants, after.variants, strict=True):
-        for name in ("price_minor", "active"):
+        for name in ("price_minor", "active", "options", "weight_g", "tax_class", "position"):
             was, now = getattr(old, name), getattr(new, name)
             if was != now:
                 variants.setdefault(old.sku, {})[name] = {"was": was, "now": now}
@@ -146,6 +156,9 @@ def differences(before: KeptProduct, after: KeptProduct) -> dict[str, object]:
 
 
 def _told(value: object) -> object:
+    if isinstance(value, dict | list):
+        text = json.dumps(value, ensure_ascii=False)
+        return value if len(text) <= 300 else _told(text)
     if isinstance(value, str):
         return value if len(value) <= 300 else value[:300] + "…"
     return str(value) if isinstance(value, datetime) else value

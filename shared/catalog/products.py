@@ -116,7 +116,7 @@ class Product:
             brand=line.brand or "",
             category=line.category or (),
             description=line.description or "",
-            attributes=_merged({}, line.attributes),
+            attributes=merged({}, line.attributes),
             image_urls=line.image_urls or (),
             popularity=line.popularity or 0,
         )
@@ -134,7 +134,7 @@ class Product:
             brand=brand,
             category=category,
             description=self.description if line.description is None else line.description,
-            attributes=_merged(self.attributes, line.attributes),
+            attributes=merged(self.attributes, line.attributes),
             image_urls=self.image_urls if line.image_urls is None else line.image_urls,
             popularity=self.popularity if line.popularity is None else line.popularity,
         )
@@ -144,5 +144,6 @@ def _lower(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name.lower() for name in names)
 
 
-def _merged(known: Mapping[str, Any], said: Mapping[str, Any]) -> Mapping[str, Any]:
+def merged(known: Mapping[str, Any], said: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The attributes after what was said; None takes one away."""
     return {name: value for name, value in {**known, **said}.items() if value is not None}

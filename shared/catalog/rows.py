@@ -270,6 +270,8 @@ def _plain(column: str, value: Any, depth: int = 0) -> Any:
         raise Refused(f"{column} is nested too deeply")
     if isinstance(value, str):
         return _text(column, value) or None
+    if isinstance(value, float):
+        value = Decimal(repr(value))
     if isinstance(value, Decimal):
         if not value.is_finite() or abs(value.adjusted()) > 300:
             raise Refused(f"{column} is too large")

@@ -31,7 +31,7 @@ from shared.edge.parsing import parse_query
 from shared.edge.problems import Unreadable, internal, problem
 from shared.edge.pushes import read_event
 from shared.edge.reading import check_path, count_retries, drain, read_body, read_shape, read_version
-from shared.edge.responding import complete, problem_of_http, respond, respond_with_problem
+from shared.edge.responding import complete, headers_of_made, problem_of_http, respond, respond_with_problem
 from shared.edge.routes import Route
 from shared.edge.routing import Routes
 from shared.edge.services import Services
@@ -122,6 +122,7 @@ class Api(Routes):
                 status, text, headers, again = once.answer_once(route, call, call.claim, self.services.keys())
                 if again:
                     headers = {**headers, "Idempotency-Replayed": "true"}
+                headers = {**headers, **headers_of_made(route, status, text)}
                 return respond(status, complete(route, call, status, text), headers)
             reply = route.handler(call) or Reply(204)
         except ShopError as error:

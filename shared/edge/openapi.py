@@ -169,6 +169,10 @@ def _responses(api: Api, route: Route, schemas: Mapping[Any, Json]) -> Json:
             response["content"] = {media: {"schema": {}} for media in route.media}
         if status in _REDIRECTS:
             response["headers"] = {"Location": {"schema": {"type": "string"}, "required": True}}
+        if status == 201 and route.made_at:
+            response["headers"] = {
+                name: {"schema": {"type": "string"}, "required": True} for name in ("ETag", "Location")
+            }
         responses[status] = response
     by_status: dict[int, list[type[ShopError]]] = {}
     for error in route.every_error(signed_in=api.services.tokens is not None and route.kind == "http"):

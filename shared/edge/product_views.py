@@ -12,7 +12,16 @@ from msgspec import UNSET, Meta, UnsetType
 from shared.catalog.editing import KeptProduct, KeptVariant, check_price, percent_more, with_variants
 from shared.catalog.exporting import Place
 from shared.catalog.products import ImportLine, Refused
-from shared.catalog.rows import MAX_DESCRIPTION, MAX_IMAGES, MAX_NAME, MAX_PRICE_MINOR, MAX_SKU, read_row
+from shared.catalog.rows import (
+    MAX_DESCRIPTION,
+    MAX_IMAGES,
+    MAX_NAME,
+    MAX_OPTIONS,
+    MAX_PRICE_MINOR,
+    MAX_SKU,
+    MAX_UNITS,
+    read_row,
+)
 from shared.edge.calls import Call
 from shared.edge.moments import Moment, read_moment
 from shared.edge.money_view import MoneyView, money
@@ -25,6 +34,13 @@ Sku = Annotated[str, Meta(min_length=1, max_length=MAX_SKU)]
 CategoryPath = Annotated[str, Meta(min_length=1, max_length=1000)]
 ImageUrl = Annotated[str, Meta(min_length=1, max_length=2000)]
 PriceMinor = Annotated[int, Meta(ge=0, le=MAX_PRICE_MINOR)]
+Options = Annotated[
+    dict[Annotated[str, Meta(max_length=60)], Annotated[str, Meta(max_length=200)]], Meta(max_length=MAX_OPTIONS)
+]
+Attributes = Annotated[dict[Annotated[str, Meta(max_length=1000)], Any], Meta(max_length=1000)]
+WeightG = Annotated[int, Meta(ge=0, le=MAX_UNITS)]
+TaxClass = Annotated[str, Meta(min_length=1, max_length=32)]
+Position = Annotated[int, Meta(ge=0, le=1_000_000)]
 # From nothing to ten times as much.
 Percent = Annotated[
     str, Meta(pattern=r"^(-?(100(\.0{1,2})?|[0-9]{1,2}(\.[0-9]{1,2})?)|[1-9][0-9]{2}(\.[0-9]{1,2})?)\Z")
@@ -73,24 +89,47 @@ class ProductsQuery(Query, frozen=True, kw_only=True):
 
 
 class VariantChangeBody(Body, frozen=True, kw_only=True):
-    """What changes of a variant; what is left out stays."""
+    """What changes of a variant; what is left out stays. `options` are all that it has afterwards."""
 
     sku: Sku
     price_minor: PriceMinor | UnsetType = UNSET
     active: bool | UnsetType = UNSET
+    options: Options | UnsetType = UNSET
+    weight_g: WeightG | UnsetType | None = UNSET
+    tax_class: TaxClass | UnsetType = UNSET
+    position: Position | UnsetType = UNSET
+
+    def changed(self, before: KeptVariant, pointer: str) -> KeptVariant:
+        """Raises Invalid."""
+        names = [name for name in ("options", "tax_class") if getattr(self, name) is not UNSET]
+        line = read_cells({name: getattr(self, name) for name in names}, {name: f"{pointer}/{name}" for name in names})
+        after = replace(
+            before,
+            active=before.active if self.active is UNSET else self.active,
+            options=before.options if self.options is UNSET else line.options or {},
+            weight_g=before.weight_g if self.weight_g is UNSET else self.weight_g,
+            tax_class=line.tax_class or before.tax_class,
+            position=before.position if self.position is UNSET else self.position,
+        )
+        if self.price_minor is UNSET:
+            return after
+        price = check_price(before.sku, self.price_minor, before.currency, pointer=f"{pointer}/price_minor")
+        return replace(after, price_minor=price)
 
 
 class ProductChangeBody(Body, frozen=True, kw_only=True):
     """What changes of a product; what is left out stays, null takes it away.
 
     `brand` is a name, made where there is none like it; `category` the path of one that is there. `published_at` may be
-    still to come: the product is sold from then on, and on lists within 90 s. Null takes it from sale.
+    still to come: the product is sold from then on, and on lists within 90 s. Null takes it from sale. `attributes` are
+    merged into those that are there.
     """
 
     name: Annotated[str, Meta(min_length=1, max_length=MAX_NAME)] | UnsetType = UNSET
     brand: Annotated[str, Meta(max_length=MAX_NAME)] | UnsetType | None = UNSET
     category: CategoryPath | UnsetType | None = UNSET
     description: Annotated[str, Meta(max_length=MAX_DESCRIPTION)] | UnsetType = UNSET
+    attributes: Attributes | UnsetType = UNSET
     image_urls: Annotated[list[ImageUrl], Meta(max_length=MAX_IMAGES)] | UnsetType = UNSET
     published_at: Moment | UnsetType | None = UNSET
     variants: Annotated[list[VariantChangeBody], Meta(max_length=500)] | UnsetType = UNSET
@@ -102,7 +141,7 @@ class ProductChangeBody(Body, frozen=True, kw_only=True):
             for column, field in _COLUMNS.items()
             if getattr(self, field) is not UNSET
         }
-        line = _read_cells(said)
+        line = read_cells(said)
         if "name" in said and line.name is None:
             raise Invalid([Field("/name", "has nothing to read in it")])
         after = before.told(line)
@@ -183,6 +222,7 @@ class KeptVariantView(View, frozen=True, kw_only=True):
     price: MoneyView
     weight_g: int | None
     tax_class: str
+    position: int
     active: bool
 
 
@@ -279,6 +319,7 @@ def kept_product_view(product: KeptProduct) -> KeptProductView:
                 price=money(variant.price_minor, variant.currency),
                 weight_g=variant.weight_g,
                 tax_class=variant.tax_class,
+                position=variant.position,
                 active=variant.active,
             )
             for variant in product.variants
@@ -291,29 +332,30 @@ def bulk_change_view(versions: Mapping[UUID, int]) -> BulkChangeView:
 
 
 # A field of the body, by the column of an import: what an import would refuse or write otherwise is not kept.
-_COLUMNS = {"name": "name", "brand": "brand", "description": "description", "image_url": "image_urls"}
+_COLUMNS = {
+    "name": "name",
+    "brand": "brand",
+    "description": "description",
+    "attributes": "attributes",
+    "image_url": "image_urls",
+}
+_POINTERS = {column: f"/{field}" for column, field in {**_COLUMNS, "product": "product"}.items()}
 
 
-def _read_cells(said: Mapping[str, object]) -> ImportLine:
+def read_cells(said: Mapping[str, object], pointers: Mapping[str, str] = _POINTERS) -> ImportLine:
+    """What an import would make of these columns; `pointers` say where each comes from. Raises Invalid."""
     for column, value in said.items():
         try:
             read_row(0, {"sku": "-", column: value}, currency="")
         except Refused as reason:
-            raise Invalid([Field(f"/{_COLUMNS[column]}", str(reason))]) from reason
+            raise Invalid([Field(pointers[column], str(reason))]) from reason
     return read_row(0, {"sku": "-", **said}, currency="")
 
 
 def _with_variant(product: KeptProduct, said: VariantChangeBody, pointer: str) -> KeptProduct:
-    def changed(before: KeptVariant) -> KeptVariant:
-        after = before if said.active is UNSET else replace(before, active=said.active)
-        if said.price_minor is UNSET:
-            return after
-        price = check_price(before.sku, said.price_minor, before.currency, pointer=f"{pointer}/price_minor")
-        return replace(after, price_minor=price)
-
     if said.sku not in {variant.sku for variant in product.variants}:
         raise Invalid([Field(f"{pointer}/sku", "is no variant of this product")])
-    return with_variants(product, changed, skus=frozenset([said.sku]))
+    return with_variants(product, lambda before: said.changed(before, pointer), skus=frozenset([said.sku]))
 
 
 def _category(path: str | None, name: str | None) -> CategoryOfProductView | None:

@@ -55,6 +55,14 @@ def problem_of_http(error: HTTPException) -> tuple[Problem, Mapping[str, str]]:
     raise LookupError(f"{type(error).__name__} has no problem of its own") from error
 
 
+def headers_of_made(route: Route, status: int, text: str) -> dict[str, str]:
+    """Where what was made is, and its version."""
+    if not route.made_at or status != 201:
+        return {}
+    document = msgspec.json.decode(text)
+    return {"Location": route.made_at.format(**document), "ETag": f'"{document["version"]}"'}
+
+
 def complete(route: Route, call: Call[Any], status: int, text: str) -> str:
     """The answer with the secrets that no table keeps."""
     if route.completing is None or not text or status >= 400:

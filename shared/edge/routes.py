@@ -50,7 +50,8 @@ class Changing(Reading, total=False):
     `body` is a parsing.Body, or bytes for the raw body whatever its type. `claims_itself`: the handler's first
     statement takes call.claim. `scope` names the cart or order that a guest's key belongs to. `admitting` is asked
     before a key is claimed or an old answer said again; `completing` puts secrets into the answer after it was stored
-    or found again.
+    or found again. `made_at` is the address of what a 201 tells of, with members of the answer in braces: Location, and
+    ETag by its `version`, also where the answer is said again.
     """
 
     body: type[msgspec.Struct] | type[bytes]
@@ -60,6 +61,7 @@ class Changing(Reading, total=False):
     claims_itself: bool
     scope: Callable[[Call[Any]], object]
     completing: Completing
+    made_at: str
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +90,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     claims_itself: bool = False
     scope: Callable[[Call[Any]], object] | None = None
     completing: Completing | None = None
+    made_at: str = ""
     topic: str = ""
     name: str = ""
     template: str = ""

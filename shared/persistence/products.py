@@ -5,7 +5,7 @@ so no edit waits for a checkout, and no two of them for each other's rows. A bat
 than a session waits for a lock: that is Unavailable, and the same request may be sent again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -39,10 +39,10 @@ _COLUMNS = """p.id, p.version, p.group_key, p.slug, p.name, coalesce(b.name, '')
     p.published_at, p.created_at, p.updated_at"""
 _JOINED = "left join brands b on b.id = p.brand_id left join categories c on c.id = p.category_id"
 
-_LOCK = "select id from products where id = any(:ids::uuid[]) order by id for update"
+LOCK_PRODUCTS = "select id from products where id = any(:ids::uuid[]) order by id for update"
 _PRODUCTS = f"select {_COLUMNS} from products p {_JOINED} where p.id = any(:ids::uuid[])"
 _VARIANTS = """
-select product_id, sku, options, price_minor, currency, weight_g, tax_class, active
+select product_id, sku, options, price_minor, currency, weight_g, tax_class, position, active
 from variants where product_id = any(:ids::uuid[]) order by product_id, position, sku limit :limit::int
 """
 _OF_SKUS = "select sku, product_id from variants where sku = any(:skus::text[])"
@@ -71,15 +71,17 @@ _CATEGORIES = "select path, id from categories where path = any(:paths::text[])"
 
 _WRITE = """
 update products p set slug = w.slug, name = w.name, description = w.description, brand_id = w.brand_id,
-    category_id = w.category_id, image_urls = w.image_urls, published_at = w.published_at
+    category_id = w.category_id, attributes = w.attributes, image_urls = w.image_urls, published_at = w.published_at
 from json_to_recordset(:products::json) as w (id uuid, slug text, name text, description text, brand_id uuid,
-    category_id uuid, image_urls text[], published_at timestamptz)
+    category_id uuid, attributes jsonb, image_urls text[], published_at timestamptz)
 where p.id = w.id
 """
 
 _WRITE_VARIANTS = """
-update variants v set price_minor = w.price_minor, active = w.active, updated_at = :now::timestamptz
-from json_to_recordset(:variants::json) as w (sku text, price_minor bigint, active boolean)
+update variants v set price_minor = w.price_minor, active = w.active, options = w.options, weight_g = w.weight_g,
+    tax_class = w.tax_class, position = w.position, updated_at = :now::timestamptz
+from json_to_recordset(:variants::json) as w (sku text, price_minor bigint, active boolean, options jsonb,
+    weight_g integer, tax_class text, position integer)
 where v.sku = w.sku
 """
 
@@ -93,7 +95,7 @@ class Products:
 
     def get(self, product_id: UUID) -> KeptProduct:
         """Raises UnknownProduct."""
-        return self._database.step(lambda tx: _read(tx, [product_id])[0])
+        return self._database.step(lambda tx: read_products(tx, [product_id])[0])
 
     def list_products(
         self,
@@ -121,12 +123,12 @@ class Products:
 
         def in_one_step(tx: Transaction) -> KeptProduct:
             take_turn(tx)
-            tx.rows(_LOCK, ids=[product_id])
-            [before] = _read(tx, [product_id])
+            tx.rows(LOCK_PRODUCTS, ids=[product_id])
+            [before] = read_products(tx, [product_id])
             if if_match is not None and if_match != before.version:
                 raise ProductStale(version=before.version)
             self._write(tx, edit([before], changing), actor)
-            return _read(tx, [product_id])[0]
+            return read_products(tx, [product_id])[0]
 
         return self._database.step(in_one_step)
 
@@ -145,11 +147,11 @@ class Products:
         def in_one_step(tx: Transaction) -> Mapping[UUID, int]:
             take_turn(tx)
             ids = sorted(set(product_ids) | _products_of(tx, skus))
-            locked = {row["id"] for row in tx.rows(_LOCK, ids=ids)}
+            locked = {row["id"] for row in tx.rows(LOCK_PRODUCTS, ids=ids)}
             unknown = [n for n, product_id in enumerate(product_ids) if product_id not in locked]
             if unknown:
                 raise Invalid([Field(f"/product_ids/{n}", "is no product") for n in unknown])
-            before = _read(tx, ids, most_variants=MOST_VARIANTS)
+            before = read_products(tx, ids, most_variants=MOST_VARIANTS)
             if sum(len(product.variants) for product in before) > MOST_VARIANTS:
                 named = "/product_ids" if product_ids else "/skus"
                 raise Invalid([Field(named, f"have more than {MOST_VARIANTS} variants together; select fewer")])
@@ -172,7 +174,7 @@ class Products:
             ],
         )
         brands = brand_ids(tx, [after.brand for _before, after in pairs])
-        categories = _category_ids(tx, pairs)
+        categories = category_ids(tx, [after.category_path for _before, after in pairs])
         tx.rows(
             _WRITE,
             products=as_json(
@@ -184,6 +186,7 @@ class Products:
                         "description": after.description,
                         "brand_id": brands.get(after.brand),
                         "category_id": categories.get(after.category_path),
+                        "attributes": after.attributes,
                         "image_urls": after.image_urls,
                         "published_at": after.published_at,
                     }
@@ -192,7 +195,15 @@ class Products:
             ),
         )
         variants = [
-            {"sku": new.sku, "price_minor": new.price_minor, "active": new.active}
+            {
+                "sku": new.sku,
+                "price_minor": new.price_minor,
+                "active": new.active,
+                "options": new.options,
+                "weight_g": new.weight_g,
+                "tax_class": new.tax_class,
+                "position": new.position,
+            }
             for before, after in pairs
             for old, new in zip(before.variants, after.variants, strict=True)
             if old != new
@@ -225,8 +236,9 @@ def _products_of(tx: Transaction, skus: Sequence[str]) -> set[UUID]:
     return set(found.values())
 
 
-def _category_ids(tx: Transaction, pairs: Sequence[tuple[KeptProduct, KeptProduct]]) -> dict[str | None, UUID]:
-    wanted = {after.category_path for _before, after in pairs if after.category_path is not None}
+def category_ids(tx: Transaction, paths: Iterable[str | None]) -> dict[str | None, UUID]:
+    """Those of these paths. Raises Invalid where one is no category's."""
+    wanted = {path for path in paths if path is not None}
     found: dict[str | None, UUID] = {}
     if wanted:
         found = {row["path"]: row["id"] for row in tx.rows(_CATEGORIES, paths=sorted(wanted))}
@@ -235,7 +247,7 @@ def _category_ids(tx: Transaction, pairs: Sequence[tuple[KeptProduct, KeptProduc
     return found
 
 
-def _read(tx: Transaction, ids: Sequence[UUID], *, most_variants: int | None = None) -> list[KeptProduct]:
+def read_products(tx: Transaction, ids: Sequence[UUID], *, most_variants: int | None = None) -> list[KeptProduct]:
     """In the order of `ids`, with all their variants, or one more than so many. Raises UnknownProduct."""
     rows = {row["id"]: row for row in tx.rows(_PRODUCTS, ids=list(ids))}
     if len(rows) < len(ids):

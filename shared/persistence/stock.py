@@ -99,7 +99,8 @@ class Stock:
 
     def _lock(self, tx: Transaction, sku: str) -> Level:
         """The level's row, locked; a SKU that was never stocked gets its row now."""
-        if tx.find("select 1 as known from variants where sku = :sku::text", sku=sku) is None:
+        # Locked, so that nobody removes the variant as one that was never stocked (shared.persistence.assortment).
+        if tx.find("select 1 as known from variants where sku = :sku::text for key share", sku=sku) is None:
             raise UnknownSku
         tx.rows(
             """

@@ -45,9 +45,9 @@ def test_a_product_is_listed_and_read_with_all_that_is_kept_of_it(shelf: Office)
         "image_urls": ["a.jpg"], "popularity": 0, "published_at": at, "created_at": at, "updated_at": at,
         "variants": [
             {"sku": shelf.sku("T-S"), "options": {"size": "S"}, "weight_g": 150, "tax_class": "standard",
-             "active": True, "price": {"amount_minor": 1500, "currency": "USD", "display": "15.00 USD"}},
+             "position": 0, "active": True, "price": {"amount_minor": 1500, "currency": "USD", "display": "15.00 USD"}},
             {"sku": shelf.sku("T-M"), "options": {"size": "M"}, "weight_g": None, "tax_class": "standard",
-             "active": True, "price": {"amount_minor": 1700, "currency": "USD", "display": "17.00 USD"}},
+             "position": 1, "active": True, "price": {"amount_minor": 1700, "currency": "USD", "display": "17.00 USD"}},
         ],
     }  # fmt: skip
     assert listed == {
