@@ -665,6 +665,21 @@ grant select on refunds to vitrine_inventory;
 grant insert, select, update on refunds to vitrine_payment_jobs;
 grant select on refunds to vitrine_support;
 
+create table related_products (
+    product_id uuid not null,
+    position integer not null,
+    related_id uuid not null,
+    constraint related_products_pkey PRIMARY KEY (product_id, "position"),
+    constraint related_products_once UNIQUE (product_id, related_id),
+    constraint related_products_product FOREIGN KEY (product_id) REFERENCES products(id) ON DELETE CASCADE,
+    constraint related_products_related FOREIGN KEY (related_id) REFERENCES products(id) ON DELETE CASCADE,
+    constraint related_products_another CHECK ((related_id <> product_id))
+);
+comment on table related_products is 'what staff show beside a product, in their order; what goes leaves a gap';
+CREATE INDEX related_products_related ON public.related_products USING btree (related_id);
+grant delete, insert, select on related_products to vitrine_inventory;
+grant select on related_products to vitrine_search;
+
 create table return_lines (
     return_id uuid not null,
     order_id uuid not null,

@@ -6,6 +6,7 @@ from functions.inventory.assortment import routes as assortment_routes
 from functions.inventory.categories import routes as category_routes
 from functions.inventory.merchandising import routes as merchandising_routes
 from functions.inventory.products import routes as product_routes
+from functions.inventory.related_products import routes as related_routes
 from functions.inventory.shipments import routes as shipment_routes
 from functions.inventory.shop_settings import routes as settings_routes
 from functions.inventory.stock import routes as stock_routes
@@ -19,6 +20,7 @@ api = Api(
     routes=[
         product_routes,
         assortment_routes,
+        related_routes,
         category_routes,
         stock_routes,
         shipment_routes,

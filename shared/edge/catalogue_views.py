@@ -103,11 +103,14 @@ class VariantView(View, frozen=True, kw_only=True):
 
 
 class ProductView(ListedProductView, frozen=True, kw_only=True):
+    """`related` is what staff show beside it, else what is popular in its category; what is in stock goes first."""
+
     description: str
     attributes: dict[str, Any]
     images: list[str]
     variants: list[VariantView]
     breadcrumbs: list[CrumbView]
+    related: list[ListedProductView]
 
 
 class CategoryView(View, frozen=True, kw_only=True):
@@ -192,6 +195,7 @@ def product_view(page: ProductPage, *, media_url: str) -> ProductView:
             for variant in page.variants
         ],
         breadcrumbs=[_crumb(crumb) for crumb in page.breadcrumbs],
+        related=[ListedProductView(**_listed(item, media_url)) for item in page.related],
     )
 
 

@@ -145,12 +145,15 @@ class OfferedVariant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProductPage:
+    """`related` is what staff show beside it, else what is popular in its category; what is in stock goes first."""
+
     listed: ListedProduct
     description: str
     attributes: Mapping[str, Any]
     images: Sequence[str]
     variants: Sequence[OfferedVariant]
     breadcrumbs: Sequence[Crumb]
+    related: Sequence[ListedProduct]
 
 
 @dataclass(frozen=True, slots=True)

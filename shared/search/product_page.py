@@ -15,7 +15,7 @@ from shared.kernel.first_use import first_use
 from shared.kernel.money import Money
 from shared.kernel.texts import one_line
 from shared.search.links import picture_url, product_url
-from shared.search.listing import OfferedVariant, ProductPage
+from shared.search.listing import ListedProduct, OfferedVariant, ProductPage
 
 _TEMPLATES = Path(__file__).parent / "templates"
 # As much as a result or a preview shows; Google takes 5,000 characters of a description in JSON-LD
@@ -73,6 +73,7 @@ def render_product(page: ProductPage, *, public_url: str, media_url: str) -> byt
         breadcrumbs=[one_line(crumb.name) for crumb in page.breadcrumbs],
         variants=[_variant(variant) for variant in page.variants],
         attributes=_shown(page.attributes),
+        related=[_related(each, public_url, media_url) for each in page.related],
         data=_structured_data(page, url=url, name=name, description=description, pictures=pictures),
     )
 
@@ -122,6 +123,17 @@ def _variant(variant: OfferedVariant) -> dict[str, Any]:
         "options": ", ".join(f"{one_line(name)} {one_line(value)}" for name, value in variant.options.items()),
         "price": Money(variant.price_minor, variant.currency),
         "in_stock": variant.in_stock,
+    }
+
+
+def _related(product: ListedProduct, public_url: str, media_url: str) -> dict[str, Any]:
+    picture = picture_url(product.image_url, media_url) if product.image_url else ""
+    return {
+        "url": product_url(public_url, product.slug),
+        "name": one_line(product.name),
+        "price": Money(product.price_minor, product.currency),
+        "in_stock": product.in_stock,
+        "picture": _absolute(picture, public_url) if picture else "",
     }
 
 

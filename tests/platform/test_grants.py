@@ -15,7 +15,7 @@ ROLES = {f"vitrine_{row['database_role']}": row for row in ROWS}
 
 CATALOGUE = {"brands", "categories", "category_history", "products", "slug_history", "variants", "stock_levels"}
 CATALOGUE |= {"search_products", "search_variants", "search_words", "search_misspellings", "search_tiers"}
-CATALOGUE |= {"query_rules", "synonym_rewrites"}
+CATALOGUE |= {"query_rules", "synonym_rewrites", "related_products"}
 
 
 @pytest.fixture

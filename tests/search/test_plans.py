@@ -13,7 +13,7 @@ from pg8000.native import to_statement
 from shared.kernel.clock import SystemClock
 from shared.persistence.connecting import BY_INDEXES, connector
 from shared.persistence.database import Database
-from shared.persistence.search import _FOLDED, _SPELLINGS, CatalogueReader
+from shared.persistence.search import _FOLDED, _PRODUCT, _SPELLINGS, CatalogueReader
 from shared.persistence.search_statements import (
     STEERING,
     WAYS,
@@ -305,6 +305,14 @@ def test_what_staff_say_is_looked_up_by_two_indexes(shop: Shop) -> None:
     indexes, whole = plan_of(shop, find_statement(search, text, WAYS[:2], steering=Steering([UUID(int=1)]))[0])
     assert not indexes & {"query_rules_query_unique", "synonym_rewrites_lexeme"}
     assert not whole & READ
+
+
+def test_a_product_and_what_stands_beside_it_are_read_by_keys(shop: Shop) -> None:
+    indexes, whole = plan_of(shop, _PRODUCT)
+
+    assert {"search_products_pkey", "search_products_category_place"} <= indexes
+    assert indexes & {"related_products_pkey", "related_products_once"}
+    assert whole == set()
 
 
 @pytest.mark.parametrize(
