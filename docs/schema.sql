@@ -267,6 +267,74 @@ grant insert, select, update on idempotency_keys to vitrine_inventory;
 grant delete, select, update on idempotency_keys to vitrine_payment_jobs;
 grant insert, select, update on idempotency_keys to vitrine_support;
 
+create table import_errors (
+    import_id uuid not null,
+    number integer not null,
+    line integer not null,
+    sku text not null,
+    reason text not null,
+    constraint import_errors_pkey PRIMARY KEY (import_id, number),
+    constraint import_errors_import FOREIGN KEY (import_id) REFERENCES imports(id) ON DELETE CASCADE,
+    constraint import_errors_bounded CHECK (((number >= 1) AND (number <= 10000)))
+);
+comment on column import_errors.number is 'in the order of batches; imports.refused counts those beyond the bound too';
+grant insert, select on import_errors to vitrine_inventory;
+
+create table import_names (
+    import_id uuid not null,
+    line integer not null,
+    names text not null,
+    constraint import_names_pkey PRIMARY KEY (import_id, line),
+    constraint import_names_import FOREIGN KEY (import_id) REFERENCES imports(id) ON DELETE CASCADE
+);
+comment on table import_names is 'what each batch of an import that is not over has named: SKUs and products by line, as JSON';
+comment on column import_names.line is 'the last line of the batch';
+grant delete, insert, select on import_names to vitrine_inventory;
+
+create table imports (
+    id uuid not null,
+    filename text not null,
+    object_name text,
+    version text,
+    size_bytes bigint not null,
+    default_on_hand integer,
+    state text not null,
+    position_bytes bigint not null default 0,
+    position_line integer not null default 0,
+    bytes_read bigint not null default 0,
+    new_lines integer not null default 0,
+    changed_lines integer not null default 0,
+    unchanged_lines integer not null default 0,
+    refused integer not null default 0,
+    failure text,
+    asked_by text not null,
+    created_at timestamp with time zone not null,
+    started_at timestamp with time zone,
+    progressed_at timestamp with time zone not null,
+    finished_at timestamp with time zone,
+    lease_token uuid,
+    leased_until timestamp with time zone,
+    idle_turns integer not null default 0,
+    constraint imports_pkey PRIMARY KEY (id),
+    constraint imports_object_name_unique UNIQUE (object_name),
+    constraint imports_begin_with_a_version CHECK (((state = ANY (ARRAY['waiting'::text, 'cancelled'::text])) OR (version IS NOT NULL))),
+    constraint imports_counts_not_negative CHECK ((LEAST(size_bytes, (default_on_hand)::bigint, position_bytes, (position_line)::bigint, bytes_read, (new_lines)::bigint, (changed_lines)::bigint, (unchanged_lines)::bigint, (refused)::bigint, (idle_turns)::bigint) >= 0)),
+    constraint imports_end_once CHECK (((finished_at IS NOT NULL) = (state = ANY (ARRAY['finished'::text, 'failed'::text, 'cancelled'::text])))),
+    constraint imports_failed_for_a_reason CHECK (((state <> 'failed'::text) OR (failure IS NOT NULL))),
+    constraint imports_lease_whole CHECK (((lease_token IS NULL) = (leased_until IS NULL))),
+    constraint imports_leased_while_running CHECK (((lease_token IS NULL) OR (state = 'running'::text))),
+    constraint imports_state_known CHECK ((state = ANY (ARRAY['waiting'::text, 'running'::text, 'finished'::text, 'failed'::text, 'cancelled'::text])))
+);
+comment on column imports.idle_turns is 'turns taken since the last batch';
+comment on column imports.object_name is 'in the bucket of uploads; null where a shell reads its own file';
+comment on column imports.position_bytes is 'of the file, unpacked, behind the last batch: between two rows';
+comment on column imports.progressed_at is 'of the last batch, or of the start';
+comment on column imports.version is 'what names the content that it began with: an object''s generation';
+CREATE INDEX imports_newest ON public.imports USING btree (created_at DESC, id);
+CREATE INDEX imports_open ON public.imports USING btree (progressed_at) WHERE (state = ANY (ARRAY['waiting'::text, 'running'::text, 'failed'::text]));
+CREATE INDEX imports_over ON public.imports USING btree (finished_at) WHERE (finished_at IS NOT NULL);
+grant insert, select, update on imports to vitrine_inventory;
+
 create table inbox (
     consumer text not null,
     event_id uuid not null,

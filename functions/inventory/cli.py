@@ -1,30 +1,36 @@
 """`python -m functions.inventory.cli import FILE`: a catalogue file into a shop, from a merchant's shell; `export FILE`
 writes one that comes back unchanged.
 
-The shop is the one of DATABASE_URL, else the one that runs in this checkout. Exit status: 0 everything went in or out,
-1 some lines were refused (stderr and FILE.errors say which and why), 2 nothing could be read or written.
+The shop is the one of DATABASE_URL, else the one that runs in this checkout. An import that was stopped, killed or cut
+off goes on behind its last batch with --resume, and staff see it beside those that they have sent. Exit status: 0
+everything went in or out, 1 some lines were refused (stderr and FILE.errors say which and why), 2 nothing could be read
+or written.
 """
 
 import argparse
 import gzip
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Self, TextIO
 
 from shared.catalog.exporting import export_catalogue
-from shared.catalog.files import Unreadable, read_rows
-from shared.catalog.importing import Counts, Refusal, import_rows
+from shared.catalog.files import Unreadable
+from shared.catalog.importing import Counts, Refusal, Written
+from shared.catalog.imports import MOST_ERRORS, ImportTaken, Turn, go_on
 from shared.kernel.clock import SystemClock
 from shared.kernel.errors import Unavailable
-from shared.persistence.catalog import Catalogue
+from shared.persistence.catalog import analyze
 from shared.persistence.catalog_export import CatalogueExport
 from shared.persistence.connecting import connector
 from shared.persistence.database import Database, SqlError
+from shared.persistence.import_rows import list_errors
+from shared.persistence.imports import Imports
 from shared.settings import DatabaseSettings, SettingsError, environment
 
 ALL_WENT, SOME_REFUSED, UNREADABLE, STOPPED = 0, 1, 2, 130
@@ -38,11 +44,24 @@ _MAY_BE_REPEATED = {
     "import": "what was imported before is in, and the import may be repeated",
     "export": "nothing was written, and the export may be repeated",
 }
+_GOES_ON = "what was imported before is in; the same command with --resume goes on behind it"
 STATEMENT_TIMEOUT_MS = 120_000
 
 
 class NoShop(Exception):
     """There is no database to import into; the message says what to do."""
+
+
+class NothingToResume(Exception):
+    """No import of this file can go on; the message says why."""
+
+
+class Stopped(Exception):
+    """An import that has begun; the message says how it goes on."""
+
+    def __init__(self, text: str, *, status: int) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -51,11 +70,20 @@ def main(argv: list[str] | None = None) -> int:
         if arguments.command == "export":
             return _export(arguments.file, on_hand=arguments.on_hand, quiet=arguments.quiet)
         with open(arguments.file, "rb", buffering=1 << 16) as raw:
-            return _import(raw, arguments.file, default_on_hand=arguments.default_on_hand, quiet=arguments.quiet)
+            return _import(
+                raw,
+                arguments.file,
+                default_on_hand=arguments.default_on_hand,
+                resume=arguments.resume,
+                quiet=arguments.quiet,
+            )
     except FileNotFoundError:
         return _give_up(f"{arguments.file}: there is no such file")
-    except (OSError, Unreadable) as error:
+    except (OSError, Unreadable, NothingToResume) as error:
         return _give_up(f"{arguments.file}: {error}")
+    except Stopped as stopped:
+        _say(str(stopped))
+        return stopped.status
     except (NoShop, SettingsError) as error:
         return _give_up(str(error))
     except Unavailable:
@@ -80,6 +108,11 @@ def _read_arguments(argv: list[str] | None) -> argparse.Namespace:
     importing.add_argument("file", type=Path, metavar="FILE")
     importing.add_argument(
         "--default-on-hand", type=_units, metavar="N", help="units of a new SKU whose line has no on_hand"
+    )
+    importing.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the last import of FILE as it was begun, behind its last batch",
     )
     importing.add_argument("--quiet", action="store_true", help="no progress bar and no summary")
     exporting = commands.add_parser("export", help="the catalogue as CSV, gzipped where FILE ends in .gz")
@@ -121,24 +154,27 @@ def _export(file: Path, *, on_hand: bool, quiet: bool) -> int:
     return ALL_WENT
 
 
-def _import(raw: IO[bytes], file: Path, *, default_on_hand: int | None, quiet: bool) -> int:
+def _import(raw: IO[bytes], file: Path, *, default_on_hand: int | None, resume: bool, quiet: bool) -> int:
     database = _database("vitrine-import")
-    catalogue = Catalogue(database, reason=f"import of {file.name}"[:200])
+    imports = Imports(database, SystemClock())
     began = time.monotonic()
     with ExitStack() as stack:
         stack.callback(database.close)
+        turn = _take_up(imports, raw, file) if resume else _begin(imports, raw, file, default_on_hand)
+        counts = replace(turn.of.counts)
         refusals = stack.enter_context(_Refusals(file.with_name(file.name + ".errors")))
+        refusals.take_over(database, turn)
         advance = stack.enter_context(_progress(raw, shown=not quiet and sys.stderr.isatty()))
-        counts = import_rows(
-            read_rows(raw, file.name),
-            catalogue=catalogue,
-            currency=catalogue.find_currency() or DEFAULT_CURRENCY,
-            report=refusals.report,
-            default_on_hand=default_on_hand,
-            batch_written=advance,
-        )
+
+        def written(batch: Written) -> None:
+            for refusal in batch.refusals:
+                refusals.report(refusal)
+            counts.add(batch.counts)
+            advance(counts)
+
+        _go_on(imports, turn, raw, written)
         if counts.new + counts.changed:
-            catalogue.analyze()
+            analyze(database)
     if not quiet:
         took = time.monotonic() - began
         _say(
@@ -146,6 +182,55 @@ def _import(raw: IO[bytes], file: Path, *, default_on_hand: int | None, quiet: b
             f"{counts.refused} refused in {took:.1f} s"
         )
     return SOME_REFUSED if counts.refused else ALL_WENT
+
+
+def _begin(imports: Imports, raw: IO[bytes], file: Path, default_on_hand: int | None) -> Turn:
+    return imports.begin(
+        _name(file), version=_version(raw), size_bytes=_size(raw), default_on_hand=default_on_hand, actor="shell"
+    )
+
+
+def _take_up(imports: Imports, raw: IO[bytes], file: Path) -> Turn:
+    """The last import of the file, whoever had it: their next batch does not go in. Raises NothingToResume."""
+    found = imports.find_of_shell(_name(file))
+    if found is None:
+        raise NothingToResume("no import of it was begun; import it without --resume")
+    if found.version != _version(raw):
+        raise NothingToResume("it has changed since its import was begun; import it anew, without --resume")
+    turn = imports.take_turn(found.id, by_force=True)
+    if turn is None:
+        raise NothingToResume(f"its last import is {found.state}; import it again without --resume")
+    return turn
+
+
+def _go_on(imports: Imports, turn: Turn, raw: IO[bytes], written: Callable[[Written], None]) -> None:
+    """To the end of the file. Raises Unreadable, Stopped."""
+    try:
+        go_on(turn, raw, ledger=imports, default_currency=DEFAULT_CURRENCY, written=written)
+        imports.finish(turn)
+    except Unreadable as error:
+        imports.fail(turn, str(error))
+        raise
+    except ImportTaken:
+        raise Stopped("another process goes on with this import, or it was cancelled", status=UNREADABLE) from None
+    except Unavailable as error:
+        raise Stopped(f"the database does not answer; {_GOES_ON}", status=UNREADABLE) from error
+    except KeyboardInterrupt:
+        raise Stopped(f"stopped; {_GOES_ON}", status=STOPPED) from None
+
+
+def _name(file: Path) -> str:
+    # A name of a file need not be text.
+    return file.name.encode(errors="backslashreplace").decode()[:255]
+
+
+def _version(raw: IO[bytes]) -> str:
+    found = os.fstat(raw.fileno())
+    return f"{found.st_size} bytes, {found.st_mtime_ns} ns"
+
+
+def _size(raw: IO[bytes]) -> int:
+    return os.fstat(raw.fileno()).st_size
 
 
 def _settings() -> DatabaseSettings:
@@ -184,9 +269,18 @@ class _Refusals:
             self.file.unlink(missing_ok=True)
         return self
 
+    def take_over(self, database: Database, turn: Turn) -> None:
+        """What was refused in the turns before: as much as is kept, without saying it again."""
+        for number, refusal in list_errors(database, turn.of.id, limit=MOST_ERRORS):
+            if self._written is None:
+                self._written = self._open()
+            self._written.write(_told(refusal) + "\n")
+            self.said = number
+        if turn.of.counts.refused > MOST_ERRORS and self._written is not None:
+            self._written.write(f"... {turn.of.counts.refused - MOST_ERRORS} more refusals of before are not kept\n")
+
     def report(self, refusal: Refusal) -> None:
-        name = f" ({refusal.sku})" if refusal.sku else ""
-        text = f"line {refusal.line}{name}: {refusal.reason}"
+        text = _told(refusal)
         self.said += 1
         if self._written is None:
             self._written = self._open()
@@ -207,6 +301,11 @@ class _Refusals:
         if self._written is not None:
             self._written.close()
             _say(f"refused lines: {self.file}")
+
+
+def _told(refusal: Refusal) -> str:
+    name = f" ({refusal.sku})" if refusal.sku else ""
+    return f"line {refusal.line}{name}: {refusal.reason}"
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Reading a catalogue file row by row: JSON Lines or CSV, gzip or plain, in bounded memory whatever the file holds.
 
 A row that cannot be read is a BadRow with its line number and the reading goes on; a file that cannot be read at all is
-Unreadable.
+Unreadable. Between two rows the reading may be left off, and taken up in another process by its Place.
 """
 
 import csv
@@ -40,9 +40,52 @@ class BadRow:
     reason: str
 
 
-def read_rows(raw: IO[bytes], name: str) -> Iterator[Row | BadRow]:
-    """Every row of the file `raw` that is called `name`; numbers are int and Decimal. Raises Unreadable."""
-    stream = _unpacked(raw)
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Between two rows: so many bytes and lines of the file lie before it, of what a gzip file unpacks to."""
+
+    bytes: int = 0
+    line: int = 0
+
+
+START = Place()
+
+
+class Rows:
+    """The rows one by one; `place` is behind the one that was given last. Raises Unreadable."""
+
+    def __init__(self, raw: IO[bytes], name: str, *, after: Place, most_bytes: int | None) -> None:
+        self._raw = raw
+        self._stream = _unpacked(raw)
+        self._lines = _Lines(self._stream, most_bytes=most_bytes)
+        self._rows = _read(self._stream, self._lines, name, after)
+
+    @property
+    def place(self) -> Place:
+        return Place(self._lines.bytes, self._lines.number)
+
+    @property
+    def bytes_read(self) -> int:
+        """Of the file as it is, packed or not; of a pipe, what it unpacked to."""
+        return self._raw.tell() if self._raw.seekable() else self._lines.bytes
+
+    def __iter__(self) -> "Rows":
+        return self
+
+    def __next__(self) -> Row | BadRow:
+        return next(self._rows)
+
+
+def read_rows(raw: IO[bytes], name: str, *, after: Place = START, most_bytes: int | None = None) -> Rows:
+    """Every row of the file `raw` called `name`, or those behind the place `after`; numbers are int and Decimal.
+
+    `raw` is seekable, at its beginning. A gzip file is read from there all the same, and thrown away up to `after`: its
+    stream can be entered nowhere else. One that unpacks to more than `most_bytes` is Unreadable.
+    """
+    return Rows(raw, name, after=after, most_bytes=most_bytes)
+
+
+def _read(stream: IO[bytes], lines: "_Lines", name: str, after: Place) -> Iterator[Row | BadRow]:
     try:
         head = stream.peek(4096)[:4096]  # type: ignore[attr-defined]  # both readers are buffered
         _refuse_other_encodings(head)
@@ -53,9 +96,12 @@ def read_rows(raw: IO[bytes], name: str) -> Iterator[Row | BadRow]:
         if first == b"[" and suffix not in (".csv", ".tsv"):
             raise Unreadable("the file is one JSON array; write one object on each line (JSON Lines)")
         if suffix in (".jsonl", ".ndjson", ".json") or (suffix not in (".csv", ".tsv") and first == b"{"):
-            yield from _json_rows(_Lines(stream))
+            lines.go_on(after)
+            yield from _json_rows(lines)
         else:
-            yield from _csv_rows(_Lines(stream))
+            header, delimiter = _csv_header(lines)
+            lines.go_on(after)
+            yield from _csv_rows(lines, header, delimiter)
     except (OSError, EOFError, zlib.error) as error:
         raise Unreadable(f"the file is damaged or ends too early ({error})") from error
 
@@ -84,23 +130,31 @@ class _NotUtf8(Exception):
 
 
 class _Lines:
-    """Physical lines as text, numbered; after an exception the next line follows."""
+    """Physical lines as text, numbered; after an exception the next line follows. `bytes` have been read so far."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, stream: IO[bytes], *, most_bytes: int | None) -> None:
         self._stream = stream
+        self._most_bytes = most_bytes
         self.number = 0
+        self.bytes = 0
+
+    def go_on(self, after: Place) -> None:
+        """From there, unless that is the beginning."""
+        if after.bytes:
+            self._stream.seek(after.bytes)
+            self.number, self.bytes = after.line, after.bytes
 
     def __iter__(self) -> "_Lines":
         return self
 
     def __next__(self) -> str:
-        line = self._stream.readline(MAX_ROW_BYTES + 1)
+        line = self._some(MAX_ROW_BYTES + 1)
         if not line:
             raise StopIteration
         self.number += 1
         if len(line) > MAX_ROW_BYTES:
             while line and not line.endswith(b"\n"):
-                line = self._stream.readline(MAX_ROW_BYTES)
+                line = self._some(MAX_ROW_BYTES)
             raise _TooLong
         if self.number == 1:
             line = line.removeprefix(b"\xef\xbb\xbf")
@@ -108,6 +162,14 @@ class _Lines:
             return line.decode()
         except UnicodeDecodeError:
             raise _NotUtf8 from None
+
+    def _some(self, most: int) -> bytes:
+        """A line, or as much of it. Raises Unreadable."""
+        found = self._stream.readline(most)
+        self.bytes += len(found)
+        if self._most_bytes is not None and self.bytes > self._most_bytes:
+            raise Unreadable(f"the file is longer than {self._most_bytes} bytes when it is unpacked")
+        return found
 
 
 _BAD_LINE = {_TooLong: f"the line is longer than {MAX_ROW_BYTES} bytes", _NotUtf8: "the line is not valid UTF-8"}
@@ -137,9 +199,7 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a number")
 
 
-def _csv_rows(lines: _Lines) -> Iterator[Row | BadRow]:
-    csv.field_size_limit(MAX_ROW_BYTES)
-    header, delimiter = _csv_header(lines)
+def _csv_rows(lines: _Lines, header: list[str], delimiter: str) -> Iterator[Row | BadRow]:
     reader = csv.reader(lines, delimiter=delimiter)
     while True:
         first = lines.number + 1
@@ -164,6 +224,7 @@ def _csv_rows(lines: _Lines) -> Iterator[Row | BadRow]:
 
 def _csv_header(lines: _Lines) -> tuple[list[str], str]:
     """The columns, and whichever of , ; and tab gives a column `sku`. Raises Unreadable."""
+    csv.field_size_limit(MAX_ROW_BYTES)
     try:
         line = next(lines)
     except (_TooLong, _NotUtf8) as error:

@@ -1,20 +1,21 @@
 """Importing a catalogue: good lines go in, bad ones are reported by number and reason, a repeat changes nothing.
 
-Memory is bounded: a batch at a time, and what must be known of a whole file (which SKUs and products it has named) lies
-in a temporary database on disk.
+A batch of lines is one step: what it changes, what it refuses, its counts and the place behind it, all or nothing. So
+an import that ends anywhere goes on behind its last batch, and no line counts twice. Memory is bounded by a batch.
 """
 
-import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from shared.catalog.files import BadRow, Row
+from shared.catalog.files import START, BadRow, Place, Row
 from shared.catalog.products import ImportLine, Refused
 from shared.catalog.rows import read_row
+from shared.catalog.seen import Seen
 
 BATCH_LINES = 500
+# Of the file: 500 long rows would be half a gigabyte.
+BATCH_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +44,19 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
+class Batch:
+    """Lines that can be read, refusals of those that cannot; `bytes_read` of the file, packed as it may be, so far."""
+
+    after: Place
+    place: Place
+    lines: Sequence[ImportLine]
+    refusals: Sequence[Refusal]
+    bytes_read: int
+
+
+@dataclass(frozen=True, slots=True)
 class Written:
-    """What a batch did."""
+    """What a batch did, its own refusals and those of reading it in the order of lines."""
 
     counts: Counts
     refusals: Sequence[Refusal] = field(default_factory=tuple)
@@ -56,89 +68,74 @@ class Describing(Protocol):
     def claim(self, group_key: str, line: int) -> bool: ...
 
 
-class Catalogue(Protocol):
-    def write(self, lines: Sequence[ImportLine], *, describing: Describing, default_on_hand: int | None) -> Written:
-        """All the lines in one step, which may be run again as a whole."""
+class Rows(Protocol):
+    """What shared.catalog.files reads."""
+
+    @property
+    def place(self) -> Place: ...
+    @property
+    def bytes_read(self) -> int: ...
+    def __next__(self) -> Row | BadRow: ...
 
 
 def import_rows(
-    rows: Iterable[Row | BadRow],
+    rows: Rows,
     *,
-    catalogue: Catalogue,
+    after: Place = START,
+    seen: Seen,
+    write: Callable[[Batch], Written],
     currency: str,
-    report: Callable[[Refusal], None],
-    default_on_hand: int | None = None,
-    batch_written: Callable[[Counts], None] = lambda counts: None,
-) -> Counts:
-    """Import every row; `report` hears of each refusal, in the order of batches. A new SKU without an on_hand gets
-    `default_on_hand` units, if that is given. Two imports at once take turns, batch by batch."""
-    total = Counts()
-    with closing(Seen()) as seen:
-        for batch in _batches(_readable(rows, currency=currency, seen=seen, report=report, counts=total)):
-            written = catalogue.write(batch, describing=seen, default_on_hand=default_on_hand)
-            for refusal in written.refusals:
-                report(refusal)
-            total.add(written.counts)
-            batch_written(total)
-    return total
+    written: Callable[[Written], None] = lambda written: None,
+    has_time: Callable[[], bool] = lambda: True,
+) -> bool:
+    """`write` every row, batch by batch, each in a step of its own; whether this was the end of the file.
+
+    `rows` are those behind `after`, and `seen` knows what the rows before have named. Raises Unreadable, behind which
+    the batches before are in, and what `write` raises.
+    """
+    while has_time():
+        batch = _next_batch(rows, after=after, seen=seen, currency=currency)
+        if batch.place == after:
+            return True
+        done = write(batch)
+        seen.kept()
+        written(done)
+        after = batch.place
+    return False
 
 
-def _readable(
-    rows: Iterable[Row | BadRow], *, currency: str, seen: "Seen", report: Callable[[Refusal], None], counts: Counts
-) -> Iterator[ImportLine]:
-    for row in rows:
-        sku = str(row.cells.get("sku", ""))[:64] if isinstance(row, Row) else ""
+def _next_batch(rows: Rows, *, after: Place, seen: Seen, currency: str) -> Batch:
+    """The next rows; at the end of the file none. Blank lines behind the last row belong to no batch."""
+    lines: list[ImportLine] = []
+    refusals: list[Refusal] = []
+    place = after
+    while len(lines) + len(refusals) < BATCH_LINES and place.bytes - after.bytes < BATCH_BYTES:
         try:
-            if isinstance(row, BadRow):
-                raise Refused(row.reason)
-            line = read_row(row.line, row.cells, currency=currency)
-            earlier = seen.claim_sku(line.sku, row.line)
-            if earlier is not None:
-                raise Refused(f"{line.sku} is on line {earlier} already")
-        except Refused as reason:
-            counts.refused += 1
-            report(Refusal(row.line, sku, str(reason)))
+            row = next(rows)
+        except StopIteration:
+            break
+        place = rows.place
+        found = _read(row, seen=seen, currency=currency)
+        if isinstance(found, Refusal):
+            refusals.append(found)
         else:
-            yield line
+            lines.append(found)
+    return Batch(after, place, lines, refusals, rows.bytes_read)
 
 
-def _batches(lines: Iterable[ImportLine]) -> Iterator[list[ImportLine]]:
-    batch: list[ImportLine] = []
-    for line in lines:
-        batch.append(line)
-        if len(batch) == BATCH_LINES:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+def _read(row: Row | BadRow, *, seen: Seen, currency: str) -> ImportLine | Refusal:
+    sku = str(row.cells.get("sku", ""))[:64] if isinstance(row, Row) else ""
+    try:
+        if isinstance(row, BadRow):
+            raise Refused(row.reason)
+        line = read_row(row.line, row.cells, currency=currency)
+        earlier = seen.claim_sku(line.sku, row.line)
+        if earlier is not None:
+            raise Refused(f"{line.sku} is on line {earlier} already")
+    except Refused as reason:
+        return Refusal(row.line, sku, str(reason))
+    return line
 
 
-class Seen:
-    """What the file has named so far, in a temporary database that SQLite moves to disk when it grows."""
-
-    def __init__(self) -> None:
-        self._database = sqlite3.connect("", isolation_level=None)
-        self._database.execute("pragma journal_mode = off")
-        self._database.execute("pragma synchronous = off")
-        self._database.execute("create table skus (name text primary key, line integer) without rowid")
-        self._database.execute("create table products (name text primary key, line integer) without rowid")
-        self._database.execute("begin")
-
-    def claim_sku(self, sku: str, line: int) -> int | None:
-        """None for the first line with this SKU, else that line's number."""
-        return self._claim("skus", sku, line)
-
-    def claim(self, group_key: str, line: int) -> bool:
-        """Whether this line is the one that describes the product; it may ask again."""
-        earlier = self._claim("products", group_key, line)
-        return earlier in (None, line)
-
-    def _claim(self, table: str, name: str, line: int) -> int | None:
-        made = self._database.execute(f"insert or ignore into {table} values (?, ?)", (name, line))
-        if made.rowcount == 1:
-            return None
-        earlier: tuple[int] = self._database.execute(f"select line from {table} where name = ?", (name,)).fetchone()
-        return earlier[0]
-
-    def close(self) -> None:
-        self._database.close()
+def in_order(refusals: Iterable[Refusal]) -> list[Refusal]:
+    return sorted(refusals, key=lambda refusal: refusal.line)

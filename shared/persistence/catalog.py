@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
-from shared.catalog.importing import Counts, Describing, Refusal, Written
+from shared.catalog.importing import Counts, Describing, Refusal, Written, in_order
 from shared.catalog.products import ImportLine, Product, Refused, Variant, products_changed
 from shared.inventory.stock import stock_changed
 from shared.persistence.catalog_counts import count_stock
@@ -96,25 +96,22 @@ _ANALYZE = "analyze brands, categories, products, variants, stock_levels"
 _SHOP_CURRENCY = "select value->>'currency' as currency from shop_settings where id = 'shop'"
 
 
-class Catalogue:
-    """What an import writes through; `reason` stands in every movement of stock."""
+def find_currency(database: Database) -> str | None:
+    """The currency of the shop, if it has its settings yet."""
+    row = database.find(_SHOP_CURRENCY)
+    return row["currency"] if row else None
 
-    def __init__(self, database: Database, *, reason: str) -> None:
-        self._database = database
-        self._reason = reason
 
-    def find_currency(self) -> str | None:
-        """The currency of the shop, if it has its settings yet."""
-        row = self._database.find(_SHOP_CURRENCY)
-        return row["currency"] if row else None
+def analyze(database: Database) -> None:
+    """Tell the planner about what is there now: a page right after a large import needs it."""
+    database.call(_ANALYZE)
 
-    def analyze(self) -> None:
-        """Tell the planner about what is there now: a page right after a large import needs it."""
-        self._database.call(_ANALYZE)
 
-    def write(self, lines: Sequence[ImportLine], *, describing: Describing, default_on_hand: int | None) -> Written:
-        """The whole batch or nothing; a line that cannot go in is a refusal, the others go in."""
-        return self._database.step(lambda tx: _Batch(tx, describing, self._reason).write(lines, default_on_hand))
+def write_lines(
+    tx: Transaction, lines: Sequence[ImportLine], *, describing: Describing, default_on_hand: int | None, reason: str
+) -> Written:
+    """A batch; a line that cannot go in is a refusal, the others go in. `reason` stands in every movement of stock."""
+    return _Batch(tx, describing, reason).write(lines, default_on_hand) if lines else Written(Counts())
 
 
 @dataclass(slots=True)
@@ -190,7 +187,7 @@ class _Batch:
                     counts.unchanged += 1
         self._emit(changed, told, counted.crossed_zero)
         counts.refused = len(self._refusals)
-        return Written(counts, sorted(self._refusals, key=lambda refusal: refusal.line))
+        return Written(counts, in_order(self._refusals))
 
     # Reading and deciding ---------------------------------------------------------------------------------------------
 

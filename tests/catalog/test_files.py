@@ -119,6 +119,40 @@ def test_a_file_that_is_no_catalogue_is_unreadable(content: bytes, name: str, re
     assert str(unreadable.value) == reason
 
 
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        (
+            b'\xef\xbb\xbfsku;name\r\nA;Lamp\r\n\r\nB;"Mug\nof ""two"" lines\n"\nC;x;y\nD;\xe4\n"E;"";\n;"\n'
+            b'F;"a\xe4\nG;b\n' + b"H;" + b"x" * MAX_ROW_BYTES + b"\nI;last",
+            "p.csv",
+        ),
+        (
+            b'{"sku": "A"}\n\n[1]\n{"sku": \n{"n": "\xff"}\n' + b"x" * 2 * MAX_ROW_BYTES + b'\n{"sku": "B"}\n\n',
+            "p.jsonl",
+        ),
+    ],
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_reading_goes_on_behind_any_row_as_if_it_had_never_stopped(content: bytes, name: str, packed: bool) -> None:
+    file = gzip.compress(content, 1) if packed else content
+    rows = read_rows(io.BufferedReader(io.BytesIO(file)), name)
+    read_so_far = [(row, rows.place) for row in rows]
+
+    assert len(read_so_far) >= 5
+    assert rows.place.bytes == len(content)
+    for n, (_row, place) in enumerate(read_so_far):
+        rest = read_rows(io.BufferedReader(io.BytesIO(file)), name, after=place)
+        assert [(row, rest.place) for row in rest] == read_so_far[n + 1 :]
+
+
+def test_a_file_that_unpacks_to_too_much_is_unreadable() -> None:
+    content = b"sku,name\n" + b"A" * 200_000 + b"\n"
+
+    with pytest.raises(Unreadable, match="the file is longer than 100000 bytes when it is unpacked"):
+        list(read_rows(io.BufferedReader(io.BytesIO(gzip.compress(content))), "p.csv", most_bytes=100_000))
+
+
 def test_a_gzip_that_ends_too_early_gives_what_it_holds_and_says_so() -> None:
     whole = gzip.compress(b"sku,name\n" + b"".join(b"A%d,Lamp\n" % n for n in range(50_000)))
     rows = read_rows(io.BufferedReader(io.BytesIO(whole[: len(whole) // 2])), "p.csv.gz")

@@ -17,12 +17,12 @@ from uuid import uuid4
 import pg8000.native
 
 from local.forking import AS_IS, unforked
-from shared.catalog.files import read_rows
-from shared.catalog.importing import Refusal, import_rows
+from shared.catalog.importing import Refusal
+from shared.catalog.imports import go_on
 from shared.kernel.clock import SystemClock
-from shared.persistence.catalog import Catalogue
 from shared.persistence.connecting import connector
 from shared.persistence.database import Database
+from shared.persistence.imports import Imports
 from shared.settings import DatabaseSettings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -232,9 +232,20 @@ class Cloud:
         )
         try:
             # In this process: an interpreter started for every product would be half of a test's time.
-            lines = read_rows(io.BufferedReader(io.BytesIO(json.dumps(row).encode())), "stock.jsonl")
-            catalogue = Catalogue(database, reason="a test's stock")
-            import_rows(lines, catalogue=catalogue, currency="USD", report=refused.append)
+            content = json.dumps(row).encode()
+            imports = Imports(database, SystemClock())
+            turn = imports.begin(
+                "stock.jsonl", version="1", size_bytes=len(content), default_on_hand=None, actor="a test"
+            )
+            lines = io.BufferedReader(io.BytesIO(content))
+            go_on(
+                turn,
+                lines,
+                ledger=imports,
+                default_currency="USD",
+                written=lambda batch: refused.extend(batch.refusals),
+            )
+            imports.finish(turn)
         finally:
             database.close()
         assert refused == []
