@@ -43,16 +43,19 @@ _SUBTREE = """select id from categories
     where path = :category::text or (path > :category::text || '/' and path < :category::text || '0')"""
 _IN_CATEGORY = f"p.category_id = any(array({_SUBTREE}))"
 
+# Evaluated once, and not for each row where the rows are walked or ranked; an index serves all the same.
 _PLAIN = {
-    Matching.WORDS: "(plainto_tsquery('public.shop', :words::text) && :unspaced::tsquery)",
-    Matching.PREFIX: "(plainto_tsquery('public.shop', :head::text) && to_tsquery('public.shop', :tail::text || ':*')"
-    " && :unspaced::tsquery)",
+    # Whatever stands in one piece or apart may as well stand the other way.
+    Matching.WORDS: "(select (plainto_tsquery('public.shop', :words::text) || (to_tsquery('public.shop', :forms::text)"
+    " && plainto_tsquery('public.shop', :plain::text))) && :unspaced::tsquery)",
+    Matching.PREFIX: "(select plainto_tsquery('public.shop', :head::text)"
+    " && to_tsquery('public.shop', :tail::text || ':*') && :unspaced::tsquery)",
     # Any of them: what a tsquery of all says with & between them, with | instead. Its lexemes hold no operator.
-    Matching.SOME: "(replace(plainto_tsquery('public.shop', :words::text)::text, '&', '|')::tsquery"
+    Matching.SOME: "(select replace(plainto_tsquery('public.shop', :words::text)::text, '&', '|')::tsquery"
     " || replace(:unspaced::text, '&', '|')::tsquery)",
 }
 
-# The same with what means the same; evaluated once, so that an index serves as for any other text.
+# The same with what means the same.
 _WIDENED = {
     Matching.WORDS: "((select widened_query_v2(:words::text, false)) && :unspaced::tsquery)",
     Matching.PREFIX: "((select widened_query_v2(:head::text, false))"
@@ -370,7 +373,7 @@ def _matches_alone(
     # Brand and category are words as well, which no text can spell: what they leave is found without reading the rest.
     narrow = [f"b:{search.brand}"] if search.brand is not None else []
     narrow += [f"c:{search.category}"] if search.category is not None else []
-    parameters["narrow"] = " & ".join(quote_lexeme(word) for word in narrow)
+    parameters["narrow"] = _quoted(narrow)
     # A text of stop words alone asks for nothing, not for all that the filters leave.
     matches = f"numnode({query}) > 0 and p.words @@ ({query} && :narrow::tsquery)"
     if matching is Matching.WORDS and text.may_be_sku:
@@ -384,10 +387,15 @@ def _query(matching: Matching, steering: Steering) -> str:
 
 
 def _words(text: Text, matching: Matching) -> dict[str, Any]:
-    unspaced = {"unspaced": " & ".join(quote_lexeme(pair) for pair in text.unspaced)}
+    unspaced = {"unspaced": _quoted(text.unspaced)}
     if matching is Matching.PREFIX:
         return {"head": text.head, "tail": text.tail} | unspaced
-    return {"words": text.words} | unspaced
+    forms = " & ".join(f"({_quoted([''.join(form)])} | {_quoted(form)})" for form in text.forms)
+    return {"words": text.words, "plain": text.plain, "forms": forms} | unspaced
+
+
+def _quoted(words: Sequence[str]) -> str:
+    return " & ".join(quote_lexeme(word) for word in words)
 
 
 def quote_lexeme(word: str) -> str:

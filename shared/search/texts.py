@@ -9,6 +9,18 @@ _INVISIBLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060\uf
 # What PostgreSQL's parser would join or take for a sign: RTX-4090, black/white, StarTech.com, all-in-one; parted_v1 of
 # the migrations has the same.
 _PARTING = re.compile(r"[-/~+]|\.(?=[A-Za-z])|(?<=[A-Za-z])\.")
+# What is the same in one piece and in several, a number with its unit or what hyphens join: 500GB and 500 GB, cat5e for
+# whoever types cat-5e; 1-5 is not 15.
+_UNITS = (
+    "awg|cm|db|dpi|ft|g|gb|gbps|ghz|hz|kb|kg|khz|km|kva|kw|l|lbs?|m|mah|mb|mbps|mhz|ml|mm|mp|oz|ppm|rpm|tb|u|v|va|w|wh"
+)
+_IN_ONE_OR_APART = re.compile(
+    rf"(?<![\w.,-])(?:([0-9]{{1,5}})[ -]?({_UNITS})(?![\w-])"
+    r"|(?=[0-9-]*[^\W\d_])[^\W_]+(?:-[^\W_]+){1,3}(?![\w-]|\.\w))",
+    re.IGNORECASE,
+)
+# The sign of an inch is no word, so its name is none after a number.
+_INCHES = re.compile(r"(?<=[0-9])[ -]?inch(?:es)?(?!\w)", re.IGNORECASE)
 # Scripts that put no spaces between words; the migration's unspaced_lexemes_v1 has the same.
 _UNSPACED = re.compile(
     "[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e01-\u0e5b\u0e81-\u0edf\u1000-\u109f\u1780-\u17ff]+"
@@ -25,7 +37,8 @@ LONGEST_SKU = 64
 class Text:
     """`typed` is the whole text, which may be a SKU. `words` are joined by spaces: they are searched for as words, all
     of them; `head` are all but the last, `tail` the last one. `unspaced` are letters and pairs of letters of scripts
-    without spaces, all of them as well. `parts` stood between spaces: substrings."""
+    without spaces, all of them as well. `parts` stood between spaces: substrings. `forms` are those of
+    the words that may be written in one piece, `plain` the others, if there are such forms."""
 
     typed: str
     words: str
@@ -33,6 +46,8 @@ class Text:
     tail: str
     unspaced: tuple[str, ...]
     parts: tuple[str, ...]
+    plain: str = ""
+    forms: tuple[tuple[str, ...], ...] = ()
 
     @property
     def searchable(self) -> bool:
@@ -68,19 +83,33 @@ def clean(typed: str) -> str:
 
 def take_apart(text: str) -> Text:
     parts = tuple(part for part in text.split(" ") if _WORD.search(part))[:MOST_PARTS]
-    spaced = _UNSPACED.sub(lambda run: " " * len(run.group()), _PARTING.sub(" ", text))
+    read = _INCHES.sub(_blank, _UNSPACED.sub(_blank, text))
+    spaced = _PARTING.sub(" ", read)
     spans = _words_of(spaced)
     unspaced = tuple(dict.fromkeys(pair for run in _UNSPACED.findall(text) for pair in _pairs(run)))
     if not spans:
         return Text(text, "", "", "", unspaced[:MOST_UNSPACED], parts)
+    end = spans[-1].end()
+    several = [found for found in _IN_ONE_OR_APART.finditer(read) if found.end() <= end]
+    plain = spaced[:end] if several else ""
+    for found in several:
+        plain = plain[: found.start()] + _blank(found) + plain[found.end() :]
     return Text(
         typed=text,
-        words=spaced[: spans[-1].end()],
+        words=spaced[:end],
         head=spaced[: spans[-1].start()],
         tail=spans[-1].group(),
         unspaced=unspaced[:MOST_UNSPACED],
         parts=parts,
+        plain=plain,
+        forms=tuple(
+            dict.fromkeys(tuple(filter(None, found.groups())) or tuple(found.group().split("-")) for found in several)
+        ),
     )
+
+
+def _blank(found: re.Match[str]) -> str:
+    return " " * len(found.group())
 
 
 def _words_of(text: str) -> list[re.Match[str]]:

@@ -14,6 +14,7 @@ from shared.kernel.clock import SystemClock
 from shared.persistence.connecting import connector
 from shared.persistence.database import Database
 from shared.persistence.search import CatalogueReader
+from shared.persistence.search_statements import LAST_TIER, list_statement
 from shared.search.listing import Matching, Search
 from shared.search.texts import take_apart
 from shared.settings import DatabaseSettings
@@ -29,6 +30,14 @@ NAMES = {
     "UPS": "Supply -48V 1+3-Phase, 27.6 cm deep",
     "WIFI": "Wi-Fi router 802.11b/g/n",
     "PRINT": "All in One printer",
+    "500GB": "Halden 500GB drive",
+    "500-GB": "Halden 500 GB drive",
+    "5-GB": "Halden 500 sheets, 5 GB drive",
+    "CAT5E": "Patch cord Cat5e, 10ft",
+    "CAT-5E": "Patch cord Cat-5e, 10 ft",
+    "LAPTOP": 'Ebook 15.6" grey',
+    "GAME": "Game for 15 players",
+    "SWITCH": "On and off button",
 }
 
 
@@ -88,6 +97,55 @@ def test_a_word_is_found_whatever_joins_it_to_others(reader: CatalogueReader, te
 
     assert [item.sku for item in page.items] == [found]
     assert reader._find(Search(text=text)).matching is Matching.WORDS
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("500gb drive", ["5-GB", "500-GB", "500GB"]),
+        ("500 GB halden", ["5-GB", "500-GB", "500GB"]),
+        ("drive 500-gb", ["5-GB", "500-GB", "500GB"]),
+        ("5gb drive", ["5-GB"]),
+        ("cat-5e cord", ["CAT-5E", "CAT5E"]),
+        ("cat-5e 10ft", ["CAT-5E", "CAT5E"]),
+        ("10 ft patch", ["CAT-5E", "CAT5E"]),
+        ("cat-5e 11ft patch", []),
+        ("15.6 inch ebook", ["LAPTOP"]),
+        ("15.6-inch", ["LAPTOP"]),
+        ("ebook 15.6 inches grey", ["LAPTOP"]),
+        ("1-5 players", []),
+        ("on-off button", ["SWITCH"]),
+    ],
+)
+def test_what_may_stand_in_one_piece_or_apart_is_found_as_both(
+    reader: CatalogueReader, text: str, found: list[str]
+) -> None:
+    taken = take_apart(text)
+    sql, parameters = list_statement(
+        Search(text=text), taken, Matching.WORDS, reach=LAST_TIER, after=None, counting=False
+    )
+
+    assert sorted(row["sku"] for row in reader._database.call(sql, **parameters, limit=9)) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "plain", "forms"),
+    [
+        ("lamp", "", ()),
+        ("USB-C cable 2 m", "cable", (("USB", "C"), ("2", "m"))),
+        ("all-in-one 2x500gb", "2x500gb", (("all", "in", "one"),)),
+        ("größe-länge 10FT", "", (("größe", "länge"), ("10", "FT"))),
+        ("5-port 5-port", "", (("5", "port"),)),
+        ("-48V 1.5 l 1,000 gb 3-5 a-b-c-d-e f-1.5 x_5 g 10 gbx", "", ()),
+        ("小米-5g 5g手机", "5g", (("5", "g"),)),
+        ("a b c d e f g h i j k wi-fi", "", ()),
+        ("it's'||'&|!:*-x", "", ()),
+    ],
+)
+def test_forms_are_letters_and_digits_alone(text: str, plain: str, forms: tuple[tuple[str, ...], ...]) -> None:
+    taken = take_apart(text)
+
+    assert (" ".join(taken.plain.split()), taken.forms) == (plain, forms)
 
 
 def test_what_is_joined_is_in_the_vocabulary_by_itself(shop: Address) -> None:
