@@ -106,15 +106,19 @@ def building(shop: Shop, engine_s: float | None) -> str:
 
 
 def sessions(first: Sequence[tuple[str, Times]]) -> str:
-    rows = [(name, f"p50 {times.p50:.2f}  p95 {times.p95:.2f}  p99 {times.p99:.2f}") for name, times in first]
-    return _listed("a new session's first questions, ms", rows)
+    rows = [
+        (name, f"{_figures(times.took, 0.5, 0.95, 0.99)}, of it CPU {_figures(times.cpu, 0.5, 0.99) or 'not measured'}")
+        for name, times in first
+    ]
+    return _listed("a new session's first questions, ms (p50 / p95 / p99)", rows)
 
 
 def writes(written: Iterable[Written]) -> str:
     rows = [
         (
             each.what,
-            f"{each.a_second:,.0f} a second (goal {GOAL:,}), p50 {each.times.p50:.2f} ms, p99 {each.times.p99:.2f} ms",
+            f"{each.a_second:,.0f} a second, by CPU {each.by_cpu:,.0f} (goal {GOAL:,}),"
+            f" p50 {each.times.p50:.2f} ms, p99 {each.times.p99:.2f} ms",
         )
         for each in written
     ]

@@ -40,16 +40,13 @@ class Times:
 
 
 class Cpu:
-    """What this thread and one process of a server have used, in seconds. Nothing where there is no /proc."""
+    """What this thread and some processes of a server have used, in seconds. Nothing where there is no /proc."""
 
-    def __init__(self, server: int | None = None) -> None:
-        self._file = Path(f"/proc/{server}/schedstat") if server is not None else None
+    def __init__(self, *servers: int) -> None:
+        self._files = [file for each in servers if (file := Path(f"/proc/{each}/schedstat")).exists()]
 
     def read(self) -> float:
-        used = time.thread_time()
-        if self._file is not None and self._file.exists():
-            used += int(self._file.read_text().split()[0]) / 1e9
-        return used
+        return time.thread_time() + sum(int(file.read_text().split()[0]) for file in self._files) / 1e9
 
 
 def measure(

@@ -9,7 +9,7 @@ import pg8000.native
 
 from benchmarks.searching.filling import connect
 from benchmarks.searching.shops import Shop
-from benchmarks.searching.timing import Times
+from benchmarks.searching.timing import Cpu, Times
 from local.database import Address
 from shared.kernel.clock import SystemClock
 from shared.persistence.catalog_refresh import REFRESH_PRODUCTS
@@ -37,8 +37,11 @@ from variants v where v.sku = l.sku and v.product_id = any(:ids::uuid[])
 
 @dataclass(frozen=True, slots=True)
 class Written:
+    """`by_cpu` is how many a second it would be if nothing else ran, nearly."""
+
     what: str
     a_second: float
+    by_cpu: float
     times: Times
 
 
@@ -48,6 +51,7 @@ def measure_writes(shop: Shop, *, within_s: float, changed: int = CHANGED) -> It
     connection = connect(shop.owner)
     jobs, staff = _database(shop.login("search_jobs")), _database(shop.owner)
     projection = SearchProjection(jobs)
+    cpu = Cpu(*(database.call("select pg_backend_pid() as pid")[0]["pid"] for database in (jobs, staff)))
 
     def project(product_id: UUID) -> None:
         if projection.project([product_id]) != 1:
@@ -60,14 +64,14 @@ def measure_writes(shop: Shop, *, within_s: float, changed: int = CHANGED) -> It
     try:
         ids = _draw(connection, "prices", changed)
         staff.step(lambda tx: _change_price(tx, *ids))
-        yield _each("the copy of a changed price", ids, project, within_s)
+        yield _each("the copy of a changed price", ids, project, within_s, cpu)
         _catch_up(projection, ids)
         ids = _draw(connection, "stock", changed)
         connection.run(_STOCK, ids=ids)
-        yield _each("the copy of a changed stock", ids, project, within_s)
+        yield _each("the copy of a changed stock", ids, project, within_s, cpu)
         _catch_up(projection, ids)
         ids = _draw(connection, "whole", changed)
-        yield _each("a price, from its variant to its copy", ids, change, within_s)
+        yield _each("a price, from its variant to its copy", ids, change, within_s, cpu)
     finally:
         jobs.close()
         staff.close()
@@ -89,8 +93,9 @@ def _change_price(tx: Transaction, *product_ids: UUID) -> None:
     tx.rows(REFRESH_PRODUCTS, ids=list(product_ids), now=tx.clock.now())
 
 
-def _each(what: str, ids: Sequence[UUID], write: Callable[[UUID], object], within_s: float) -> Written:
+def _each(what: str, ids: Sequence[UUID], write: Callable[[UUID], object], within_s: float, cpu: Cpu) -> Written:
     took: list[float] = []
+    used = cpu.read()
     began = before = time.perf_counter()
     for product_id in ids:
         write(product_id)
@@ -99,7 +104,8 @@ def _each(what: str, ids: Sequence[UUID], write: Callable[[UUID], object], withi
         before = now
         if now - began > within_s:
             break
-    return Written(what, len(took) / (before - began), Times(sorted(took)))
+    used = cpu.read() - used
+    return Written(what, len(took) / (before - began), len(took) / used, Times(sorted(took)))
 
 
 def _catch_up(projection: SearchProjection, ids: Sequence[UUID]) -> None:
