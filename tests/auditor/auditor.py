@@ -10,7 +10,7 @@ import urllib.request
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -19,21 +19,31 @@ from uuid import uuid5
 import pg8000.native
 
 from tests.auditor.documents import audit_documents
+from tests.auditor.reading import Reading, Row
 
-Row = dict[str, Any]
 _CAPTURED = ("COMPLETED", "PARTIALLY_REFUNDED", "REFUNDED")
 _PREFIX = "VIT-"
 _TIMESTAMPTZ = 1184  # its type's OID
-_FAILED_REFUNDS = """
-select capture_id from refunds where state in ('failed', 'cancelled')
-union select capture_id from payment_facts where kind = 'refund' and status in ('FAILED', 'CANCELLED')
-"""
 
 
 def audit_database(url: str) -> list[str]:
     """Stock, orders and the ledger of facts against each other."""
-    with closing(_connect(url)) as connection:
-        return _Database(connection).findings()
+    with closing(DatabaseAuditor(url)) as auditor:
+        return auditor.findings()
+
+
+class DatabaseAuditor:
+    """audit_database again and again over one connection: to connect and to plan is most of the work of one."""
+
+    def __init__(self, url: str) -> None:
+        self._connection = _connect(url)
+        self._reading = Reading(self._connection)
+
+    def findings(self) -> list[str]:
+        return _Database(self._connection, self._reading).findings()
+
+    def close(self) -> None:
+        self._connection.close()
 
 
 def audit_shop(database_url: str, cloud_url: str, *, at_rest: bool = False) -> list[str]:
@@ -43,7 +53,7 @@ def audit_shop(database_url: str, cloud_url: str, *, at_rest: bool = False) -> l
     nothing at all may be open.
     """
     with closing(_connect(database_url)) as connection:
-        database = _Database(connection)
+        database = _Database(connection, Reading(connection))
         paypal = _get(f"{cloud_url}/_local/paypal/ledger")
         mail = _get(f"{cloud_url}/_local/mail")
         return [
@@ -62,12 +72,13 @@ def audit_shop(database_url: str, cloud_url: str, *, at_rest: bool = False) -> l
 
 
 class _Database:
-    def __init__(self, connection: pg8000.native.Connection) -> None:
+    def __init__(self, connection: pg8000.native.Connection, reading: Reading) -> None:
         self._connection = connection
-        self.orders = {str(row["id"]): row for row in self.rows("select * from orders")}
+        self._read = reading.read()
+        self.orders = {row["id"]: row for row in self._read["orders"]}
         self.lines: dict[str, list[Row]] = defaultdict(list)
-        for row in self.rows("select * from order_lines"):
-            self.lines[str(row["order_id"])].append(row)
+        for row in self._read["order_lines"]:
+            self.lines[row["order_id"]].append(row)
 
     def rows(self, sql: str) -> list[Row]:
         found = self._connection.run(sql)
@@ -92,12 +103,9 @@ class _Database:
         ]
 
     def _stock(self) -> Iterable[str]:
-        levels = {(row["sku"], row["location"]): row for row in self.rows("select * from stock_levels")}
+        levels = {(row["sku"], row["location"]): row for row in self._read["stock_levels"]}
         moved: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
-        for row in self.rows(
-            "select sku, location, sum(delta_on_hand) as on_hand, sum(delta_held) as held "
-            "from stock_movements group by sku, location"
-        ):
+        for row in self._read["moved"]:
             moved[row["sku"], row["location"]] = [int(row["on_hand"]), int(row["held"])]
         kept: Counter[tuple[str, str]] = Counter()
         for lines in self.lines.values():
@@ -121,11 +129,7 @@ class _Database:
         """What a line keeps and what it has shipped is what the movements of its order amount to."""
         moved = {
             (str(row["order_id"]), row["sku"]): (int(row["held"]), int(row["shipped"]))
-            for row in self.rows(
-                "select order_id, sku, sum(delta_held) as held,"
-                " -coalesce(sum(delta_on_hand) filter (where kind in ('ship', 'repair')), 0) as shipped"
-                " from stock_movements where order_id is not null group by order_id, sku"
-            )
+            for row in self._read["moved_for_orders"]
         }
         for order_id, lines in self.lines.items():
             for line in lines:
@@ -141,14 +145,8 @@ class _Database:
 
     def _repairs(self) -> Iterable[str]:
         """Reconciliation put right what it says, and says what it put right."""
-        moved = {
-            f"{row['sku']}/{row['location']}"
-            for row in self.rows("select sku, location from stock_movements where kind = 'repair'")
-        }
-        said = {
-            (row["subject"], row["kind"])
-            for row in self.rows("select subject, kind from reconciliation_findings where kind like 'stock%'")
-        }
+        moved = {f"{row['sku']}/{row['location']}" for row in self._read["repaired"]}
+        said = {(row["subject"], row["kind"]) for row in self._read["stock_findings"]}
         for subject in moved - {subject for subject, _kind in said}:
             yield f"stock {subject}: repaired, and no finding says why"
         for subject in {subject for subject, kind in said if kind == "stock_drift"} - moved:
@@ -204,7 +202,7 @@ class _Database:
         let_go = ("expired", "cancelled")
         used: Counter[str] = Counter()
         by_customer: Counter[tuple[str, str]] = Counter()
-        redemptions = {str(row["order_id"]): row for row in self.rows("select * from voucher_redemptions")}
+        redemptions = {str(row["order_id"]): row for row in self._read["voucher_redemptions"]}
         for order_id, order in self.orders.items():
             redemption = redemptions.get(order_id)
             if (redemption is not None) != (order["voucher_code"] is not None):
@@ -224,7 +222,7 @@ class _Database:
             for order_id, redemption in redemptions.items()
             if redemption["state"] == "redeemed" and self.orders[order_id]["voucher_over_limit"]
         )
-        for voucher in self.rows("select * from vouchers"):
+        for voucher in self._read["vouchers"]:
             voucher_id, name = str(voucher["id"]), f"voucher {voucher['code']}"
             if voucher["redeemed"] != used[voucher_id]:
                 yield f"{name}: {voucher['redeemed']} redeemed, {used[voucher_id]} orders have redeemed it"
@@ -240,11 +238,12 @@ class _Database:
 
     def _clients(self) -> Iterable[str]:
         """Of orders placed since the settings last changed, no e-mail address and no network has too many open."""
-        [shop] = self.rows("select value, updated_at from shop_settings")
+        [shop] = self._read["shop_settings"]
+        changed_at = datetime.fromisoformat(shop["updated_at"])
         since_then: dict[str, Counter[str]] = {"open_orders_per_email": Counter(), "open_orders_per_network": Counter()}
         for order in self.orders.values():
             is_open = order["status"] == "pending_payment" or order["status_reason"] == "capture_pending"
-            if is_open and order["placed_at"] > shop["updated_at"]:
+            if is_open and datetime.fromisoformat(order["placed_at"]) > changed_at:
                 since_then["open_orders_per_email"][order["email"].lower()] += 1
                 since_then["open_orders_per_network"][order["client_network"]] += 1
         for setting, usual in (("open_orders_per_email", 5), ("open_orders_per_network", 20)):
@@ -255,14 +254,14 @@ class _Database:
 
     def _leftovers(self) -> Iterable[str]:
         """What staff had done again stands in the audit log as often; an applied webhook names orders there are."""
-        done = Counter((row["action"], row["subject"]) for row in self.rows("select action, subject from audit_log"))
-        for row in self.rows("select id, event_type, replays, order_ids from webhook_events"):
+        done = Counter((row["action"], row["subject"]) for row in self._read["audit_log"])
+        for row in self._read["webhook_events"]:
             logged = done["webhook.replayed", f"webhook-event:{row['id']}"]
             if logged != row["replays"]:
                 yield f"webhook {row['id']}: {row['replays']} replays, {logged} in the audit log"
             if not {str(order_id) for order_id in row["order_ids"]} <= self.orders.keys():
                 yield f"webhook {row['id']} ({row['event_type']}): it names an order that is not there"
-        for row in self.rows("select id, state, replays from dead_letters"):
+        for row in self._read["dead_letters"]:
             subject = f"dead-letter:{row['id']}"
             logged = done["dead-letter.replayed", subject]
             if logged != row["replays"]:
@@ -271,10 +270,7 @@ class _Database:
                 yield f"dead letter {row['id']}: {row['state']}, and the audit log says otherwise"
 
     def _attempts(self) -> Iterable[str]:
-        live = Counter(
-            str(row["order_id"])
-            for row in self.rows("select order_id, state from capture_attempts where state <> 'refused'")
-        )
+        live = Counter(str(row["order_id"]) for row in self._read["live_attempts"])
         for order_id, number in live.items():
             if number > 1:
                 yield f"order {self.orders[order_id]['number']}: {number} capture attempts that were not refused"
@@ -283,16 +279,13 @@ class _Database:
         """What was asked for never exceeds what was captured, and no unit's money was asked for twice."""
         captured = self._captured()
         given_back: Counter[str] = Counter()
-        for row in self.rows(
-            "select capture_id, object_id, max(amount_minor) as amount from payment_facts where kind = 'refund' "
-            "and status = 'COMPLETED' group by capture_id, object_id"
-        ):
+        for row in self._read["given_back"]:
             given_back[row["capture_id"]] += int(row["amount"])
         asked: Counter[str] = Counter()
         done: Counter[str] = Counter()
         units: Counter[tuple[str, str]] = Counter()
         retried: Counter[str] = Counter()
-        for row in self.rows("select * from refunds"):
+        for row in self._read["refunds"]:
             name = f"refund {row['id']} of order {self.orders[str(row['order_id'])]['number']}"
             parts = sum(line["amount_minor"] for line in row["lines"]) + row["shipping_minor"]
             if parts > row["amount_minor"]:
@@ -310,7 +303,7 @@ class _Database:
             if amount > captured.get(capture, 0):
                 yield f"capture {capture}: {amount} asked back of {captured.get(capture, 0)}"
         # A refund that failed is seen by staff, and what it was of stays until they have found another way.
-        failed = {row["capture_id"] for row in self.rows(_FAILED_REFUNDS)}
+        failed = {row["capture_id"] for row in self._read["failed_refunds"]}
         for order in self.orders.values():
             capture = order["bound_capture_id"]
             under_way = asked[capture] - done[capture]
@@ -332,7 +325,9 @@ class _Database:
         """What an order says of its money is what its facts amount to."""
         captures: dict[str, dict[str, Row]] = defaultdict(dict)
         refunds: dict[str, dict[str, Row]] = defaultdict(dict)
-        for row in self.rows("select * from payment_facts where order_id is not null order by id"):
+        for row in self._read["facts"]:
+            if row["order_id"] is None:
+                continue
             if row["kind"] == "capture" and row["status"] in _CAPTURED:
                 captures[str(row["order_id"])][row["object_id"]] = row
             if row["kind"] == "refund" and row["status"] == "COMPLETED":
@@ -354,14 +349,14 @@ class _Database:
 
     def _shipments(self) -> Iterable[str]:
         """What is consumed was handed over, in a shipment and by a movement; nothing else was."""
-        shipments = self.rows("select * from shipments")
+        shipments = self._read["shipments"]
         state = {row["id"]: row["state"] for row in shipments}
         handed_over: Counter[tuple[str, str]] = Counter()
-        for row in self.rows("select * from shipment_lines"):
+        for row in self._read["shipment_lines"]:
             if state[row["shipment_id"]] in ("in_transit", "delivered", "exception", "returned"):
                 handed_over[str(row["order_id"]), row["sku"]] += row["quantity"]
         shipped: Counter[tuple[str, str]] = Counter()
-        for row in self.rows("select order_id, sku, delta_on_hand from stock_movements where kind = 'ship'"):
+        for row in self._read["shipped"]:
             shipped[str(row["order_id"]), row["sku"]] -= row["delta_on_hand"]
         for order_id, lines in self.lines.items():
             order = self.orders[order_id]
@@ -385,7 +380,7 @@ class _Database:
             if row["state"] == "draft" and status in ("cancelled", "completed"):
                 yield f"shipment {row['id']}: still planned, and its order is {status}"
         planned: Counter[tuple[str, str]] = Counter()
-        for row in self.rows("select * from shipment_lines"):
+        for row in self._read["shipment_lines"]:
             if state[row["shipment_id"]] in ("draft", "label_requested", "label_purchased"):
                 planned[str(row["order_id"]), row["sku"]] += row["quantity"]
         here = {(order_id, line["sku"]): line["allocated"] for order_id, lines in self.lines.items() for line in lines}
@@ -394,36 +389,34 @@ class _Database:
                 yield f"order {self.orders[order_id]['number']}: {count} of {sku} planned, {here[order_id, sku]} here"
 
     def _documents(self) -> Iterable[str]:
+        [swept] = self._read["document_sweep"]
         return audit_documents(
             self.orders,
-            documents=self.rows("select * from documents order by position"),
-            counters=self.rows("select kind, year, last from document_counters"),
-            given_back=self.rows("select * from payment_facts where kind = 'refund' and status = 'COMPLETED'"),
+            documents=[
+                row | {"issued_at": row["issued_at"] and datetime.fromisoformat(row["issued_at"])}
+                for row in self._read["documents"]
+            ],
+            counters=self._read["document_counters"],
+            given_back=[row for row in self._read["facts"] if (row["kind"], row["status"]) == ("refund", "COMPLETED")],
             named={
-                str(row["id"]): sum(line["amount_minor"] for line in row["lines"]) + row["shipping_minor"]
-                for row in self.rows("select id, lines, shipping_minor from refunds")
+                row["id"]: sum(line["amount_minor"] for line in row["lines"]) + row["shipping_minor"]
+                for row in self._read["refunds"]
             },
             captured=self._captured(),
-            summed=self.rows("select * from document_tax_sums"),
-            summed_until=self.rows("select taxes_until from document_sweep")[0]["taxes_until"],
+            summed=[row | {"day": date.fromisoformat(row["day"])} for row in self._read["document_tax_sums"]],
+            summed_until=swept["taxes_until"] and date.fromisoformat(swept["taxes_until"]),
         )
 
     def _captured(self) -> dict[str, int]:
-        return {
-            row["object_id"]: int(row["amount"])
-            for row in self.rows(
-                "select object_id, max(amount_minor) as amount from payment_facts where kind = 'capture' "
-                "and status in ('COMPLETED', 'PARTIALLY_REFUNDED', 'REFUNDED') group by object_id"
-            )
-        }
+        return {row["object_id"]: int(row["amount"]) for row in self._read["captured"]}
 
     def _returns(self) -> Iterable[str]:
         """No unit comes back twice, or more of them than were asked for; what was restocked is on the shelf."""
-        returns = {row["id"]: row for row in self.rows("select * from returns")}
-        asked = {(row["return_id"], row["sku"]): row["quantity"] for row in self.rows("select * from return_lines")}
+        returns = {row["id"]: row for row in self._read["returns"]}
+        asked = {(row["return_id"], row["sku"]): row["quantity"] for row in self._read["return_lines"]}
         came: Counter[tuple[Any, str]] = Counter()
         restocked: Counter[str] = Counter()
-        for row in self.rows("select * from return_receipts"):
+        for row in self._read["return_receipts"]:
             came[row["return_id"], row["sku"]] += row["quantity"]
             restocked[f"return {row['return_id']}"] += row["quantity"] if row["restock"] else 0
         of_line: Counter[tuple[str, str]] = Counter()
@@ -433,13 +426,13 @@ class _Database:
                 yield f"return {return_id}: {quantity} of {sku} came, {asked.get((return_id, sku), 0)} were asked for"
             if returns[return_id]["state"] not in ("received", "closed"):
                 yield f"return {return_id}: {returns[return_id]['state']}, and {quantity} of {sku} came"
-        lines_of = {row["id"]: row["lines"] for row in self.rows("select id, lines from refunds")}
+        lines_of = {row["id"]: row["lines"] for row in self._read["refunds"]}
         for return_id, row in returns.items():
             of_sku = {sku: quantity for (of, sku), quantity in came.items() if of == return_id}
             if row["refund_id"] and {line["sku"]: line["quantity"] for line in lines_of[row["refund_id"]]} != of_sku:
                 yield f"return {return_id}: refunded for other units than came"
         moved: Counter[str] = Counter()
-        for row in self.rows("select reason, delta_on_hand from stock_movements where kind = 'return'"):
+        for row in self._read["restocked"]:
             moved[row["reason"]] += row["delta_on_hand"]
         for return_id in returns:
             name = f"return {return_id}"

@@ -1,11 +1,12 @@
 """A shop on a database of its own for every file, and the auditor after every test."""
 
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
 from local.database import Address
-from tests.auditor.auditor import audit_database
+from tests.auditor.auditor import DatabaseAuditor
 from tests.orders.shop import Shop
 
 
@@ -16,7 +17,13 @@ def connected(module_database: Address) -> Iterator[Shop]:
     made.database.close()
 
 
+@pytest.fixture(scope="module")
+def auditor(module_database: Address) -> Iterator[DatabaseAuditor]:
+    with closing(DatabaseAuditor(module_database.url)) as made:
+        yield made
+
+
 @pytest.fixture
-def shop(module_database: Address, connected: Shop) -> Iterator[Shop]:
+def shop(module_database: Address, connected: Shop, auditor: DatabaseAuditor) -> Iterator[Shop]:
     yield Shop(module_database.url, connected=connected)
-    assert audit_database(module_database.url) == []
+    assert auditor.findings() == []

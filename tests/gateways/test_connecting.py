@@ -1,17 +1,17 @@
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
 
 import aiohttp
 import google.auth.exceptions
-import google.cloud.sql.connector
 import pg8000.exceptions
 import pytest
-from google.cloud.sql.connector import exceptions
 
 from shared.kernel.clock import SystemClock
 from shared.kernel.errors import Unavailable
@@ -22,6 +22,16 @@ from shared.settings import DatabaseSettings
 SETTINGS = DatabaseSettings(
     "connector", 1, instance="shop-1:europe-west3:vitrine", name="vitrine", user="vitrine-search@shop-1.iam"
 )
+
+
+def of_the_connector(name: str) -> Callable[[], Exception]:
+    """Makes an error of the connector's library, which takes a second to import: only the tests that need it wait."""
+
+    def make() -> Exception:
+        made: Exception = getattr(import_module("google.cloud.sql.connector.exceptions"), name)()
+        return made
+
+    return make
 
 
 class Library:
@@ -49,7 +59,7 @@ class Library:
 @pytest.fixture
 def library(monkeypatch: pytest.MonkeyPatch) -> Library:
     library = Library()
-    monkeypatch.setattr(google.cloud.sql.connector, "Connector", library)
+    monkeypatch.setattr("google.cloud.sql.connector.Connector", library)
     return library
 
 
@@ -74,22 +84,23 @@ def test_the_connectors_socket_has_the_limits_of_every_other(library: Library, o
 
 
 @pytest.mark.parametrize(
-    "error",
+    "make_error",
     [
-        aiohttp.ClientResponseError(Mock(), (), status=503),
-        aiohttp.ServerDisconnectedError(),
-        google.auth.exceptions.RefreshError("no token"),  # type: ignore[no-untyped-call]
-        google.auth.exceptions.TransportError("no metadata server"),  # type: ignore[no-untyped-call]
-        exceptions.CacheClosedError(),
-        exceptions.CloudSQLConnectionError(),
-        exceptions.CloudSQLIPTypeError(),
-        exceptions.RefreshNotValidError(),
-        TimeoutError(),
+        pytest.param(partial(aiohttp.ClientResponseError, Mock(), (), status=503), id="ClientResponseError"),
+        pytest.param(aiohttp.ServerDisconnectedError, id="ServerDisconnectedError"),
+        pytest.param(partial(google.auth.exceptions.RefreshError, "no token"), id="RefreshError"),
+        pytest.param(partial(google.auth.exceptions.TransportError, "no metadata server"), id="TransportError"),
+        pytest.param(of_the_connector("CacheClosedError"), id="CacheClosedError"),
+        pytest.param(of_the_connector("CloudSQLConnectionError"), id="CloudSQLConnectionError"),
+        pytest.param(of_the_connector("CloudSQLIPTypeError"), id="CloudSQLIPTypeError"),
+        pytest.param(of_the_connector("RefreshNotValidError"), id="RefreshNotValidError"),
+        pytest.param(TimeoutError, id="TimeoutError"),
     ],
-    ids=lambda error: type(error).__name__,
 )
-def test_a_connector_that_opens_nothing_is_unavailable_and_frees_its_place(library: Library, error: Exception) -> None:
-    library.outcome = error
+def test_a_connector_that_opens_nothing_is_unavailable_and_frees_its_place(
+    library: Library, make_error: Callable[[], Exception]
+) -> None:
+    library.outcome = make_error()
     database = Database(connector(SETTINGS, application="search"), size=1, clock=SystemClock(), wait_s=0)
 
     for _ in range(2):

@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-import yaml
 
 from local.ports import find_free_port
 from shared.gateways import tasks as tasks_gateway
@@ -20,6 +19,7 @@ from shared.gateways.pubsub import PubSubPublisher
 from shared.gateways.tasks import TaskQueue
 from shared.kernel.errors import Declined, Unavailable
 from shared.kernel.messages import Event, Task
+from tests.deployments import ROWS
 from tests.local.google_cloud import Receiver, Server
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -230,8 +230,7 @@ def test_an_enqueue_without_an_answer_gives_up_in_time_and_may_be_repeated(
 
 
 def test_the_service_waits_longer_than_any_function_works() -> None:
-    table = yaml.safe_load((ROOT / "functions" / "deployments.yaml").read_text())
-    timeouts = [row["timeout_s"] for row in table["deployments"] if row["triggers"].get("queues")]
+    timeouts = [row["timeout_s"] for row in ROWS if row["triggers"].get("queues")]
 
     assert timeouts
     assert all(timeout_s < tasks_gateway.DISPATCH_DEADLINE_S for timeout_s in timeouts)

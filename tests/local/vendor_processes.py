@@ -16,7 +16,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
 
-from openapi_schema_validator import OAS30Validator
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT4
 
@@ -298,6 +297,8 @@ class Contract:
             self._validate(value, f"components/schemas/{name}")
 
     def _validate(self, value: Any, pointer: str) -> None:
+        from openapi_schema_validator import OAS30Validator  # slow to import, and this module is imported by many
+
         validator = OAS30Validator({"$ref": f"urn:contract#/{pointer}"}, registry=self._registry)
         errors = [f"{error.json_path}: {error.message[:300]}" for error in validator.iter_errors(value)]
         assert not errors, errors

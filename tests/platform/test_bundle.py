@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import yaml
 
 from local.database import Address
 from local.table import Deployment
+from tests.deployments import ROWS
 from tests.numbers import ALL_ARCHIVES
 from tools import bundle
 from tools.bundle import Archive
@@ -28,8 +28,7 @@ FIRST_CALLS = {"search": ("/v1/products?limit=1", 200)}
 
 DEPLOYMENTS = {row.name: row for row in bundle.deployments()}
 
-TABLE = yaml.safe_load((bundle.ROOT / "functions" / "deployments.yaml").read_text())
-PUBLISHES = {row["name"]: row["publishes"] for row in TABLE["deployments"]}
+PUBLISHES = {row["name"]: row["publishes"] for row in ROWS}
 
 # Which distribution gives a name that is not the distribution's own.
 DISTRIBUTIONS = {

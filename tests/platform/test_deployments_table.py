@@ -4,11 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+
+from tests.deployments import ROWS, TABLE
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-TABLE: dict[str, Any] = yaml.safe_load((ROOT / "functions" / "deployments.yaml").read_text())
-ROWS: list[dict[str, Any]] = TABLE["deployments"]
 
 row_by_row = pytest.mark.parametrize("row", ROWS, ids=[row["name"] for row in ROWS])
 

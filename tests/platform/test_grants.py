@@ -1,16 +1,12 @@
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pg8000.native
 import pytest
-import yaml
 
 from local.database import Address
+from tests.deployments import ROWS
 from tools.scratch_database import ScratchServer
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-ROWS: list[dict[str, Any]] = yaml.safe_load((ROOT / "functions" / "deployments.yaml").read_text())["deployments"]
 ROLES = {f"vitrine_{row['database_role']}": row for row in ROWS}
 
 CATALOGUE = {"brands", "categories", "category_history", "products", "slug_history", "variants", "stock_levels"}

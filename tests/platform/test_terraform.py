@@ -2,10 +2,10 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
 
 from local.environment import OPTIONAL
 from shared.settings import DatabaseSettings, GoogleSettings, PlatformSettings, WebhookSettings
+from tests.deployments import ROWS
 from tools import terraform
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -67,11 +67,7 @@ GIVEN = {
 @pytest.mark.parametrize("access", ["connector", "private"])
 def test_production_settings_accept_what_terraform_gives(access: str) -> None:
     code = (ROOT / "infra/terraform/functions.tf").read_text()
-    row = next(
-        row
-        for row in yaml.safe_load((ROOT / "functions/deployments.yaml").read_text())["deployments"]
-        if row["name"] == "webhooks"
-    )
+    (row,) = [row for row in ROWS if row["name"] == "webhooks"]
     named = set(re.findall(r"\b([A-Z]+(?:_[A-Z]+)+) *= ", code)) | set(row["secrets"]) | set(row["settings"])
     named |= {"QUEUE_URL_PAYMENTS"} if "QUEUE_URL_${upper(" in code else set()
     told = {name: value for name, value in GIVEN.items() if name in named} | {"DATABASE_ACCESS": access}

@@ -1,4 +1,6 @@
-"""One local cloud per test process; after each test it settles and the auditor must find nothing."""
+"""One local cloud per test process, as long as it has tests for it; after each test it settles and the auditor must
+find nothing.
+"""
 
 from collections.abc import Iterator
 
@@ -8,7 +10,7 @@ from tests.auditor.auditor import audit_shop
 from tests.system.cloud import Cloud
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # a cloud at rest still runs its relay each second
 def running_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     running = Cloud(tmp_path_factory.mktemp("shop"))
     try:
