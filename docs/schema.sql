@@ -851,11 +851,13 @@ create table search_products (
     search_text text not null default ''::text,
     source_updated_at timestamp with time zone,
     projected_at timestamp with time zone not null,
+    named tsvector not null default ''::tsvector,
     constraint search_products_pkey PRIMARY KEY (product_id),
     constraint search_products_tier_known CHECK ((((tier >= 0) AND (tier <= 4)) OR (tier = 9)))
 );
 comment on table search_products is 'a copy for lists; whoever locks its row first reads the product after it, so the last writer has read last';
 comment on column search_products.heat is 'popularity in quarters of a doubling; it moves only when popularity has left its step by a margin';
+comment on column search_products.named is 'words of name, brand and categories, and what filters ask for; words has the description as well';
 comment on column search_products.offer_minor is 'the price of the SKU that is shown: the cheapest in stock, else the cheapest';
 comment on column search_products.place is 'ascending is most popular first: tier, then popularity in steps, then a hash of the id';
 comment on column search_products.price_minor is 'the lowest price of its variants: sorts and filters';
@@ -866,6 +868,11 @@ CREATE INDEX search_products_category_newest ON public.search_products USING btr
 CREATE INDEX search_products_category_place ON public.search_products USING btree (category_id, place, product_id) WHERE (tier <= 4);
 CREATE INDEX search_products_category_price ON public.search_products USING btree (category_id, price_minor, product_id) WHERE (tier <= 4);
 CREATE INDEX search_products_name ON public.search_products USING btree ("left"(search_text, 60) COLLATE "C", place) WHERE (tier <= 4);
+CREATE INDEX search_products_named_0 ON public.search_products USING gin (named) WITH (fastupdate=off) WHERE (tier <= 0);
+CREATE INDEX search_products_named_1 ON public.search_products USING gin (named) WITH (fastupdate=off) WHERE (tier <= 1);
+CREATE INDEX search_products_named_2 ON public.search_products USING gin (named) WITH (fastupdate=off) WHERE (tier <= 2);
+CREATE INDEX search_products_named_3 ON public.search_products USING gin (named) WITH (fastupdate=off) WHERE (tier <= 3);
+CREATE INDEX search_products_named_4 ON public.search_products USING gin (named) WITH (fastupdate=off) WHERE (tier <= 4);
 CREATE INDEX search_products_newest ON public.search_products USING btree (created_at, product_id) WHERE (tier <= 4);
 CREATE INDEX search_products_place ON public.search_products USING btree (place, product_id) WHERE (tier <= 4);
 CREATE INDEX search_products_price ON public.search_products USING btree (price_minor, product_id) WHERE (tier <= 4);
@@ -1456,6 +1463,30 @@ grant execute on function claim_key_v1(text,text,text,bytea,uuid,timestamp with 
 grant execute on function claim_key_v1(text,text,text,bytea,uuid,timestamp with time zone,timestamp with time zone) to vitrine_desk;
 grant execute on function claim_key_v1(text,text,text,bytea,uuid,timestamp with time zone,timestamp with time zone) to vitrine_inventory;
 grant execute on function claim_key_v1(text,text,text,bytea,uuid,timestamp with time zone,timestamp with time zone) to vitrine_support;
+
+CREATE OR REPLACE FUNCTION public.filter_lexemes_v1(brand text, category text, price_minor bigint, in_stock boolean)
+ RETURNS tsvector
+ LANGUAGE plpgsql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+declare
+    step constant integer := public.price_step_v1(price_minor);
+    lexemes text[] := array['p:' || step, 'q:' || step / 8];
+    path text := category;
+begin
+    if brand is not null then
+        lexemes := lexemes || ('b:' || brand);
+    end if;
+    if in_stock then
+        lexemes := lexemes || 's:1'::text;
+    end if;
+    while path <> '' loop
+        lexemes := lexemes || ('c:' || path);
+        path := substring(path from '^(.*)/');
+    end loop;
+    return array_to_tsvector(lexemes);
+end $function$;
+grant execute on function filter_lexemes_v1(text,text,bigint,boolean) to vitrine_search_jobs;
 
 CREATE OR REPLACE FUNCTION public.fold_v1(words text)
  RETURNS text
@@ -2050,6 +2081,21 @@ AS $function$
 $function$;
 grant execute on function popularity_v1(integer,double precision,timestamp with time zone) to vitrine_search_jobs;
 
+CREATE OR REPLACE FUNCTION public.price_query_v1(low bigint, high bigint)
+ RETURNS tsquery
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN (SELECT CASE WHEN (count(*) <= 8) THEN (string_agg(quote_literal(steps.lexeme), ' | '::text))::tsquery ELSE ''::tsquery END AS "case" FROM (SELECT CASE WHEN ((((step.step / 8) * 8) >= ends.first) AND ((((step.step / 8) * 8) + 7) <= ends.last)) THEN ('q:'::text || (step.step / 8)) ELSE ('p:'::text || step.step) END AS lexeme FROM (SELECT price_step_v1(price_query_v1.low) AS first, price_step_v1(price_query_v1.high) AS last) ends, LATERAL generate_series(ends.first, ends.last) step(step) GROUP BY CASE WHEN ((((step.step / 8) * 8) >= ends.first) AND ((((step.step / 8) * 8) + 7) <= ends.last)) THEN ('q:'::text || (step.step / 8)) ELSE ('p:'::text || step.step) END) steps);
+grant execute on function price_query_v1(bigint,bigint) to vitrine_search;
+
+CREATE OR REPLACE FUNCTION public.price_step_v1(price_minor bigint)
+ RETURNS integer
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN ((((length(ltrim((((GREATEST(price_minor, (0)::bigint) + 8))::bit(64))::text, '0'::text)) - 4) * 8) + (("left"(ltrim((((GREATEST(price_minor, (0)::bigint) + 8))::bit(64))::text, '0'::text), 4))::bit(4))::integer) - 8);
+grant execute on function price_step_v1(bigint) to vitrine_search;
+grant execute on function price_step_v1(bigint) to vitrine_search_jobs;
+
 CREATE OR REPLACE FUNCTION public.product_words_v1(name text, brand text, categories text, description text)
  RETURNS tsvector
  LANGUAGE sql
@@ -2147,84 +2193,9 @@ grant execute on function project_products_v1(uuid[],boolean,timestamp with time
 CREATE OR REPLACE FUNCTION public.project_products_v2(p_ids uuid[], p_counting boolean, p_now timestamp with time zone)
  RETURNS integer
  LANGUAGE plpgsql
- SET enable_seqscan TO 'off'
- SET plan_cache_mode TO 'force_generic_plan'
 AS $function$
-declare
-    told uuid[];
-    changed integer;
-    gone integer;
 begin
-    insert into search_products (product_id, projected_at)
-        select id, p_now from unnest(p_ids) as id group by id order by id
-        on conflict do nothing;
-    perform 1 from search_products where product_id = any (p_ids) order by product_id for update;
-
-    delete from search_variants s where s.product_id = any (p_ids) and not exists (
-        select from variants v join products p on p.id = v.product_id
-        where v.sku = s.sku and v.product_id = s.product_id and v.active and p.published_at is not null);
-    insert into search_variants as s (product_id, sku, folded, in_stock)
-        select v.product_id, v.sku, fold_v1(v.sku), coalesce(l.on_hand > l.held, false)
-        from variants v join products p on p.id = v.product_id
-        left join stock_levels l on l.sku = v.sku and l.location = 'main'
-        where v.product_id = any (p_ids) and v.active and p.published_at is not null
-        on conflict (product_id, sku) do update set in_stock = excluded.in_stock where s.in_stock <> excluded.in_stock;
-
-    select array_agg(s.product_id) into told from search_products s join products p on p.id = s.product_id
-        where s.product_id = any (p_ids) and p.published_at is not null
-            and (s.tier = 9 or s.source_updated_at is distinct from p.updated_at);
-    with read as (
-        select p.id, p.slug, p.name, p.brand_id, b.slug as brand_slug, b.name as brand_name, p.category_id,
-            c.path as category_path, c.name as category_name, p.price_minor, p.currency, p.image_urls[1] as image_url,
-            p.created_at, p.updated_at, p.search_text, o.sku, o.price_minor as offer_minor, o.in_stock,
-            heat_v1(s.heat, popularity_v1(p.popularity, w.weight, p_now)) as heat,
-            p.words || unspaced_lexemes_v1(concat_ws(' ', p.name, b.name, c.name, p.description))
-                || array_to_tsvector(array_remove(array['b:' || b.slug], null)
-                    || coalesce((select array_agg('c:' || array_to_string(trim_array(levels, below), '/'))
-                        from string_to_array(c.path, '/') as levels,
-                            generate_series(0, cardinality(levels) - 1) as below), '{}')) as words
-        from products p
-        join search_products s on s.product_id = p.id
-        cross join lateral (
-            select sum(d.weight) as weight from variants v join search_popularity d on d.sku = v.sku
-            where v.product_id = p.id) w
-        left join brands b on b.id = p.brand_id
-        left join categories c on c.id = p.category_id
-        left join lateral (
-            select v.sku, v.price_minor, coalesce(l.on_hand > l.held, false) as in_stock
-            from variants v left join stock_levels l on l.sku = v.sku and l.location = 'main'
-            where v.product_id = p.id and v.active
-            order by 3 desc, v.price_minor, v.position, v.sku limit 1) o on true
-        where p.id = any (p_ids) and p.published_at is not null
-    ), stood as (
-        select read.*, (heat::bigint << 23) + (('x' || right(id::text, 6))::bit(24)::bigint >> 1) as standing from read
-    ), ranked as (
-        select stood.*, t.tier, (t.tier::bigint << 32) + 2147483647 - standing as place
-        from stood, lateral (select min(tier) as tier from search_tiers where standing_from <= standing) t
-    )
-    update search_products s set
-        slug = r.slug, sku = coalesce(r.sku, ''), name = r.name, brand_id = r.brand_id, brand_slug = r.brand_slug,
-        brand_name = r.brand_name, category_id = r.category_id, category_path = r.category_path,
-        category_name = r.category_name, price_minor = r.price_minor, offer_minor = coalesce(r.offer_minor, r.price_minor),
-        currency = r.currency, in_stock = coalesce(r.in_stock, false), image_url = r.image_url, created_at = r.created_at,
-        heat = r.heat, boost = 1 + r.heat * ln(2::float8) / 40, tier = r.tier, place = r.place, words = r.words,
-        search_text = r.search_text, source_updated_at = r.updated_at, projected_at = p_now
-    from ranked r
-    where s.product_id = r.id and (s.source_updated_at, s.sku, s.offer_minor, s.in_stock, s.tier, s.place, s.brand_slug,
-            s.brand_name, s.category_path, s.category_name, s.words)
-        is distinct from (r.updated_at, coalesce(r.sku, ''), coalesce(r.offer_minor, r.price_minor),
-            coalesce(r.in_stock, false), r.tier, r.place, r.brand_slug, r.brand_name, r.category_path, r.category_name,
-            r.words);
-    get diagnostics changed = row_count;
-    update search_products s set tier = 9, heat = null, words = '', search_text = '', source_updated_at = null,
-            projected_at = p_now
-        where s.product_id = any (p_ids) and s.tier <> 9
-            and not exists (select from products p where p.id = s.product_id and p.published_at is not null);
-    get diagnostics gone = row_count;
-    if told is not null or p_counting then
-        perform learn_words_v1(coalesce(told, '{}'), case when p_counting then p_ids else told end);
-    end if;
-    return changed + gone;
+    return project_products_v3(p_ids, p_counting, p_now);
 end $function$;
 grant execute on function project_products_v2(uuid[],boolean,timestamp with time zone) to vitrine_search_jobs;
 
@@ -2262,11 +2233,8 @@ begin
             c.path as category_path, c.name as category_name, p.price_minor, p.currency, p.image_urls[1] as image_url,
             p.created_at, p.updated_at, p.search_text, o.sku, o.price_minor as offer_minor, o.in_stock,
             heat_v1(s.heat, popularity_v1(p.popularity, w.weight, p_now)) as heat,
-            p.words || unspaced_lexemes_v1(concat_ws(' ', p.name, b.name, c.name, p.description))
-                || array_to_tsvector(array_remove(array['b:' || b.slug], null)
-                    || coalesce((select array_agg('c:' || array_to_string(trim_array(levels, below), '/'))
-                        from string_to_array(c.path, '/') as levels,
-                            generate_series(0, cardinality(levels) - 1) as below), '{}')) as words
+            p.words || unspaced_lexemes_v1(concat_ws(' ', p.name, b.name, c.name, p.description)) || filters as words,
+            ts_filter(p.words, '{a,b,c}') || unspaced_lexemes_v1(concat_ws(' ', p.name, b.name, c.name)) || filters as named
         from products p
         join search_products s on s.product_id = p.id
         cross join lateral (
@@ -2279,6 +2247,7 @@ begin
             from variants v left join stock_levels l on l.sku = v.sku and l.location = 'main'
             where v.product_id = p.id and v.active
             order by 3 desc, v.price_minor, v.position, v.sku limit 1) o on true
+        cross join lateral filter_lexemes_v1(b.slug, c.path, p.price_minor, coalesce(o.in_stock, false)) as filters
         where p.id = any (p_ids) and p.published_at <= p_now
     ), stood as (
         select read.*, (heat::bigint << 23) + (('x' || right(id::text, 6))::bit(24)::bigint >> 1) as standing from read
@@ -2291,16 +2260,16 @@ begin
         brand_name = r.brand_name, category_id = r.category_id, category_path = r.category_path,
         category_name = r.category_name, price_minor = r.price_minor, offer_minor = coalesce(r.offer_minor, r.price_minor),
         currency = r.currency, in_stock = coalesce(r.in_stock, false), image_url = r.image_url, created_at = r.created_at,
-        heat = r.heat, boost = 1 + r.heat * ln(2::float8) / 40, tier = r.tier, place = r.place, words = r.words,
+        heat = r.heat, boost = 1 + r.heat * ln(2::float8) / 40, tier = r.tier, place = r.place, words = r.words, named = r.named,
         search_text = r.search_text, source_updated_at = r.updated_at, projected_at = p_now
     from ranked r
     where s.product_id = r.id and (s.source_updated_at, s.sku, s.offer_minor, s.in_stock, s.tier, s.place, s.brand_slug,
-            s.brand_name, s.category_path, s.category_name, s.words)
+            s.brand_name, s.category_path, s.category_name, s.words, s.named)
         is distinct from (r.updated_at, coalesce(r.sku, ''), coalesce(r.offer_minor, r.price_minor),
             coalesce(r.in_stock, false), r.tier, r.place, r.brand_slug, r.brand_name, r.category_path, r.category_name,
-            r.words);
+            r.words, r.named);
     get diagnostics changed = row_count;
-    update search_products s set tier = 9, heat = null, words = '', search_text = '', source_updated_at = null,
+    update search_products s set tier = 9, heat = null, words = '', named = '', search_text = '', source_updated_at = null,
             projected_at = p_now
         where s.product_id = any (p_ids) and s.tier <> 9
             and not exists (select from products p where p.id = s.product_id and p.published_at <= p_now);

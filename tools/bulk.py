@@ -29,3 +29,13 @@ def indexed_afterwards(
         began = time.monotonic()
         connection.run(definition)
         told(re.sub(r"^.*\.", "", name), time.monotonic() - began)
+
+
+def find_by_filters(connection: Connection) -> None:
+    """Copies that were put there with words of names, brands and categories alone, as the projection leaves them."""
+    connection.run(
+        "update search_products s set words = s.words || filters, named = ts_filter(s.words, '{a,b,c}') || filters"
+        " from search_products o"
+        " cross join lateral filter_lexemes_v1(o.brand_slug, o.category_path, o.price_minor, o.in_stock) as filters"
+        " where o.product_id = s.product_id"
+    )

@@ -154,7 +154,7 @@ class Bucket:
 
     def _make_client(self) -> Any:
         from google.auth.credentials import AnonymousCredentials
-        from google.cloud import storage
+        import google.cloud.storage as storage
 
         with google_errors("storage"):
             if not self._emulator_url:

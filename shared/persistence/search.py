@@ -7,21 +7,29 @@ and asks for stock when it is made. What is held is not for sale, here as there 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from shared.persistence.database import Database, Row
 from shared.persistence.search_statements import (
+    AS_WORDS,
     COUNTED,
+    GOING_ON,
     LAST_TIER,
+    LISTED,
     MANY,
+    NOTHING_RANKED,
+    SOMEHOW,
     STEERING,
-    WAYS,
+    STEPPED,
+    Statement,
     facets_statement,
     find_statement,
+    first_statement,
     list_statement,
     rest_statement,
+    step_statement,
     walk_statement,
 )
 from shared.persistence.search_suggestions import suggestions_statement
@@ -168,10 +176,11 @@ class CatalogueReader:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._tiered = True
 
     def list_products(self, search: Search, *, limit: int, following: Continuation | None = None) -> Page:
         """The next `limit` products after `following`, in a total order: no product twice, none left out."""
-        found = self._find(search) if following is None else self._resume(search, following)
+        found = self._find(search, wanted=limit + 1) if following is None else self._resume(search, following)
         if found.is_empty:
             return Page((), Total(0, exact=True), None, None)
         after = following.after if following is not None else None
@@ -179,7 +188,7 @@ class CatalogueReader:
         items = tuple(_listed(row) for row in rows[:limit])
         rest = None
         if len(rows) > limit:
-            last = Position(_key(rows[limit - 1]["key"]), rows[limit - 1]["product_id"])
+            last = Position(rows[limit - 1]["key"], UUID(rows[limit - 1]["product_id"]))
             steered = found.steering is not UNSTEERED
             rest = Continuation(found.matching, found.reach, found.corrected, total, last, steered)
         return Page(items, total, rest, found.corrected)
@@ -251,27 +260,51 @@ class CatalogueReader:
         """All of them, parents before children."""
         return [Crumb(row["path"], row["name"]) for row in self._database.call(_CATEGORIES)]
 
-    def _find(self, search: Search) -> "_Found":
-        """How the text finds anything among what the filters leave: as it is, else spelt right, else somehow. Of what
-        staff have steered nobody doubts that it was meant, even where they leave nothing of what it finds."""
+    def _find(self, search: Search, *, wanted: int | None = None) -> "_Found":
+        """How the text finds anything among what the filters leave: as it is, else spelt right, else somehow; with the
+        first `wanted` rows where they come by the way. Of what staff have steered nobody doubts that it was meant, even
+        where they leave nothing of what it finds."""
         text = take_apart(search.text)
         if not search.text:
             return _Found(search, text, Matching.EVERYTHING, LAST_TIER, None, None)
         if not text.searchable:
             return _Found(search, text, Matching.NOTHING, LAST_TIER, None, None)
-        as_typed = self._try(search, text, WAYS[: 2 if text.tail else 1], corrected=None)
-        if as_typed.matching is Matching.WORDS and as_typed.counted > FEW:
+        if search.sorted_by is not Sort.RELEVANCE:
+            wanted = None
+        as_typed = self._try_words(search, text, corrected=None, wanted=wanted)
+        if as_typed.matching is Matching.NAMED or (as_typed.matching is Matching.WORDS and as_typed.counted > FEW):
             return as_typed
+        if as_typed.matching is Matching.NOTHING and text.tail:
+            as_typed = self._try(search, text, GOING_ON, steering=as_typed.steering)
         found_none = as_typed.matching is Matching.NOTHING and as_typed.counted == 0
         doubted = found_none or as_typed.steering is UNSTEERED
         meant = self._correct(text) if search.correct and doubted else None
         if meant is not None:
-            corrected = self._try(replace(search, text=meant), take_apart(meant), WAYS[:1], corrected=meant)
+            corrected = self._try_words(replace(search, text=meant), take_apart(meant), corrected=meant, wanted=wanted)
             if corrected.counted > as_typed.counted * FAR_MORE:
                 return corrected
         if as_typed.matching is not Matching.NOTHING:
             return as_typed
-        return self._try(search, text, WAYS[2:], corrected=None, steering=as_typed.steering)
+        return self._try(search, text, SOMEHOW, steering=as_typed.steering)
+
+    def _try_words(self, search: Search, text: Text, *, corrected: str | None, wanted: int | None) -> "_Found":
+        """As words; with the first `wanted` rows, where staff have said nothing of the text."""
+        # What is not tiered yet is no large catalogue: nothing is lost where this is learned from the next answer.
+        for way in AS_WORDS if self._tiered else AS_WORDS[1:]:
+            if wanted is None:
+                sql, parameters = find_statement(search, text, [way], steering=None)
+            else:
+                sql, parameters = first_statement(search, text, way)
+                parameters["limit"] = wanted
+            row = self._database.call(sql, **parameters)[0]
+            self._tiered = row["tiered"]
+            steering = _steering(row)
+            if steering is not UNSTEERED:
+                return self._try(search, text, AS_WORDS, corrected=corrected, steering=steering)
+            if row["matching"] != Matching.NOTHING.value:
+                break
+        first = None if wanted is None else _rows(row)
+        return _Found(search, text, Matching(row["matching"]), row["reach"], corrected, _estimate(row), first=first)
 
     def _try(
         self,
@@ -279,17 +312,12 @@ class CatalogueReader:
         text: Text,
         ways: Sequence[Matching],
         *,
-        corrected: str | None,
-        steering: Steering | None = None,
+        corrected: str | None = None,
+        steering: Steering,
     ) -> "_Found":
         sql, parameters = find_statement(search, text, ways, steering=steering)
         row = self._database.call(sql, **parameters)[0]
-        if steering is None:
-            steering = _steering(row)
-            if steering is not UNSTEERED:
-                return self._try(search, text, ways, corrected=corrected, steering=steering)
-        matching = Matching(row["matching"])
-        return _Found(search, text, matching, row["reach"], corrected, _estimate(row), steering)
+        return _Found(search, text, Matching(row["matching"]), row["reach"], corrected, _estimate(row), steering)
 
     def _resume(self, search: Search, following: Continuation) -> "_Found":
         """What staff have said may have changed since the first page: what they say now counts."""
@@ -334,36 +362,54 @@ class CatalogueReader:
         return meant if changes and len(meant) <= LONGEST_TEXT else None
 
     def _rows(self, found: "_Found", after: Position | None, wanted: int, *, first: bool) -> tuple[list[Row], Total]:
-        search, text, matching = found.search, found.text, found.matching
-        counting = matching is Matching.EVERYTHING and first
-        ranked = search.sorted_by is Sort.RELEVANCE and matching is not Matching.EVERYTHING
-        rows: list[Row] = []
-        if not ranked and found.total is not None and found.total.value >= MANY and text.searchable:
-            sql, parameters = walk_statement(search, text, matching, after=after, steering=found.steering)
-            rows = self._database.call(sql, **parameters, limit=wanted)
-            if len(rows) == wanted:
-                return rows, found.total
-        if not (ranked and after is not None and after.key < 0):
-            sql, parameters = list_statement(
-                search, text, matching, reach=found.reach, after=after, counting=counting, steering=found.steering
-            )
-            rows = self._database.call(sql, **parameters, limit=wanted)
-            after = None
         total = found.total or Total(0, exact=True)
-        if counting:
-            total = counted_total(rows[0]["total"] if rows else 0)
-        if ranked and found.reach < LAST_TIER and len(rows) < wanted:
-            sql, parameters = rest_statement(
-                search, text, matching, reach=found.reach, after=after, steering=found.steering
-            )
-            rows += self._database.call(sql, **parameters, limit=wanted - len(rows))
-        return rows, total
+        if found.matching is Matching.EVERYTHING and first:
+            sql, parameters = _listing(found, after, counting=True)
+            row = self._database.call(sql, **parameters, limit=wanted)[0]
+            return _rows(row), counted_total(row["total"])
+        if found.search.sorted_by is Sort.RELEVANCE:
+            return self._ranked(found, after, wanted), total
+        if found.is_stepped:
+            return self._run(step_statement(found.search, found.text, found.matching, after=after), wanted), total
+        if found.matches_many:
+            walked = walk_statement(found.search, found.text, found.matching, after=after, steering=found.steering)
+            rows = self._run(walked, wanted)
+            if len(rows) == wanted:
+                return rows, total
+        return self._run(_listing(found, after), wanted), total
+
+    def _ranked(self, found: "_Found", after: Position | None, wanted: int) -> list[Row]:
+        """What is ranked, then the rest by popularity."""
+        rows: list[Row] = []
+        if found.reach != NOTHING_RANKED and (after is None or after.key >= 0):
+            listing = None if found.first is not None else _listing(found, after)
+            rows = list(found.first or ()) if listing is None else self._run(listing, wanted)
+            after = None
+        if found.reach == LAST_TIER or len(rows) == wanted:
+            return rows
+        return rows + self._rest(found, after, wanted - len(rows))
+
+    def _rest(self, found: "_Found", after: Position | None, wanted: int) -> list[Row]:
+        text, matching, steering = found.text, found.matching, found.steering
+        if found.matches_many:
+            place = None if after is None else Position(-after.key, after.id)
+            popular = replace(found.search, sort=Sort.POPULARITY)
+            walk = walk_statement(popular, text, matching, after=place, beyond=found.reach, steering=steering)
+            rows = self._run(walk, wanted)
+            if len(rows) == wanted:
+                return rows
+        rest = rest_statement(found.search, text, matching, reach=found.reach, after=after, steering=steering)
+        return self._run(rest, wanted)
+
+    def _run(self, statement: Statement, limit: int) -> list[Row]:
+        sql, parameters = statement
+        return _rows(self._database.call(sql, **parameters, limit=limit)[0])
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """How a list's text finds its products: what is searched for in the end, among how many tiers it is ranked, and
-    what staff have said of it."""
+    """How a list's text finds its products: what is searched for in the end, among how many tiers it is ranked, what
+    staff have said of it, and its first rows where they came with that."""
 
     search: Search
     text: Text
@@ -372,6 +418,19 @@ class _Found:
     corrected: str | None
     total: Total | None
     steering: Steering = UNSTEERED
+    first: Sequence[Row] | None = None
+
+    @property
+    def matches_many(self) -> bool:
+        """So many that sorting them takes longer than looking at what comes first."""
+        many = self.reach == NOTHING_RANKED or (self.total is not None and self.total.value >= MANY)
+        return many and self.text.searchable
+
+    @property
+    def is_stepped(self) -> bool:
+        """So many that going through their prices step by step takes less than sorting them."""
+        by_price = self.search.sorted_by in (Sort.PRICE_ASC, Sort.PRICE_DESC) and self.steering is UNSTEERED
+        return by_price and self.matching in (*AS_WORDS, *GOING_ON) and self.counted >= STEPPED
 
     @property
     def counted(self) -> int:
@@ -382,14 +441,23 @@ class _Found:
         return self.matching is Matching.NOTHING and not self.steering.pinned
 
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-
 # Rows -----------------------------------------------------------------------------------------------------------------
 
 
 def counted_total(counted: int) -> Total:
     return Total(min(counted, COUNTED), counted <= COUNTED)
+
+
+def _listing(found: _Found, after: Position | None, *, counting: bool = False) -> Statement:
+    return list_statement(
+        found.search,
+        found.text,
+        found.matching,
+        reach=found.reach,
+        after=after,
+        counting=counting,
+        steering=found.steering,
+    )
 
 
 def _steering(row: Row) -> Steering:
@@ -404,13 +472,14 @@ def _estimate(row: Row) -> Total:
     """Counted where all tiers were looked at; else as many as if the others had as many of a kind, in two digits. The
     pinned are counted in any tier."""
     if row["reach"] == LAST_TIER or not row["among"]:
-        return counted_total(row["counted"] + row["pinned"])
+        return counted_total(row["counted"] + row.get("pinned", 0))
     about = row["counted"] * row["everything"] / row["among"]
     return Total(int(float(f"{about:.2g}")), exact=False)
 
 
-def _key(value: int | datetime) -> int:
-    return (value - _EPOCH) // _MICROSECOND if isinstance(value, datetime) else value
+def _rows(row: Row) -> list[Row]:
+    """What the statement's row tells of products."""
+    return [dict(zip((*LISTED, "key"), each, strict=True)) for each in row["listed"]]
 
 
 def _listed(row: Row | Mapping[str, Any]) -> ListedProduct:

@@ -8,7 +8,7 @@ from shared.persistence.database import Database, Row, Transaction
 from shared.search.projecting import SEEN_LATE, Rebuild
 
 # The most popular so many products are a tier, together with those before it; what is left over is the last.
-TIER_SIZES = (8_000, 32_000, 128_000, 512_000)
+TIER_SIZES = (2_000, 12_000, 72_000, 432_000)
 LAST_TIER = 4
 # Up to so many products every text is looked for among all of them.
 WITHOUT_TIERS = 32_000

@@ -5,9 +5,10 @@ prepared. A text is looked for among the most popular products first, and among 
 `tier <= n` is an index of its own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 from shared.search.listing import UNSTEERED, Matching, Position, Search, Sort, Steering
 from shared.search.texts import MOST_PARTS, Text
@@ -15,10 +16,15 @@ from shared.search.texts import MOST_PARTS, Text
 # Counting stops here, and the total says so.
 COUNTED = 1000
 # So many matches among the popular, and no more are looked for: these are ranked, the rest follows by popularity.
-ENOUGH = 400
+ENOUGH = 48
+# More than so many are not ranked at all, they come by popularity: reach is NOTHING_RANKED.
+RANKED = 8_000
+NOTHING_RANKED = -1
 LAST_TIER = 4
 # So many matches, about, and a list by something else than relevance walks the index of its sort: it sorts nothing.
 MANY = 20_000
+# So many matches, about, and a list by price goes from one step of prices to the next: it sorts the products of few.
+STEPPED = 400
 # It gives up after so many products: what is many may all lie at the other end.
 WALKED = 5_000
 # Parts of one or two characters have no trigrams: they are looked for among so many popular products only.
@@ -26,6 +32,8 @@ SCANNED = 5_000
 MOST_SKUS = 20
 
 _DEAREST = 2**62
+# A place is a tier, and what stands before it there.
+_TIER_SHIFT = 32
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _HIGHEST = chr(0x10FFFF)
@@ -43,11 +51,16 @@ _SUBTREE = """select id from categories
     where path = :category::text or (path > :category::text || '/' and path < :category::text || '0')"""
 _IN_CATEGORY = f"p.category_id = any(array({_SUBTREE}))"
 
-# Evaluated once, and not for each row where the rows are walked or ranked; an index serves all the same.
+# Evaluated once, and not for each row where the rows are walked or ranked; an index serves all the same. What stands
+# in one piece or apart may as well stand the other way.
+_ALL_WORDS = (
+    "(select (plainto_tsquery('public.shop', :words::text) || (to_tsquery('public.shop', :forms::text)"
+    " && plainto_tsquery('public.shop', :plain::text))) && :unspaced::tsquery)"
+)
+_ALL_WIDENED = "((select widened_query_v2(:words::text, false)) && :unspaced::tsquery)"
 _PLAIN = {
-    # Whatever stands in one piece or apart may as well stand the other way.
-    Matching.WORDS: "(select (plainto_tsquery('public.shop', :words::text) || (to_tsquery('public.shop', :forms::text)"
-    " && plainto_tsquery('public.shop', :plain::text))) && :unspaced::tsquery)",
+    Matching.NAMED: _ALL_WORDS,
+    Matching.WORDS: _ALL_WORDS,
     Matching.PREFIX: "(select plainto_tsquery('public.shop', :head::text)"
     " && to_tsquery('public.shop', :tail::text || ':*') && :unspaced::tsquery)",
     # Any of them: what a tsquery of all says with & between them, with | instead. Its lexemes hold no operator.
@@ -57,7 +70,8 @@ _PLAIN = {
 
 # The same with what means the same.
 _WIDENED = {
-    Matching.WORDS: "((select widened_query_v2(:words::text, false)) && :unspaced::tsquery)",
+    Matching.NAMED: _ALL_WIDENED,
+    Matching.WORDS: _ALL_WIDENED,
     Matching.PREFIX: "((select widened_query_v2(:head::text, false))"
     " && to_tsquery('public.shop', :tail::text || ':*') && :unspaced::tsquery)",
     Matching.SOME: "((select widened_query_v2(:words::text, true)) || replace(:unspaced::text, '&', '|')::tsquery)",
@@ -72,6 +86,19 @@ STEERING = """
         where lexeme = any(tsvector_to_array(to_tsvector('public.shop', :words::text)))
             and to_tsvector('public.shop', :words::text) @@ target) as widened"""
 
+# No further than there are prices: steps that nothing has would be looked for as well.
+_PRICES = f"""price_query_v1(
+    greatest(:price_min::bigint, (select min(price_minor) from search_products where tier <= {LAST_TIER})),
+    least(:price_max::bigint, (select max(price_minor) from search_products where tier <= {LAST_TIER})))"""
+
+# A large catalogue has them; among fewer products every match is ranked.
+_TIERED = "exists (select from search_tiers where tier = 0)"
+
+# Whether any product has the words before the last one, if there are any.
+_HEAD = "plainto_tsquery('public.shop', :head::text)"
+_HEAD_IS_KNOWN = f"""(numnode({_HEAD}) = 0 or exists (
+    select from search_products h where h.tier <= {LAST_TIER} and h.words @@ (select {_HEAD})))"""
+
 # A SKU that somebody has typed, whole or so much of it that few begin like this, goes before whatever has its words.
 _SKU = "select product_id from search_variants where folded = fold_v1(:typed::text)"
 _BEGUN_SKU = f"""select product_id from search_variants
@@ -83,7 +110,7 @@ _BEGUN_SKU = f"""select product_id from search_variants
 # (benchmarks/relevance.py). Whole numbers, so that a cursor's key is exact.
 _RANK = r"""(({density}
     + case when p.words @@ {description} then 0.15 else 0 end
-    + case when strpos(p.search_text, (select fold_v1(:typed::text))) > 0 then 0.2 else 0 end)
+    + case when strpos(p.search_text, {folded}) > 0 then 0.2 else 0 end)
     * p.boost * 1e6)::bigint"""
 _DENSITY = "ts_rank_cd('{{0.3, 0.4, 0.4, 1.0}}', p.words, {query}, 1)"
 # The words in one field alone.
@@ -94,16 +121,35 @@ _IN_FIELD = r"""(select regexp_replace(regexp_replace({query}::text, ''':\*', ''
 _WIDENED_DENSITY = """greatest({density},
     case when p.words @@ {name} then 0.9 else 0.27 end * ln(2::float8) / ln(length(p.words) + 2::float8))"""
 
-_LISTED = """p.slug, p.sku, p.name, p.brand_name as brand, p.brand_slug, p.category_path, p.category_name,
-    p.offer_minor as price_minor, p.currency, p.in_stock, p.image_url"""
+# Each row of the page by its key: `offset 0` keeps the planner from joining, which takes a page for a tenth of the
+# catalogue, for it knows no limit that is a parameter, and would read all of it.
+_BY_KEY = "cross join lateral (select * from search_products where product_id = page.product_id offset 0) p"
+
+# What a list shows of a product, by the names that rows have; each row's key comes after them.
+LISTED = {
+    "product_id": "product_id",
+    "slug": "slug",
+    "sku": "sku",
+    "name": "name",
+    "brand": "brand_name",
+    "brand_slug": "brand_slug",
+    "category_path": "category_path",
+    "category_name": "category_name",
+    "price_minor": "offer_minor",
+    "currency": "currency",
+    "in_stock": "in_stock",
+    "image_url": "image_url",
+}
 
 # Found by the text itself.
 _OWN = "{row}.product_id <> all(:apart::uuid[])"
 # Before a SKU that was typed, in their order.
 _PINNED_KEY = "4000000000 - array_position(:pinned::uuid[], p.product_id)::bigint"
 
-# The ways of a text, in the order in which they are tried.
-WAYS = (Matching.WORDS, Matching.PREFIX, Matching.SUBSTRING, Matching.SOME)
+# The ways of a text, in the order in which they are tried: as words, with the last one going on, else somehow.
+AS_WORDS = (Matching.NAMED, Matching.WORDS)
+GOING_ON = (Matching.PREFIX,)
+SOMEHOW = (Matching.SUBSTRING, Matching.SOME)
 
 Statement = tuple[str, dict[str, Any]]
 
@@ -111,12 +157,14 @@ Statement = tuple[str, dict[str, Any]]
 def find_statement(
     search: Search, text: Text, ways: Sequence[Matching], *, steering: Steering | None = UNSTEERED
 ) -> Statement:
-    """How the text finds anything among what the filters leave: {matching, reach, counted, pinned, among, everything}.
+    """How the text finds anything among what the filters leave: {matching, reach, counted, pinned, among, everything,
+    tiered}.
 
     Ways are tried in turn, a way tier by tier until it has enough: a condition that names no row gates each scan. What
     is pinned or buried opens no weaker way by that: it has its part in what a way finds, and none in what is `counted`.
     `among` is how many products the tiers up to `reach` hold, `everything` how many there are, `pinned` how many of the
-    pinned. Where nobody knows yet what staff have said (steering None), it is told as well: {rule, widened}.
+    pinned, `tiered` whether there are tiers at all. Where nobody knows yet what staff have said (steering None), it is
+    told as well: {rule, widened}.
     """
     filters, parameters = _filters(search)
     asking = ""
@@ -127,28 +175,21 @@ def find_statement(
     if steering.apart:
         each, counting = "p.product_id", f"count(*) as n, count(*) filter (where {_OWN.format(row='m')}) as own"
         parameters["apart"] = steering.apart
-    scans, earlier = [], "0"
+    scans: list[str] = []
     cases, reaches, counts = [], [], []
-    for way in ways:
-        matches, more = _matches_alone(search, text, way, steering)
+    for scan in _scans(text, ways):
+        source, matches, more = _found_in(
+            search, text, scan.way, scan.tier, steering, own=False, skus=scan.tier == LAST_TIER
+        )
         parameters |= more
-        tiers = range(LAST_TIER + 1)
-        if _is_scan(text, way):
-            tiers = range(LAST_TIER, LAST_TIER + 1)
-        before = "0"
-        for tier in tiers:
-            name = f"{way.value}_{tier}"
-            limit = (COUNTED + 1 if tier == LAST_TIER else COUNTED * 2) + len(steering.apart)
-            wanted = " and ".join([f"{earlier} = 0", f"{before} < {ENOUGH}", *matches, *filters])
-            source = _source(text, way, tier)
-            some = f"select {each} from {source} where {wanted} limit {limit}"
-            scans.append(f"lateral (select {counting} from ({some}) m) {name}")
-            before = f"greatest({before}, {name}.n)"
-            reached = f"{name}.n >= {ENOUGH}" if tier < LAST_TIER else f"{name}.n > 0"
-            cases.append(f"when {reached} then '{way.value}'")
-            reaches.append(f"when {reached} then {tier}")
-            counts.append(f"when {reached} then {name}.own")
-        earlier = f"{earlier} + {way.value}_{LAST_TIER}.n" + "".join(f" + {way.value}_{t}.n" for t in tiers[:-1])
+        limit = (COUNTED + 1 if scan.tier == LAST_TIER else COUNTED * 2) + len(steering.apart)
+        wanted = " and ".join([scan.gate, *matches, *filters])
+        some = f"select {each} from {source} where {wanted} limit {limit}"
+        scans.append(f"lateral (select {counting} from ({some}) m) {scan.name}")
+        enough = f"{scan.name}.n >= {scan.enough}"
+        cases.append(f"when {enough} then '{scan.way.value}'")
+        reaches.append(f"when {enough} then {scan.tier}")
+        counts.append(f"when {enough} then {scan.name}.own")
     pinned = "0"
     if steering.pinned:
         pinned = f"(select count(*) from {_pinned(filters)})"
@@ -158,8 +199,94 @@ def find_statement(
             case {" ".join(reaches)} else {LAST_TIER} end as reach, case {" ".join(counts)} else 0 end as counted,
             (select products from search_tiers t where t.tier = case {" ".join(reaches)} else {LAST_TIER} end) as among,
             (select products from search_tiers t where t.tier = {LAST_TIER}) as everything,
-            {pinned} as pinned{asking}
+            {pinned} as pinned, {_TIERED} as tiered{asking}
         from {", ".join(scans)}"""
+    return sql, parameters
+
+
+@dataclass(frozen=True, slots=True)
+class _Scan:
+    """A tier that is looked at for a way, where those before it hold too little: `gate` says so of their counts."""
+
+    way: Matching
+    tier: int
+    gate: str
+    enough: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.way.value}_{self.tier}"
+
+
+def _scans(text: Text, ways: Sequence[Matching], *, count: str = "{name}.n") -> Iterator[_Scan]:
+    """In the order in which they are made; `count` is how a statement says how many rows the scan of a name has."""
+    missed: list[str] = []
+    for way in ways:
+        named = way is Matching.NAMED
+        gates = [*missed, *([_TIERED] if named else [])]
+        for tier in _tiers(text, way):
+            found = count.format(name=f"{way.value}_{tier}")
+            if way is Matching.PREFIX and tier == LAST_TIER:
+                gates.append(_HEAD_IS_KNOWN)
+            enough = ENOUGH if named or tier < LAST_TIER else 1
+            yield _Scan(way, tier, " and ".join(gates) or "true", enough)
+            gates.append(f"{found} < {ENOUGH}")
+            missed.append(f"{found} < {ENOUGH if named else 1}")
+
+
+def _tiers(text: Text, way: Matching) -> Sequence[int]:
+    """The tiers that are looked at for a way. What is costly to look for, what goes on from a word or has a substring,
+    is looked for among all where the most popular do not have enough."""
+    if _is_scan(text, way):
+        return (LAST_TIER,)
+    if way is Matching.PREFIX:
+        return (0, 1, 2, LAST_TIER)
+    return (0, 2, LAST_TIER) if way is Matching.SUBSTRING else range(LAST_TIER + 1)
+
+
+def first_statement(search: Search, text: Text, way: Matching) -> Statement:
+    """The first page by relevance where the text is found as words, of which staff have said nothing, in one: what
+    find_statement tells of it, and its rows. No rows where so many are found that
+    they are not ranked."""
+    filters, parameters = _filters(search)
+    parameters |= {"typed": text.typed, "words": text.words} | _words(text, way) | _narrow(search)[1]
+    table, terms = _Terms.of(search, text, way, UNSTEERED).asked_once()
+    rows, pages = [table], []
+    if text.may_be_sku:
+        rows.append(f"""skus as materialized (
+            select p.product_id, {_of_sku(_rank(way, UNSTEERED, terms), terms)} as key from asked, search_products p
+            where {" and ".join([f"p.product_id = any({terms.begun}) and p.tier <= {LAST_TIER}", *filters])})""")
+    counts, cases, reaches, counted = [], [], [], []
+    for scan in _scans(text, [way], count="(select count(*) from {name})"):
+        conditions = [scan.gate, f"p.tier <= {scan.tier}", terms.words_match(way), *filters]
+        many = f"(select count(*) from {scan.name})"
+        page = f"select product_id, key from {scan.name}"
+        if text.may_be_sku:
+            conditions.append(f"p.product_id <> all({terms.begun})")
+            page = f"({page} union all select product_id, key from skus)"
+            many += " + (select count(*) from skus)" if scan.tier == LAST_TIER else ""
+        rows.append(f"""{scan.name} as materialized (
+            select p.product_id, {_rank(way, UNSTEERED, terms)} as key from asked, search_products p
+            where {" and ".join(conditions)} limit {RANKED + 1})""")
+        pages.append(f"""(select product_id, key from ({page}) ranked where (select reach from found) = {scan.tier}
+            order by key desc, product_id desc limit :limit::int)""")
+        counts.append(f"{many} as {scan.name}")
+        enough = f"{scan.name} >= {scan.enough}"
+        cases.append(f"when {enough} then '{way.value}'")
+        reaches.append(f"when {scan.name} > {RANKED} then {NOTHING_RANKED} when {enough} then {scan.tier}")
+        counted.append(f"when {enough} then {scan.name}")
+    sql = f"""
+        with {", ".join(rows)},
+        found as materialized (select case {" ".join(cases)} else 'nothing' end as matching,
+            case {" ".join(reaches)} else {LAST_TIER} end as reach, case {" ".join(counted)} else 0 end as counted
+            from (select {", ".join(counts)}) counts),
+        page as materialized ({" union all ".join(pages)})
+        select found.matching, found.reach, found.counted, {STEERING}, {_TIERED} as tiered,
+            (select products from search_tiers t where t.tier = found.reach) as among,
+            (select products from search_tiers t where t.tier = {LAST_TIER}) as everything,
+            (select {_rows("page.key", "page.key desc, page.product_id desc")}
+             from page {_BY_KEY}) as listed
+        from found"""
     return sql, parameters
 
 
@@ -180,7 +307,7 @@ def list_statement(
     parameters |= more
     sort = search.sorted_by
     if sort is Sort.RELEVANCE:
-        key, direction = _relevance(text, matching, steering), "desc"
+        key, direction = _relevance(search, text, matching, steering), "desc"
         parameters |= {} if matching in (Matching.SUBSTRING, Matching.NOTHING) else {"typed": text.typed}
     else:
         key, direction = _SORT_KEYS[sort]
@@ -206,8 +333,9 @@ def list_statement(
     else:
         # OFFSET 0 keeps the planner from walking the sort key's index past everything that does not match.
         beyond = "where " + beyond.format(key="m.key", id="m.product_id") if beyond else ""
-        source = _source(text, matching, reach)
-        found = f"select p.product_id, {key} as key from {source} where {conditions} offset 0"
+        source, matches, _ = _found_in(search, text, matching, reach, steering, own=True)
+        wanted = " and ".join([*matches, *filters]) or "true"
+        found = f"select p.product_id, {key} as key from {source} where {wanted} offset 0"
         if steering.pinned:
             place = _PINNED_KEY if sort is Sort.RELEVANCE else key
             found = f"""({found}) union all
@@ -222,30 +350,70 @@ def list_statement(
         )
         total = f", (select count(*) from ({counted}) t) as total"
     order = f"page.key {direction}, page.product_id {direction}"
-    return _with_rows(page, "page.key", order, total), parameters
+    return _with_rows(page, _number(sort), order, total), parameters
+
+
+def step_statement(search: Search, text: Text, matching: Matching, *, after: Position | None) -> Statement:
+    """The same page of what is found as words, by price, where many match: steps of prices are looked at one by one, by
+    the lexemes that products have of them, until the page is full."""
+    filters, parameters = _filters(search)
+    sort, terms = search.sorted_by, _Terms.of(search, text, matching, UNSTEERED)
+    key, direction = _SORT_KEYS[sort]
+    parameters |= {"typed": text.typed} | _words(text, matching) | _narrow(search)[1]
+    following, more = _beyond(sort, direction, after)
+    parameters |= more
+    checked = [*filters, *([following.format(key=key, id="p.product_id")] if following else [])]
+    products = f"select {{}} from search_products p where p.tier <= {LAST_TIER}"
+    words = terms.words_match(matching, more="quote_literal('p:' || step)::tsquery")
+    source = f"{products.format('p.*')} and {words}"
+    if matching in AS_WORDS and text.may_be_sku:
+        source += f""" and p.product_id <> all({terms.begun}) union all {products.format("p.*")}
+            and p.product_id = any({terms.begun}) and price_step_v1(p.price_minor) = step"""
+    cheapest, dearest = (f"({products.format(f'{end}(p.price_minor)')})" for end in ("min", "max"))
+    start = cheapest if sort is Sort.PRICE_ASC else dearest
+    first = f"price_step_v1({':after_key::bigint' if after is not None else start})"
+    last = f"price_step_v1({dearest if sort is Sort.PRICE_ASC else cheapest})"
+    steps = f"generate_series({first}, {last}, {1 if sort is Sort.PRICE_ASC else -1}) step"
+    page = f"""select m.product_id, m.key from {steps}
+        cross join lateral (select p.product_id, {key} as key from ({source}) p where {" and ".join(checked) or "true"}
+            order by {key} {direction}, p.product_id {direction} limit :limit::int) m
+        limit :limit::int"""
+    return _with_rows(page, "page.key", f"page.key {direction}, page.product_id {direction}", ""), parameters
 
 
 def walk_statement(
-    search: Search, text: Text, matching: Matching, *, after: Position | None, steering: Steering = UNSTEERED
+    search: Search,
+    text: Text,
+    matching: Matching,
+    *,
+    after: Position | None,
+    beyond: int | None = None,
+    steering: Steering = UNSTEERED,
 ) -> Statement:
     """The same page where very many match and the sort is not relevance: the next WALKED products of the sort's index
-    are looked at in order. Fewer rows than were asked for say nothing: these were too few, or the list ends."""
+    are looked at in order. Fewer rows than were asked for say nothing: these were too few, or the list ends. `beyond`:
+    what lies beyond these tiers, as rest_statement says it, of a list by popularity."""
     filters, parameters = _filters(search)
     matches, more = _matches(search, text, matching, steering)
     key, direction = _SORT_KEYS[search.sorted_by]
-    beyond, following = _beyond(search.sorted_by, direction, after)
-    parameters |= more | following
-    beyond = " and " + beyond.format(key=key, id="p.product_id") if beyond else ""
+    following, where_to = _beyond(search.sorted_by, direction, after)
+    parameters |= more | where_to
+    walked = [f"p.tier <= {LAST_TIER}"]
+    if following:
+        walked.append(following.format(key=key, id="p.product_id"))
+    elif beyond is not None:
+        walked.append(f"p.place >= {(beyond + 1) << _TIER_SHIFT}::bigint")
     matched = " and ".join(matches)
-    if steering.pinned:
+    if steering.pinned and beyond is None:
         matched = f"({matched} or p.product_id = any(:pinned::uuid[]))"
         parameters["pinned"] = list(steering.pinned)
     page = f"""select p.product_id, p.key from (
-            select p.*, {key} as key from search_products p where p.tier <= {LAST_TIER}{beyond}
+            select p.*, {key} as key from search_products p where {" and ".join(walked)}
             order by {key} {direction}, p.product_id {direction} limit {WALKED}) p
         where {" and ".join([matched, *filters])}
         order by p.key {direction}, p.product_id {direction} limit :limit::int"""
-    return _with_rows(page, "page.key", f"page.key {direction}, page.product_id {direction}", ""), parameters
+    shown = _number(search.sorted_by) if beyond is None else "-page.key"
+    return _with_rows(page, shown, f"page.key {direction}, page.product_id {direction}", ""), parameters
 
 
 def rest_statement(
@@ -262,6 +430,8 @@ def rest_statement(
     matches, more = _matches(search, text, matching, steering)
     parameters |= more
     conditions = [f"p.tier <= {LAST_TIER}", f"p.tier > {reach}", *matches, *filters]
+    if matching in AS_WORDS and text.may_be_sku and reach != NOTHING_RANKED:
+        conditions.append(f"p.product_id <> all({_Terms.of(search, text, matching, steering).begun})")
     if after is not None:
         conditions.append("(p.place, p.product_id) > (:after_place::bigint, :after_id::uuid)")
         parameters |= {"after_place": -after.key, "after_id": after.id}
@@ -274,8 +444,8 @@ def facets_statement(
     search: Search, text: Text, matching: Matching, *, reach: int, most: int, steering: Steering = UNSTEERED
 ) -> Statement:
     filters, parameters = _filters(search)
-    matches, more = _matches(search, text, matching, steering)
-    source, conditions = _source(text, matching, reach), " and ".join([*matches, *filters]) or "true"
+    source, matches, more = _found_in(search, text, matching, reach, steering, own=True)
+    conditions = " and ".join([*matches, *filters]) or "true"
     if steering.pinned:
         source = f"""(select p.* from {source} where {conditions}
             union all select p.* from {_pinned(filters)}) p"""
@@ -295,15 +465,23 @@ def _beyond(sort: Sort, direction: str, after: Position | None) -> tuple[str, di
     return condition, {"after_key": key, "after_id": after.id}
 
 
+def _number(sort: Sort) -> str:
+    """A page's key as a whole number."""
+    return "(extract(epoch from page.key) * 1000000)::bigint" if sort is Sort.NEWEST else "page.key"
+
+
 def _with_rows(page: str, key: str, order: str, total: str) -> str:
-    """Each row of the page by its key: `offset 0` keeps the planner from joining, which takes a page for a tenth of the
-    catalogue, for it knows no limit that is a parameter, and would read all of it."""
     return f"""
         with page as materialized ({page})
-        select {_LISTED}, {key} as key, page.product_id{total}
-        from page cross join lateral (
-            select * from search_products where product_id = page.product_id offset 0) p
-        order by {order}"""
+        select {_rows(key, order)} as listed{total}
+        from page {_BY_KEY}"""
+
+
+def _rows(key: str, order: str) -> str:
+    """All rows as one value, in the order of LISTED: each value of its own would cost the driver as much as the search
+    costs the database."""
+    columns = ", ".join(f"p.{each}" for each in LISTED.values())
+    return f"coalesce(json_agg(json_build_array({columns}, {key}) order by {order}), '[]')"
 
 
 _FACETS = """
@@ -343,6 +521,49 @@ def _filters(search: Search) -> tuple[list[str], dict[str, Any]]:
     return conditions, parameters
 
 
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """What a statement asks of each product, as SQL that is evaluated once a scan, or once a statement: the `query` of
+    its words as they were typed (`plain`), whether with their synonyms it `asks` for anything, that `narrowed` by the
+    filters, in the name alone and in the description alone, the text `folded`, and the products of the SKU that it is
+    or begins."""
+
+    plain: str
+    asks: str
+    narrowed: str
+    in_name: str
+    in_description: str
+    folded: str
+    whole: str
+    begun: str
+
+    def words_match(self, matching: Matching, *, more: str = "") -> str:
+        """A text of stop words alone asks for nothing, not for all that the filters leave."""
+        query = f"({self.narrowed} && {more})" if more else self.narrowed
+        return f"{self.asks} and p.{'named' if matching is Matching.NAMED else 'words'} @@ {query}"
+
+    @classmethod
+    def of(cls, search: Search, text: Text, matching: Matching, steering: Steering) -> Self:
+        query = (_WIDENED if steering.widened else _PLAIN)[matching]
+        return cls(
+            plain=f"(select {_PLAIN[matching]})",
+            asks=f"(select numnode({query}) > 0)",
+            narrowed=f"(select {query} && {_narrow(search)[0]})",
+            in_name=_IN_FIELD.format(query=query, field="A"),
+            in_description=_IN_FIELD.format(query=query, field="D"),
+            folded="(select fold_v1(:typed::text))",
+            whole=f"array({_SKU})",
+            begun=f"array({_BEGUN_SKU if text.may_begin_sku else _SKU})",
+        )
+
+    def asked_once(self) -> tuple[str, "_Terms"]:
+        """A table `asked` of all of them with one row, and the terms that read it."""
+        columns = ", ".join(f"{getattr(self, each.name)} as {each.name}" for each in fields(self))
+        return f"asked as materialized (select {columns})", _Terms(
+            **{each.name: f"asked.{each.name}" for each in fields(self)}
+        )
+
+
 def _matches(search: Search, text: Text, matching: Matching, steering: Steering) -> tuple[list[str], dict[str, Any]]:
     """What is found by the text itself: the pinned have a place of their own, and the buried none."""
     if matching is Matching.EVERYTHING:
@@ -365,25 +586,29 @@ def _pinned(filters: Sequence[str]) -> str:
 def _matches_alone(
     search: Search, text: Text, matching: Matching, steering: Steering
 ) -> tuple[list[str], dict[str, Any]]:
+    """The condition of the text first."""
     if matching is Matching.SUBSTRING:
         parts = [*text.parts, *[text.parts[-1]] * (MOST_PARTS - len(text.parts))]
         names = [f"part{number}" for number in range(MOST_PARTS)]
         return [f"p.search_text like {_contains(name)}" for name in names], dict(zip(names, parts, strict=True))
-    query, parameters = _query(matching, steering), _words(text, matching)
-    # Brand and category are words as well, which no text can spell: what they leave is found without reading the rest.
-    narrow = [f"b:{search.brand}"] if search.brand is not None else []
-    narrow += [f"c:{search.category}"] if search.category is not None else []
-    parameters["narrow"] = _quoted(narrow)
-    # A text of stop words alone asks for nothing, not for all that the filters leave.
-    matches = f"numnode({query}) > 0 and p.words @@ ({query} && :narrow::tsquery)"
-    if matching is Matching.WORDS and text.may_be_sku:
-        matches = f"({matches} or {_typed_sku(text)})"
+    terms = _Terms.of(search, text, matching, steering)
+    parameters, matches = _words(text, matching) | _narrow(search)[1], terms.words_match(matching)
+    if matching in AS_WORDS and text.may_be_sku:
+        matches = f"({matches} or p.product_id = any({terms.begun}))"
         parameters["typed"] = text.typed
     return [matches], parameters
 
 
-def _query(matching: Matching, steering: Steering) -> str:
-    return (_WIDENED if steering.widened else _PLAIN)[matching]
+def _narrow(search: Search) -> tuple[str, dict[str, Any]]:
+    """What the filters ask for is words as well, which no text can spell: what they leave is found without reading the
+    rest. A price is in a step of prices: the filters check what lies at its ends."""
+    narrow = [f"b:{search.brand}"] if search.brand is not None else []
+    narrow += [f"c:{search.category}"] if search.category is not None else []
+    narrow += ["s:1"] if search.in_stock else []
+    query, parameters = ":narrow::tsquery", {"narrow": _quoted(narrow)}
+    if search.price_min is not None or search.price_max is not None:
+        query = f"({query} && {_PRICES})"
+    return query, parameters
 
 
 def _words(text: Text, matching: Matching) -> dict[str, Any]:
@@ -403,10 +628,6 @@ def quote_lexeme(word: str) -> str:
     return "'" + word.replace("\\", "\\\\").replace("'", "''")[:500] + "'"
 
 
-def _typed_sku(text: Text) -> str:
-    return f"p.product_id = any(array({_BEGUN_SKU if text.may_begin_sku else _SKU}))"
-
-
 def _contains(name: str) -> str:
     """A pattern for LIKE without wildcards of the shopper's; escaped after folding, which makes a % of a ％."""
     return rf"'%' || regexp_replace(fold_v1(:{name}::text), '([\\%_])', '\\\1', 'g') || '%'"
@@ -416,24 +637,50 @@ def _is_scan(text: Text, matching: Matching) -> bool:
     return matching is Matching.SUBSTRING and not text.has_long_part
 
 
-def _source(text: Text, matching: Matching, reach: int) -> str:
+def _found_in(
+    search: Search, text: Text, matching: Matching, reach: int, steering: Steering, *, own: bool, skus: bool = True
+) -> tuple[str, list[str], dict[str, Any]]:
+    """Where what matches is read from, up to a tier, and what is still to be checked of each. `own`: without the pinned
+    and the buried; `skus`: with the products of a SKU that was typed, of any tier. They are read beside the others: one
+    condition for both would look at the words of each product once more."""
+    matches, parameters = (_matches if own else _matches_alone)(search, text, matching, steering)
     if _is_scan(text, matching):
-        return f"(select * from search_products where tier <= {LAST_TIER} order by place limit {SCANNED}) p"
-    return f"(select * from search_products where tier <= {reach}) p"
+        return (
+            f"(select * from search_products where tier <= {LAST_TIER} order by place limit {SCANNED}) p",
+            matches,
+            parameters,
+        )
+    if matching not in AS_WORDS:
+        return f"(select * from search_products where tier <= {reach}) p", matches, parameters
+    terms = _Terms.of(search, text, matching, steering)
+    source = f"select p.* from search_products p where p.tier <= {reach} and {terms.words_match(matching)}"
+    if text.may_be_sku:
+        source += f" and p.product_id <> all({terms.begun})"
+        if skus:
+            source += f""" union all select p.* from search_products p
+                where p.tier <= {LAST_TIER} and p.product_id = any({terms.begun})"""
+    return f"({source}) p", matches[1:], parameters
 
 
-def _relevance(text: Text, matching: Matching, steering: Steering) -> str:
+def _relevance(search: Search, text: Text, matching: Matching, steering: Steering) -> str:
     if matching is Matching.NOTHING:
         return "0::bigint"
     if matching is Matching.SUBSTRING:
         # The shorter the text, the larger the part of it that was typed.
         return "(1000000 / (1 + length(p.search_text)))::bigint"
-    query = _query(matching, steering)
-    density = _DENSITY.format(query=_PLAIN[matching])
+    terms = _Terms.of(search, text, matching, steering)
+    rank = _rank(matching, steering, terms)
+    return _of_sku(rank, terms) if matching in AS_WORDS and text.may_be_sku else rank
+
+
+def _rank(matching: Matching, steering: Steering, terms: _Terms) -> str:
+    density = _DENSITY.format(query=terms.plain)
     if steering.widened:
-        density = _WIDENED_DENSITY.format(density=density, name=_IN_FIELD.format(query=query, field="A"))
-    rank = _RANK.format(density=density, description=_IN_FIELD.format(query=query, field="D"))
-    if matching is Matching.WORDS and text.may_be_sku:
-        whole = f"p.product_id = any(array({_SKU}))"
-        return f"""(case when {whole} then 2000000000 when {_typed_sku(text)} then 1000000000 else 0 end + {rank})"""
-    return rank
+        density = _WIDENED_DENSITY.format(density=density, name=terms.in_name)
+    return _RANK.format(density=density, description=terms.in_description, folded=terms.folded)
+
+
+def _of_sku(rank: str, terms: _Terms) -> str:
+    """The product of the SKU itself, then those of SKUs that go on from it, then the others."""
+    whole, begun = f"p.product_id = any({terms.whole})", f"p.product_id = any({terms.begun})"
+    return f"(case when {whole} then 2000000000 when {begun} then 1000000000 else 0 end + {rank})"

@@ -5,27 +5,27 @@ from typing import Any
 from shared.persistence.search_statements import LAST_TIER, quote_lexeme
 from shared.search.texts import Text
 
-# Names that begin so: all of the popular, and of the others the first of the alphabet.
-_NAMES_THAT_GO_ON = """
+# Names that begin so, the first of the alphabet: the whole of what was typed may be more than words say of it.
+_NAMES_THAT_GO_ON = f"""
 select * from (
     select 'product' as kind, p.name, p.slug as key, p.place from search_products p
     where left(p.search_text, 60) collate "C" >= fold_v1(:typed::text)
-        and left(p.search_text, 60) collate "C" < fold_v1(:typed::text) || chr(1114111) and p.tier <= {tier}
-    order by left(p.search_text, 60) collate "C" limit {most}) names_{tier}
+        and left(p.search_text, 60) collate "C" < fold_v1(:typed::text) || chr(1114111) and p.tier <= {LAST_TIER}
+    order by left(p.search_text, 60) collate "C" limit 300) names
 """
 
-# Names that have a word which goes on so (weight A). An index knows no weights: of what matches anywhere, the most
-# popular are looked at, and the less popular only where these are too few.
-_WORDS_THAT_GO_ON = """
-select 'product', p.name, p.slug, p.place from (
-    select * from ({tiers}) matches order by place limit 1000) popular
-join search_products p on p.product_id = popular.product_id
-where p.words @@ (plainto_tsquery('public.shop', :head::text) && to_tsquery('public.shop', :tail::text || ':*A')
-    && :unspaced::tsquery)
-"""
-_GO_ON = """(plainto_tsquery('public.shop', :head::text) && to_tsquery('public.shop', :tail::text || ':*')
+# Names that have a word which goes on so (weight A), among the most popular products, and among more where these are
+# too few.
+_GO_ON = """(select plainto_tsquery('public.shop', :head::text) && to_tsquery('public.shop', :tail::text || ':*A')
     && :unspaced::tsquery)"""
-_MATCHING_TIER = f"select p.product_id, p.place from search_products p where p.words @@ {_GO_ON} and p.tier <= {{tier}}"
+_MATCHING_TIER = f"""tier_{{tier}} as materialized (
+    select p.product_id, p.place from search_products p where p.named @@ {_GO_ON} and p.tier <= {{tier}}{{gate}}
+    order by p.place limit {{most}})"""
+_WORDS_THAT_GO_ON = """
+select 'product', p.name, p.slug, p.place
+from ({tiers}) matches join search_products p on p.product_id = matches.product_id
+"""
+_MOST = 50
 
 # Staff have said that the whole text does not find them (shared.search.merchandising).
 _BURIED = """
@@ -34,7 +34,7 @@ where r.query = fold_v1(:typed::text) and p.tier <= {tier}
 """
 
 _SUGGESTIONS = """
-with found as (
+with {tiers}found as (
     (select 'category' as kind, c.name, c.path as key, 0::bigint as place from categories c
      where fold_v1(c.name) collate "C" >= fold_v1(:typed::text)
         and fold_v1(c.name) collate "C" < fold_v1(:typed::text) || chr(1114111)
@@ -61,14 +61,16 @@ order by kind = 'product', kind, position limit :limit::int
 
 
 def suggestions_statement(text: Text) -> tuple[str, dict[str, Any]]:
-    sources = [_NAMES_THAT_GO_ON.format(tier=tier, most=most) for tier, most in ((0, 2000), (LAST_TIER, 300))]
-    parameters: dict[str, Any] = {"typed": text.typed}
-    if len(text.tail) >= 3:
-        tiers = [_MATCHING_TIER.format(tier=tier) for tier in (0, 2, LAST_TIER)]
-        few = [f"(select count(*) from ({tier} limit 200) t) < 200" for tier in tiers]
-        gated = [tiers[0], f"{tiers[1]} and {few[0]}", f"{tiers[2]} and {few[1]}"]
-        sources.append(_WORDS_THAT_GO_ON.format(tiers=" union ".join(gated)))
-        unspaced = " & ".join(quote_lexeme(pair) for pair in text.unspaced)
-        parameters |= {"head": text.head, "tail": text.tail, "unspaced": unspaced}
+    parameters: dict[str, Any] = {"typed": text.typed, "head": text.head, "tail": text.tail}
+    parameters["unspaced"] = " & ".join(quote_lexeme(pair) for pair in text.unspaced)
+    # Of one or two letters all the words of a large catalogue are too many.
+    tiers = (0, 1, 2, LAST_TIER) if len(text.tail) >= 3 else (0,)
+    sources, scans, gate = [_NAMES_THAT_GO_ON], "", ""
+    if text.tail:
+        for tier in tiers:
+            scans += _MATCHING_TIER.format(tier=tier, gate=gate, most=_MOST) + ",\n"
+            gate += f" and (select count(*) from tier_{tier}) < {_MOST}"
+        among = " union ".join(f"select * from tier_{tier}" for tier in tiers)
+        sources.append(_WORDS_THAT_GO_ON.format(tiers=among))
     buried = _BURIED.format(tier=LAST_TIER)
-    return _SUGGESTIONS.format(products=" union all ".join(sources), buried=buried), parameters
+    return _SUGGESTIONS.format(tiers=scans, products=" union all ".join(sources), buried=buried), parameters

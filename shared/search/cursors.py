@@ -57,7 +57,7 @@ def read_cursor(search: Search, cursor: str) -> Continuation:
             raise ForeignCursor
         if not (_is_whole(value) and value >= 0 and exact in (0, 1) and _is_whole(key)):
             raise ForeignCursor
-        if not (_is_whole(reach) and 0 <= reach < _MOST_TIERS and _is_text(corrected)):
+        if not (_is_whole(reach) and -1 <= reach < _MOST_TIERS and _is_text(corrected)):
             raise ForeignCursor
         if (Matching(matching) is Matching.EVERYTHING) != (not search.text):
             raise ForeignCursor

@@ -20,11 +20,14 @@ class Sort(StrEnum):
 class Matching(StrEnum):
     """How a text finds products: the first that finds any is taken, and a list stays with it to its end.
 
-    words: all words, stemmed, or a SKU. prefix: the same, the last word may go on. Then what was typed is spelt as the
-    catalogue spells it, and tried as words. substring: every part somewhere in name, brand or SKU. some: any word.
+    named: all words, stemmed, in name, brand and categories, or a SKU; taken where a large catalogue has enough of
+    them. words: the same, in the description as well. prefix: words, and the last one may go on. Then what was typed is
+    spelt as the catalogue spells it, and tried as words. substring: every part somewhere in name, brand or SKU. some:
+    any word.
     """
 
     EVERYTHING = "everything"
+    NAMED = "named"
     WORDS = "words"
     PREFIX = "prefix"
     SUBSTRING = "substring"

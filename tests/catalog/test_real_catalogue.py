@@ -178,14 +178,14 @@ def test_a_list_walks_an_index(
 
 
 def test_a_page_and_a_suggestion_walk_an_index(real_shop: Shop) -> None:
-    page = _plan(real_shop.address, search_sql._PRODUCT, slug="xerox-kit-fuser")
-    moved = _plan(real_shop.address, search_sql._MOVED_PRODUCT, slug="xerox-kit-fuser")
+    page = _plan(real_shop.address, search_sql._PRODUCT, slug="xerox-kit-fuser", now=datetime.now(UTC))
+    moved = _plan(real_shop.address, search_sql._MOVED_PRODUCT, slug="xerox-kit-fuser", now=datetime.now(UTC))
     suggested, parameters = suggestions_statement(take_apart("xerox ton"))
     suggestions = _plan(real_shop.address, suggested, **parameters, limit=8)
 
     assert "products_slug_unique" in page["indexes"]
     assert {"variants_product", "stock_levels_pkey"} <= page["indexes"]
-    assert {"search_products_name", "search_products_words_4"} <= suggestions["indexes"]
+    assert {"search_products_name", "search_products_named_4"} <= suggestions["indexes"]
     assert not {"search_products", "products", "variants", "stock_levels"} & (page["scanned"] | suggestions["scanned"])
     assert "products" not in moved["scanned"]
 

@@ -43,8 +43,8 @@ def counting(catalogue_database: Address) -> Iterator[CountingDatabase]:
     [
         (lambda reader: reader.list_products(Search(), limit=100), 1),
         (lambda reader: reader.list_products(Search(category="home", brand="lumo", in_stock=True), limit=100), 1),
-        (lambda reader: reader.list_products(Search(text="lamp"), limit=100), 2),
-        (lambda reader: reader.list_products(Search(text="no-such-thing"), limit=100), 4),
+        (lambda reader: reader.list_products(Search(text="lamp"), limit=100), 1),
+        (lambda reader: reader.list_products(Search(text="no-such-thing"), limit=100), 5),
         (lambda reader: reader.facets(Search()), 1),
         (lambda reader: reader.facets(Search(text="lamp")), 2),
         (lambda reader: reader.suggest("lam", limit=20), 1),
@@ -56,7 +56,12 @@ def counting(catalogue_database: Address) -> Iterator[CountingDatabase]:
 def test_a_page_costs_one_statement_whatever_is_on_it(
     counting: CountingDatabase, ask: Callable[[CatalogueReader], object], statements: int
 ) -> None:
-    ask(CatalogueReader(counting))
+    reader = CatalogueReader(counting)
+    # It learns from its first answer whether there are tiers.
+    reader.list_products(Search(text="lamp"), limit=1)
+    counting.statements = 0
+
+    ask(reader)
 
     assert counting.statements == statements
     assert counting.most_rows <= 101

@@ -15,11 +15,14 @@ from shared.persistence.connecting import BY_INDEXES, connector
 from shared.persistence.database import Database
 from shared.persistence.search import _FOLDED, _PRODUCT, _SPELLINGS, CatalogueReader
 from shared.persistence.search_statements import (
+    AS_WORDS,
+    GOING_ON,
+    SOMEHOW,
     STEERING,
-    WAYS,
     Statement,
     facets_statement,
     find_statement,
+    first_statement,
     list_statement,
     rest_statement,
 )
@@ -29,7 +32,7 @@ from shared.search.merchandising import MOST_LEXEMES
 from shared.search.texts import take_apart
 from shared.settings import DatabaseSettings
 from tests.numbers import PROVE
-from tools.bulk import indexed_afterwards
+from tools.bulk import find_by_filters, indexed_afterwards
 from tools.scratch_database import ScratchServer
 
 PRODUCTS = 1_000_000 if PROVE else 1_000
@@ -96,6 +99,7 @@ def shop(postgres: ScratchServer) -> Iterator[Shop]:
         )
     with indexed_afterwards(connection):
         connection.run(_FILL.replace(":products::int", str(PRODUCTS)))
+        find_by_filters(connection)
     connection.run("delete from search_tiers")
     for tier, thousandth in enumerate((8, 32, 128, 512, 1000)):
         connection.run(f"insert into search_tiers values ({tier}, {4 - tier}, {PRODUCTS * thousandth // 1000})")
@@ -259,8 +263,11 @@ def test_each_tier_has_an_index_of_its_own(shop: Shop, tier: int) -> None:
 def test_finding_the_rest_and_spelling_read_no_table_whole(shop: Shop) -> None:
     search, text = Search(text="lamp"), take_apart("lamp")
     statements = [
-        find_statement(search, text, WAYS[:2])[0],
-        find_statement(search, text, WAYS[2:])[0],
+        find_statement(search, text, AS_WORDS)[0],
+        first_statement(search, text, Matching.NAMED)[0],
+        first_statement(search, text, Matching.WORDS)[0],
+        find_statement(search, text, GOING_ON)[0],
+        find_statement(search, text, SOMEHOW)[0],
         rest_statement(search, text, Matching.WORDS, reach=0, after=None)[0],
         suggestions_statement(text)[0],
         _FOLDED,
@@ -297,12 +304,12 @@ def test_what_staff_say_of_a_text_leaves_it_its_index(shop: Shop, matching: Matc
 def test_what_staff_say_is_looked_up_by_two_indexes(shop: Shop) -> None:
     search, text = Search(text="lamp"), take_apart("lamp")
 
-    for sql in (f"select {STEERING}", find_statement(search, text, WAYS[:2], steering=None)[0]):
+    for sql in (f"select {STEERING}", find_statement(search, text, AS_WORDS, steering=None)[0]):
         indexes, whole = plan_of(shop, sql)
         assert {"query_rules_query_unique", "synonym_rewrites_lexeme"} <= indexes
         assert not whole & READ
     # Of a text that has something to say it need not be asked again.
-    indexes, whole = plan_of(shop, find_statement(search, text, WAYS[:2], steering=Steering([UUID(int=1)]))[0])
+    indexes, whole = plan_of(shop, find_statement(search, text, AS_WORDS, steering=Steering([UUID(int=1)]))[0])
     assert not indexes & {"query_rules_query_unique", "synonym_rewrites_lexeme"}
     assert not whole & READ
 

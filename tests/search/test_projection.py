@@ -492,11 +492,11 @@ def test_tiers_hold_the_most_popular_and_share_a_step_out_where_it_is_too_large(
     assert tiers_of([]) == [(4, 0, 0)]
     assert tiers_of([(3, 32_000)]) == [(4, 0, 32_000)]
     assert tiers_of([(9, 4_000), (2, 8_000), (0, 88_000)]) == [
-        (0, (2 << 23) + (1 << 22), 8_000),
-        (1, round((1 << 23) * (1 - 20_000 / 88_000)), 32_000),
+        (0, (9 << 23) + (1 << 22), 2_000),
+        (1, 2 << 23, 12_000),
         (4, 0, 100_000),
     ]
-    assert [tier for tier, _, _ in tiers_of([(0, 1_000_000)])] == [0, 1, 2, 4]
+    assert [tier for tier, _, _ in tiers_of([(0, 800_000)])] == [0, 1, 2, 4]
     assert [tier for tier, _, _ in tiers_of([(0, 5_000_000)])] == [0, 1, 2, 3, 4]
 
 

@@ -13,7 +13,7 @@ from local.database import Address
 from shared.kernel.clock import SystemClock
 from shared.persistence.connecting import connector
 from shared.persistence.database import Database
-from shared.persistence.search import CatalogueReader
+from shared.persistence.search import CatalogueReader, _rows
 from shared.persistence.search_statements import LAST_TIER, list_statement
 from shared.search.listing import Matching, Search
 from shared.search.texts import take_apart
@@ -125,7 +125,8 @@ def test_what_may_stand_in_one_piece_or_apart_is_found_as_both(
         Search(text=text), taken, Matching.WORDS, reach=LAST_TIER, after=None, counting=False
     )
 
-    assert sorted(row["sku"] for row in reader._database.call(sql, **parameters, limit=9)) == found
+    [row] = reader._database.call(sql, **parameters, limit=9)
+    assert sorted(product["sku"] for product in _rows(row)) == found
 
 
 @pytest.mark.parametrize(
