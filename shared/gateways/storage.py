@@ -153,8 +153,8 @@ class Bucket:
             return self._client
 
     def _make_client(self) -> Any:
-        from google.auth.credentials import AnonymousCredentials
         import google.cloud.storage as storage
+        from google.auth.credentials import AnonymousCredentials
 
         with google_errors("storage"):
             if not self._emulator_url:
