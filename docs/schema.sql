@@ -22,6 +22,7 @@ CREATE INDEX audit_log_at ON public.audit_log USING btree (at DESC, id);
 CREATE INDEX audit_log_subject ON public.audit_log USING btree (subject, at DESC, id);
 grant insert, select on audit_log to vitrine_desk;
 grant insert on audit_log to vitrine_inventory;
+grant insert on audit_log to vitrine_media_jobs;
 grant insert on audit_log to vitrine_support;
 
 create table brands (
@@ -400,6 +401,51 @@ grant update (next_attempt_at, state, updated_at) on mails to vitrine_desk;
 grant select (id) on mails to vitrine_webhooks;
 grant update (failure, next_attempt_at, state, updated_at, vendor_message_id) on mails to vitrine_webhooks;
 
+create table media (
+    id uuid not null,
+    state text not null,
+    object_name text collate "C" not null,
+    content_type text not null,
+    size_bytes bigint not null,
+    filename text,
+    product_id uuid,
+    attached boolean not null default false,
+    generation bigint,
+    width integer,
+    height integer,
+    paths jsonb not null default '{}'::jsonb,
+    reason text,
+    attempts integer not null default 0,
+    next_attempt_at timestamp with time zone,
+    emptied_at timestamp with time zone,
+    created_by text not null,
+    created_at timestamp with time zone not null,
+    updated_at timestamp with time zone not null,
+    upload_until timestamp with time zone not null,
+    constraint media_pkey PRIMARY KEY (id),
+    constraint media_object_name_unique UNIQUE (object_name),
+    constraint media_attached_is_ready CHECK (((NOT attached) OR ((state = 'ready'::text) AND (product_id IS NOT NULL)))),
+    constraint media_attempts_not_negative CHECK ((attempts >= 0)),
+    constraint media_processing_has_its_turn CHECK (((state = 'processing'::text) = (next_attempt_at IS NOT NULL))),
+    constraint media_processing_knows_what CHECK (((state <> ALL (ARRAY['processing'::text, 'ready'::text])) OR (generation IS NOT NULL))),
+    constraint media_ready_has_pictures CHECK ((((state = 'ready'::text) = (paths <> '{}'::jsonb)) AND ((state = 'ready'::text) = ((width IS NOT NULL) AND (height IS NOT NULL))))),
+    constraint media_refused_says_why CHECK (((state = 'refused'::text) = (reason IS NOT NULL))),
+    constraint media_size_positive CHECK ((size_bytes > 0)),
+    constraint media_state_known CHECK ((state = ANY (ARRAY['waiting'::text, 'processing'::text, 'ready'::text, 'refused'::text, 'expired'::text])))
+);
+comment on column media.attempts is 'counts those that took it up and names the one whose word counts; an orderly end gives its number back';
+comment on column media.generation is 'the very content that was there when it was finished: nothing else is read';
+comment on column media.object_name is 'in the private bucket; 128 random bits, so that nobody guesses it';
+comment on column media.paths is 'its pictures below MEDIA_URL, by width in pixels';
+comment on column media.product_id is 'the product that is to show it; one that is gone shows nothing, so it refers to none';
+CREATE INDEX media_due ON public.media USING btree (next_attempt_at) WHERE (state = 'processing'::text);
+CREATE INDEX media_newest ON public.media USING btree (created_at DESC, id DESC);
+CREATE INDEX media_product ON public.media USING btree (product_id, created_at DESC, id DESC) WHERE (product_id IS NOT NULL);
+CREATE INDEX media_unemptied ON public.media USING btree (upload_until) WHERE ((emptied_at IS NULL) AND (state = ANY (ARRAY['ready'::text, 'refused'::text, 'expired'::text])));
+CREATE INDEX media_waiting ON public.media USING btree (upload_until) WHERE (state = 'waiting'::text);
+grant insert, select, update on media to vitrine_inventory;
+grant delete, select, update on media to vitrine_media_jobs;
+
 create table order_lines (
     order_id uuid not null,
     sku text collate "C" not null,
@@ -542,6 +588,7 @@ CREATE INDEX outbox_unpublished ON public.outbox USING btree ("position") WHERE 
 grant insert, select, update on outbox to vitrine_checkout;
 grant insert, select, update on outbox to vitrine_desk;
 grant insert, select, update on outbox to vitrine_inventory;
+grant insert, select, update on outbox to vitrine_media_jobs;
 grant delete, select, update on outbox to vitrine_notify;
 grant insert, select, update on outbox to vitrine_payment_jobs;
 grant insert, select, update on outbox to vitrine_support;
@@ -623,6 +670,8 @@ grant select on products to vitrine_checkout;
 grant delete, insert, select, update on products to vitrine_inventory;
 grant select on products to vitrine_search;
 grant select on products to vitrine_search_jobs;
+grant select (id, image_urls, updated_at, version) on products to vitrine_media_jobs;
+grant update (image_urls, updated_at, version) on products to vitrine_media_jobs;
 
 create table query_rules (
     id uuid not null,

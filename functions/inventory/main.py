@@ -1,9 +1,10 @@
-"""Inventory: the catalogue, what searches find, stock, shipments, vouchers and the shop's settings, for staff."""
+"""Inventory: the catalogue, its pictures, what searches find, stock, shipments, vouchers and settings, for staff."""
 
 from flask import Request, Response
 
 from functions.inventory.assortment import routes as assortment_routes
 from functions.inventory.categories import routes as category_routes
+from functions.inventory.media import routes as media_routes
 from functions.inventory.merchandising import routes as merchandising_routes
 from functions.inventory.products import routes as product_routes
 from functions.inventory.related_products import routes as related_routes
@@ -22,6 +23,7 @@ api = Api(
         assortment_routes,
         related_routes,
         category_routes,
+        media_routes,
         stock_routes,
         shipment_routes,
         settings_routes,

@@ -79,7 +79,7 @@ def change_product(call: Call[ProductChangeBody]) -> Reply:
     """Change a product; If-Match names the version that is meant. The address of its old name leads to the new one."""
     product = products().change(
         call.uuid("product_id"),
-        call.body.changed,
+        lambda before: call.body.changed(before, media_url=parts.platform().media_url),
         actor=call.actor,
         if_match=call.if_match,
     )

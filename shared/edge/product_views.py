@@ -134,13 +134,15 @@ class ProductChangeBody(Body, frozen=True, kw_only=True):
     published_at: Moment | UnsetType | None = UNSET
     variants: Annotated[list[VariantChangeBody], Meta(max_length=500)] | UnsetType = UNSET
 
-    def changed(self, before: KeptProduct) -> KeptProduct:
-        """Raises Invalid."""
+    def changed(self, before: KeptProduct, *, media_url: str = "") -> KeptProduct:
+        """Pictures of our own are kept as paths below `media_url`, whichever way they are named. Raises Invalid."""
         said = {
             column: getattr(self, field) if getattr(self, field) is not None else ""
             for column, field in _COLUMNS.items()
             if getattr(self, field) is not UNSET
         }
+        if self.image_urls is not UNSET and media_url:
+            said["image_url"] = [each.removeprefix(f"{media_url}/") for each in self.image_urls]
         line = read_cells(said)
         if "name" in said and line.name is None:
             raise Invalid([Field("/name", "has nothing to read in it")])

@@ -10,13 +10,14 @@ from shared.settings.paypal import PayPalSettings, WebhookSettings
 from shared.settings.platform import PlatformSettings
 from shared.settings.reading import SettingsError, environment
 from shared.settings.sendgrid import SendGridSettings
-from shared.settings.storage import UploadSettings
+from shared.settings.storage import MediaSettings, UploadSettings
 from shared.settings.tokens import TokenKeys
 from shared.settings.turnstile import TurnstileSettings
 
 __all__ = [
     "DatabaseSettings",
     "GoogleSettings",
+    "MediaSettings",
     "PayPalSettings",
     "PlatformSettings",
     "SendGridSettings",

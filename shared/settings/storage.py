@@ -19,3 +19,17 @@ class UploadSettings:
         settings = cls(bucket=reader.text("UPLOADS_BUCKET"))
         reader.finish()
         return settings
+
+
+@dataclass(frozen=True, slots=True)
+class MediaSettings:
+    """`bucket` holds what everybody may see, below MEDIA_URL."""
+
+    bucket: str
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> Self:
+        reader = Reader("media", env)
+        settings = cls(bucket=reader.text("MEDIA_BUCKET"))
+        reader.finish()
+        return settings

@@ -23,7 +23,12 @@ ADDRESSES = Addresses(
     paypal_url="http://127.0.0.1:5",
     sendgrid_url="http://127.0.0.1:6",
     turnstile_url="http://127.0.0.1:10",
-    fronts={"worker": "http://127.0.0.1:7", "payment-jobs": "http://127.0.0.1:8", "notify": "http://127.0.0.1:9"},
+    fronts={
+        "worker": "http://127.0.0.1:7",
+        "payment-jobs": "http://127.0.0.1:8",
+        "notify": "http://127.0.0.1:9",
+        "media-jobs": "http://127.0.0.1:11",
+    },
 )
 
 

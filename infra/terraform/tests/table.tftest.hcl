@@ -30,7 +30,7 @@ variables {
   domain  = "shop.example.com"
   project = { id = "shop-1", number = 123456789012 }
   archives = {
-    for name in ["search", "checkout", "payment-jobs", "webhooks", "inventory", "desk", "notify"] :
+    for name in ["search", "checkout", "payment-jobs", "webhooks", "inventory", "media-jobs", "desk", "notify"] :
     name => { path = "build/${name}.zip", sha256 = sha256(name) }
   }
 }
@@ -186,7 +186,7 @@ run "a_network_of_its_own_where_the_database_is_private" {
 
 run "the_whole_table" {
   variables {
-    deployments = ["search", "checkout", "payment-jobs", "webhooks", "inventory", "desk", "notify"]
+    deployments = ["search", "checkout", "payment-jobs", "webhooks", "inventory", "media-jobs", "desk", "notify"]
     settings = {
       MAIL_FROM             = "Vitrine <orders@shop.example.com>"
       PAYPAL_BASE_URL       = "https://api-m.paypal.com"
@@ -206,8 +206,11 @@ run "the_whole_table" {
   assert {
     condition = (
       { for key, grant in google_storage_bucket_iam_member.deployments : key => grant.role } == {
-        "inventory uploads create" = "roles/storage.objectCreator"
-        "inventory uploads read"   = "roles/storage.objectViewer"
+        "inventory uploads create"  = "roles/storage.objectCreator"
+        "inventory uploads read"    = "roles/storage.objectViewer"
+        "media-jobs media create"   = "roles/storage.objectCreator"
+        "media-jobs uploads delete" = "roles/storage.objectUser"
+        "media-jobs uploads read"   = "roles/storage.objectViewer"
       }
       && toset(keys(google_service_account_iam_member.signers)) == toset(["inventory"])
     )
@@ -215,13 +218,17 @@ run "the_whole_table" {
   }
 
   assert {
-    condition     = google_cloudfunctions2_function.deployments["inventory"].service_config[0].environment_variables.UPLOADS_BUCKET == "shop-1-vitrine-uploads"
-    error_message = "A function is told the name of its bucket."
+    condition = (
+      google_cloudfunctions2_function.deployments["inventory"].service_config[0].environment_variables.UPLOADS_BUCKET == "shop-1-vitrine-uploads"
+      && google_cloudfunctions2_function.deployments["media-jobs"].service_config[0].environment_variables.MEDIA_BUCKET == "shop-1-vitrine-media"
+      && !contains(keys(google_cloudfunctions2_function.deployments["inventory"].service_config[0].environment_variables), "MEDIA_BUCKET")
+    )
+    error_message = "A function is told the names of its buckets, and of no other."
   }
 
   assert {
     condition = alltrue([
-      for name in ["payment-jobs", "notify"] :
+      for name in ["media-jobs", "payment-jobs", "notify"] :
       google_cloudfunctions2_function.deployments[name].service_config[0].ingress_settings == "ALLOW_INTERNAL_ONLY"
     ])
     error_message = "Jobs are reached from inside only."
@@ -233,7 +240,7 @@ run "the_whole_table" {
   }
 
   assert {
-    condition     = toset(keys(google_cloud_run_service_iam_member.invokers)) == toset(["notify pubsub", "notify scheduler", "payment-jobs scheduler", "payment-jobs tasks"])
+    condition     = toset(keys(google_cloud_run_service_iam_member.invokers)) == toset(["media-jobs scheduler", "media-jobs tasks", "notify pubsub", "notify scheduler", "payment-jobs scheduler", "payment-jobs tasks"])
     error_message = "Jobs are called by the invokers that the table names."
   }
 

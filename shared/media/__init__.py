@@ -1,0 +1,1 @@
+"""Pictures that staff send, and what is made of them."""
