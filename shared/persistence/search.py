@@ -70,7 +70,6 @@ from shared.search.spelling import (
 )
 from shared.search.texts import Text, take_apart
 
-FACETED = 20_000
 MOST_CATEGORIES = 5000
 # So few products are not enough to say that a text was meant as it was typed, where spelt right it finds far more.
 FEW, FAR_MORE = 3, 4
@@ -201,12 +200,14 @@ class CatalogueReader:
                 total=nothing, brands=(), categories=(), price_min_minor=None, price_max_minor=None, currency=None
             )
         sql, parameters = facets_statement(
-            found.search, found.text, found.matching, reach=found.reach, most=FACETED, steering=found.steering
+            found.search, found.text, found.matching, reach=found.reach, steering=found.steering
         )
         row = self._database.call(sql, **parameters)[0]
-        counted_all = found.reach == LAST_TIER and row["total"] <= FACETED
+        counted_all = found.reach == LAST_TIER and row["total"] <= row["most"]
         return Facets(
-            total=Total(row["total"], exact=True) if counted_all else Total(min(row["total"], FACETED), exact=False),
+            total=Total(row["total"], exact=True)
+            if counted_all
+            else Total(min(row["total"], row["most"]), exact=False),
             brands=[Facet(*facet) for facet in row["brands"]],
             categories=[Facet(*facet) for facet in row["categories"]],
             price_min_minor=row["low"],

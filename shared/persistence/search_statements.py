@@ -27,8 +27,11 @@ MANY = 20_000
 STEPPED = 400
 # It gives up after so many products: what is many may all lie at the other end.
 WALKED = 5_000
+# Facets are counted over so many; where there are no tiers, a whole catalogue of usual size.
+FACETED = 4_000
+FACETED_WITHOUT_TIERS = 20_000
 # Parts of one or two characters have no trigrams: they are looked for among so many popular products only.
-SCANNED = 5_000
+SCANNED = 1_000
 MOST_SKUS = 20
 
 _DEAREST = 2**62
@@ -441,8 +444,9 @@ def rest_statement(
 
 
 def facets_statement(
-    search: Search, text: Text, matching: Matching, *, reach: int, most: int, steering: Steering = UNSTEERED
+    search: Search, text: Text, matching: Matching, *, reach: int, steering: Steering = UNSTEERED
 ) -> Statement:
+    """Counts over what is found, the first so many (`most`): {total, brands, categories, low, high, most}."""
     filters, parameters = _filters(search)
     source, matches, more = _found_in(search, text, matching, reach, steering, own=True)
     conditions = " and ".join([*matches, *filters]) or "true"
@@ -451,7 +455,7 @@ def facets_statement(
             union all select p.* from {_pinned(filters)}) p"""
         conditions = "true"
         more["pinned"] = list(steering.pinned)
-    sql = _FACETS.format(source=source, filters=conditions, most=most + 1)
+    sql = _FACETS.format(source=source, filters=conditions, tiered=_TIERED, some=FACETED, many=FACETED_WITHOUT_TIERS)
     return sql, parameters | more
 
 
@@ -485,11 +489,12 @@ def _rows(key: str, order: str) -> str:
 
 
 _FACETS = """
-with m as materialized (
+with most as (select case when {tiered} then {some} else {many} end as n),
+m as materialized (
     select p.brand_slug, p.brand_name, p.category_path, p.category_name, p.price_minor, p.currency from {source}
-    where {filters} limit {most}
+    where {filters} limit (select n + 1 from most)
 )
-select (select count(*) from m) as total, low, high, currency,
+select (select count(*) from m) as total, (select n from most) as most, low, high, currency,
     (select coalesce(json_agg(json_build_array(f.slug, f.name, f.n) order by f.n desc, f.slug), '[]')
      from (select brand_slug as slug, min(brand_name) as name, count(*) as n from m where brand_slug is not null
            group by 1 order by n desc, 1 limit 50) f) as brands,

@@ -238,7 +238,7 @@ def test_a_way_goes_by_its_index(shop: Shop, matching: Matching, index: str, tex
     search, taken = Search(text=text), take_apart(text)
     statements: list[Statement] = [
         list_statement(search, taken, matching, reach=4, after=None, counting=False),
-        facets_statement(search, taken, matching, reach=4, most=1000),
+        facets_statement(search, taken, matching, reach=4),
     ]
 
     for sql, _ in statements:
@@ -292,7 +292,7 @@ def test_what_staff_say_of_a_text_leaves_it_its_index(shop: Shop, matching: Matc
     steering = Steering([UUID(int=1)], [UUID(int=2)], widened=True)
     statements: list[Statement] = [
         list_statement(search, text, matching, reach=4, after=None, counting=False, steering=steering),
-        facets_statement(search, text, matching, reach=4, most=1000, steering=steering),
+        facets_statement(search, text, matching, reach=4, steering=steering),
     ]
 
     for sql, _ in statements:
