@@ -32,11 +32,14 @@ PUBLISHES = {row["name"]: row["publishes"] for row in ROWS}
 
 # Which distribution gives a name that is not the distribution's own.
 DISTRIBUTIONS = {
+    "PIL": "pillow",
     "google.api_core": "google-api-core",
     "google.auth": "google-auth",
     "google.pubsub_v1": "google-cloud-pubsub",
     "google.cloud.sql": "cloud-sql-python-connector",
+    "google.cloud.storage": "google-cloud-storage",
     "google.cloud.tasks_v2": "google-cloud-tasks",
+    "google.oauth2": "google-auth",
     "google.protobuf": "protobuf",
     "grpc": "grpcio",
     "python_http_client": "python-http-client",
