@@ -2134,7 +2134,7 @@ CREATE OR REPLACE FUNCTION public.price_query_v1(low bigint, high bigint)
  RETURNS tsquery
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE
-RETURN (SELECT CASE WHEN (count(*) <= 8) THEN (string_agg(quote_literal(steps.lexeme), ' | '::text))::tsquery ELSE ''::tsquery END AS "case" FROM (SELECT CASE WHEN ((((step.step / 8) * 8) >= ends.first) AND ((((step.step / 8) * 8) + 7) <= ends.last)) THEN ('q:'::text || (step.step / 8)) ELSE ('p:'::text || step.step) END AS lexeme FROM (SELECT price_step_v1(price_query_v1.low) AS first, price_step_v1(price_query_v1.high) AS last) ends, LATERAL generate_series(ends.first, ends.last) step(step) GROUP BY CASE WHEN ((((step.step / 8) * 8) >= ends.first) AND ((((step.step / 8) * 8) + 7) <= ends.last)) THEN ('q:'::text || (step.step / 8)) ELSE ('p:'::text || step.step) END) steps);
+RETURN (SELECT (string_agg(quote_literal(steps.lexeme), ' | '::text))::tsquery AS string_agg FROM (SELECT CASE WHEN ((((step.step / 8) * 8) >= ends.first) AND ((((step.step / 8) * 8) + 7) <= ends.last)) THEN ('q:'::text || (step.step / 8)) ELSE ('p:'::text || step.step) END AS lexeme FROM (SELECT price_step_v1(price_query_v1.low) AS first, price_step_v1(price_query_v1.high) AS last) ends, LATERAL generate_series(ends.first, ends.last) step(step) GROUP BY CASE WHEN ((((step.step / 8) * 8) >= ends.first) AND ((((step.step / 8) * 8) + 7) <= ends.last)) THEN ('q:'::text || (step.step / 8)) ELSE ('p:'::text || step.step) END) steps);
 grant execute on function price_query_v1(bigint,bigint) to vitrine_search;
 
 CREATE OR REPLACE FUNCTION public.price_step_v1(price_minor bigint)

@@ -9,9 +9,9 @@ create function price_step_v1(price_minor bigint) returns integer language sql i
     + left(ltrim((greatest(price_minor, 0) + 8)::bit(64)::text, '0'), 4)::bit(4)::integer - 8;
 
 -- Prices from `low` to `high` as steps: p: at the ends, whole doublings (q:) between them. A price of it may lie outside, none of them
--- is left out. Null where there are none; of more than eight all prices, for each costs a look at every product that the rest finds.
+-- is left out. Null where there are none.
 create function price_query_v1(low bigint, high bigint) returns tsquery language sql immutable parallel safe return (
-    select case when count(*) <= 8 then string_agg(quote_literal(lexeme), ' | ')::tsquery else '' end
+    select string_agg(quote_literal(lexeme), ' | ')::tsquery
     from (
         select case when step / 8 * 8 >= first and step / 8 * 8 + 7 <= last then 'q:' || step / 8 else 'p:' || step end as lexeme
         from (select price_step_v1(low) as first, price_step_v1(high) as last) ends, generate_series(first, last) as step

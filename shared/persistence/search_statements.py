@@ -27,6 +27,8 @@ MANY = 20_000
 STEPPED = 400
 # It gives up after so many products: what is many may all lie at the other end.
 WALKED = 5_000
+# A range of prices that so few products have is looked for by its lexemes.
+RARE = 5_000
 # Facets are counted over so many; where there are no tiers, a whole catalogue of usual size.
 FACETED = 4_000
 FACETED_WITHOUT_TIERS = 20_000
@@ -89,10 +91,14 @@ STEERING = """
         where lexeme = any(tsvector_to_array(to_tsvector('public.shop', :words::text)))
             and to_tsvector('public.shop', :words::text) @@ target) as widened"""
 
-# No further than there are prices: steps that nothing has would be looked for as well.
-_PRICES = f"""price_query_v1(
-    greatest(:price_min::bigint, (select min(price_minor) from search_products where tier <= {LAST_TIER})),
-    least(:price_max::bigint, (select max(price_minor) from search_products where tier <= {LAST_TIER})))"""
+# Where few products have such a price: each lexeme more costs a look at every product that the rest finds. No further
+# than there are prices, for steps that nothing has would be looked for as well.
+_OF_TIERS = f"from search_products where tier <= {LAST_TIER}"
+_PRICES = f"""(case when (select count(*) from (select {_OF_TIERS}
+        and price_minor between :price_min::bigint and :price_max::bigint limit {RARE + 1}) few) <= {RARE}
+    then price_query_v1(greatest(:price_min::bigint, (select min(price_minor) {_OF_TIERS})),
+        least(:price_max::bigint, (select max(price_minor) {_OF_TIERS})))
+    else '' end)"""
 
 # A large catalogue has them; among fewer products every match is ranked.
 _TIERED = "exists (select from search_tiers where tier = 0)"
@@ -634,8 +640,9 @@ def quote_lexeme(word: str) -> str:
 
 
 def _contains(name: str) -> str:
-    """A pattern for LIKE without wildcards of the shopper's; escaped after folding, which makes a % of a ％."""
-    return rf"'%' || regexp_replace(fold_v1(:{name}::text), '([\\%_])', '\\\1', 'g') || '%'"
+    """A pattern for LIKE without wildcards of the shopper's; escaped after folding, which makes a % of a ％. Made once,
+    and not for each row."""
+    return rf"(select '%' || regexp_replace(fold_v1(:{name}::text), '([\\%_])', '\\\1', 'g') || '%')"
 
 
 def _is_scan(text: Text, matching: Matching) -> bool:
