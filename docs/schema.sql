@@ -2276,7 +2276,7 @@ begin
 
     select array_agg(s.product_id) into told from search_products s join products p on p.id = s.product_id
         where s.product_id = any (p_ids) and p.published_at <= p_now
-            and (s.tier = 9 or s.source_updated_at is distinct from p.updated_at);
+            and (s.tier = 9 or ts_filter(s.words, '{a,b,c,d}') <> p.words);
     with read as (
         select p.id, p.slug, p.name, p.brand_id, b.slug as brand_slug, b.name as brand_name, p.category_id,
             c.path as category_path, c.name as category_name, p.price_minor, p.currency, p.image_urls[1] as image_url,

@@ -43,7 +43,8 @@ alter table search_products add column named tsvector not null default '';
 alter table search_products alter column named set storage main;
 comment on column search_products.named is 'words of name, brand and categories, and what filters ask for; words has the description as well';
 
--- As before, and `named`; the version before calls it by its name and fills both.
+-- As before, and `named`; the version before calls it by its name and fills both. Words are told where they are others, not where the
+-- product has changed at all: a price that went up and down again counted them twice, and took most of the time of its copy.
 create or replace function project_products_v3(p_ids uuid[], p_counting boolean, p_now timestamptz) returns integer language plpgsql
 set enable_seqscan = off set plan_cache_mode = force_generic_plan as $$
 declare
@@ -68,7 +69,7 @@ begin
 
     select array_agg(s.product_id) into told from search_products s join products p on p.id = s.product_id
         where s.product_id = any (p_ids) and p.published_at <= p_now
-            and (s.tier = 9 or s.source_updated_at is distinct from p.updated_at);
+            and (s.tier = 9 or ts_filter(s.words, '{a,b,c,d}') <> p.words);
     with read as (
         select p.id, p.slug, p.name, p.brand_id, b.slug as brand_slug, b.name as brand_name, p.category_id,
             c.path as category_path, c.name as category_name, p.price_minor, p.currency, p.image_urls[1] as image_url,

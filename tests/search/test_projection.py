@@ -415,6 +415,21 @@ def test_a_rebuild_counts_the_words_of_the_catalogue(shop: Shop) -> None:
     ]  # fmt: skip
 
 
+def test_a_price_that_changes_counts_no_word_again(shop: Shop) -> None:
+    lamp = shop.add("brass lamp")
+    shop.projection.project([lamp])
+    for _ in range(3):
+        shop.clock.moment += timedelta(seconds=1)
+        shop.run(
+            "update products set price_minor = price_minor + 1, updated_at = :now where id = cast(:id as uuid)",
+            now=shop.clock.now(),
+            id=lamp,
+        )
+        assert shop.projection.project([lamp]) == 1
+
+    assert shop.run("select word, names, products from search_words order by 1") == [["brass", 1, 1], ["lamp", 1, 1]]
+
+
 def test_the_vocabulary_is_put_to_use_a_few_words_at_a_time(shop: Shop) -> None:
     """A rebuild that is interrupted there goes on with the next words, and uses no count twice."""
     for name in ("alpha beta", "beta gamma", "delta"):
