@@ -61,6 +61,8 @@ def read_cursor(search: Search, cursor: str) -> Continuation:
             raise ForeignCursor
         if (Matching(matching) is Matching.EVERYTHING) != (not search.text):
             raise ForeignCursor
+        if corrected is not None and not search.text:
+            raise ForeignCursor
         position = Position(key, UUID(hex=last))
         return Continuation(Matching(matching), reach, corrected, Total(value, bool(exact)), position, bool(steered))
     except (ValueError, TypeError, AttributeError, RecursionError) as error:

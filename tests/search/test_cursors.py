@@ -114,6 +114,15 @@ def test_a_forged_position_is_an_empty_or_a_first_page_and_no_error(client: Flas
     assert client.get(f"/v1/products?q=lamp&sort={sort}&cursor={cursor}").status_code == 200
 
 
+@pytest.mark.parametrize("sort", list(Sort))
+@pytest.mark.parametrize("corrected", ["usb", "the", "'"])
+def test_a_list_without_a_text_has_nothing_to_correct(client: FlaskClient, sort: Sort, corrected: str) -> None:
+    following = Continuation(Matching.EVERYTHING, 4, corrected, Total(60, True), Position(0, UUID(int=7)))
+    forged = write_cursor(Search(sort=sort), following)
+
+    assert client.get(f"/v1/products?sort={sort}&cursor={forged}").status_code == 400
+
+
 def test_a_foreign_cursor_is_a_400_that_names_it(client: FlaskClient) -> None:
     ours = client.get("/v1/products?q=lamp&limit=2").get_json()["next_cursor"]
 
