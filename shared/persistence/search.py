@@ -64,7 +64,9 @@ from shared.search.spelling import (
     MOST_EDITS_OF_LONG,
     SHORTEST,
     Candidate,
+    apart,
     choose,
+    neighbours,
     replaced,
     traces_of,
 )
@@ -262,9 +264,10 @@ class CatalogueReader:
         return [Crumb(row["path"], row["name"]) for row in self._database.call(_CATEGORIES)]
 
     def _find(self, search: Search, *, wanted: int | None = None) -> "_Found":
-        """How the text finds anything among what the filters leave: as it is, else spelt right, else somehow; with the
-        first `wanted` rows where they come by the way. Of what staff have steered nobody doubts that it was meant, even
-        where they leave nothing of what it finds."""
+        """How the text finds anything among what the filters leave: as it is, else spelt right, else somehow, part
+        numbers with a space between letters and digits before any of the words; with the first `wanted` rows where they
+        come by the way. Of what staff have steered nobody doubts that it was meant, even where they leave nothing of
+        what it finds."""
         text = take_apart(search.text)
         if not search.text:
             return _Found(search, text, Matching.EVERYTHING, LAST_TIER, None, None)
@@ -279,14 +282,23 @@ class CatalogueReader:
             as_typed = self._try(search, text, GOING_ON, steering=as_typed.steering)
         found_none = as_typed.matching is Matching.NOTHING and as_typed.counted == 0
         doubted = found_none or as_typed.steering is UNSTEERED
-        meant = self._correct(text) if search.correct and doubted else None
+        joining = as_typed.matching is not Matching.NOTHING  # else each of them is a part of the whole: substrings
+        meant = self._correct(text, joining=joining) if search.correct and doubted else None
         if meant is not None:
             corrected = self._try_words(replace(search, text=meant), take_apart(meant), corrected=meant, wanted=wanted)
             if corrected.counted > as_typed.counted * FAR_MORE:
                 return corrected
         if as_typed.matching is not Matching.NOTHING:
             return as_typed
-        return self._try(search, text, SOMEHOW, steering=as_typed.steering)
+        somehow = self._try(search, text, SOMEHOW, steering=as_typed.steering)
+        if somehow.matching is Matching.SUBSTRING or not (search.correct and doubted):
+            return somehow
+        meant = apart(text.typed, text.spans)
+        if meant != text.typed and len(meant) <= LONGEST_TEXT:
+            corrected = self._try_words(replace(search, text=meant), take_apart(meant), corrected=meant, wanted=wanted)
+            if corrected.counted > 0:
+                return corrected
+        return somehow
 
     def _try_words(self, search: Search, text: Text, *, corrected: str | None, wanted: int | None) -> "_Found":
         """As words; with the first `wanted` rows, where staff have said nothing of the text."""
@@ -332,20 +344,33 @@ class CatalogueReader:
             steering = _steering(self._database.call(f"select {STEERING}", typed=text.typed, words=text.words)[0])
         return _Found(asked, text, matching, following.reach, following.corrected, following.total, steering)
 
-    def _correct(self, text: Text) -> str | None:
-        """The text with its unknown words as the catalogue would spell them; None where there is nothing to correct.
-        A word that no name has, and hardly a description, may be a description's mistake."""
+    def _correct(self, text: Text, *, joining: bool) -> str | None:
+        """The text with its unknown words as the catalogue would spell them, and in one word what it writes so; None
+        where there is nothing to correct. A word that no name has, and hardly a description, may be a description's
+        mistake."""
         spans = [span for span in text.spans if SHORTEST <= len(span[2]) <= LONGEST and span[2].isalpha()]
-        if not spans:
+        joined = neighbours(text.typed, text.spans) if joining else []
+        if not spans and not joined:
             return None
-        known = self._database.call(_FOLDED, typed=[word for _, _, word in spans])
+        known = self._database.call(_FOLDED, typed=[word for _, _, word in [*spans, *joined]])
+        changes: list[tuple[int, int, str]] = []
+        for (start, stop, _), row in zip(joined, known[len(spans) :], strict=True):
+            if row["names"] > FEW and (not changes or changes[-1][1] < start):
+                changes.append((start, stop, row["folded"]))
         unknown = [
             (span, row["folded"])
-            for span, row in zip(spans, known, strict=True)
-            if row["names"] == 0 and row["products"] <= FEW
+            for span, row in zip(spans, known, strict=False)
+            if row["names"] == 0
+            and row["products"] <= FEW
+            and not any(start <= span[0] and span[1] <= stop for start, stop, _ in changes)
         ][:MOST_CORRECTED]
-        if not unknown:
-            return None
+        if unknown:
+            changes += self._spelt_right(unknown)
+        meant = replaced(text.typed, changes)
+        return meant if changes and len(meant) <= LONGEST_TEXT else None
+
+    def _spelt_right(self, unknown: Sequence[tuple[tuple[int, int, str], str]]) -> list[tuple[int, int, str]]:
+        """Each word with its place in the text, and folded."""
         traced = [(n, trace) for n, (_, word) in enumerate(unknown, 1) for trace in traces_of(word)]
         rows = self._database.call(
             _SPELLINGS,
@@ -359,8 +384,7 @@ class CatalogueReader:
             meant = choose(word, [Candidate(row["word"], row["names"]) for row in rows if row["n"] == n])
             if meant is not None:
                 changes.append((start, stop, meant))
-        meant = replaced(text.typed, changes)
-        return meant if changes and len(meant) <= LONGEST_TEXT else None
+        return changes
 
     def _rows(self, found: "_Found", after: Position | None, wanted: int, *, first: bool) -> tuple[list[Row], Total]:
         total = found.total or Total(0, exact=True)

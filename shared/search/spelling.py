@@ -5,15 +5,17 @@ here they are weighed by how people misspell: vowels are confused, letters doubl
 swapped, and the first letter is seldom wrong.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
 from math import log
 
 SHORTEST, LONGEST = 4, 30
 MOST_CORRECTED = 5
 
 _PREFIX = 7
+_PART_NUMBER = re.compile(r"([^\W\d_]{2,})([0-9].*)")
 _VOWELS = frozenset("aeiouy")
 # Letters that sound alike somewhere; each stands for the other at less than the price of any letter.
 _ALIKE = {frozenset(pair) for pair in ("ck", "sc", "sz", "gj", "fv", "mn", "td", "bp", "kq", "xz", "iy", "vw")}
@@ -89,6 +91,21 @@ def _left_out(word: str, place: int) -> float:
     if letter in (word[place - 1 : place], word[place + 1 : place + 2]):
         return 0.5
     return 0.8 if letter in _VOWELS or letter == "h" else 1.0
+
+
+def neighbours(text: str, spans: Sequence[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
+    """Words with a space between them as one: of `key board` keyboard."""
+    return [
+        (start, stop, word + following)
+        for (start, end, word), (begin, stop, following) in pairwise(spans)
+        if text[end:begin] == " " and SHORTEST <= len(word + following) <= LONGEST and (word + following).isalpha()
+    ]
+
+
+def apart(text: str, spans: Sequence[tuple[int, int, str]]) -> str:
+    """The text with its part numbers as they may be written elsewhere: of `wh1000xm4` wh 1000xm4."""
+    parts = [(start, stop, _PART_NUMBER.match(word)) for start, stop, word in spans]
+    return replaced(text, [(start, stop, " ".join(found.groups())) for start, stop, found in parts if found])
 
 
 def replaced(text: str, spans: Sequence[tuple[int, int, str]]) -> str:

@@ -16,7 +16,7 @@ from shared.persistence.database import Database
 from shared.persistence.search import CatalogueReader, _rows
 from shared.persistence.search_statements import LAST_TIER, list_statement
 from shared.search.listing import Matching, Search
-from shared.search.texts import take_apart
+from shared.search.texts import clean, take_apart
 from shared.settings import DatabaseSettings
 from tests.numbers import PROPERTY_EXAMPLES
 from tools.scratch_database import ScratchServer
@@ -38,6 +38,9 @@ NAMES = {
     "LAPTOP": 'Ebook 15.6" grey',
     "GAME": "Game for 15 players",
     "SWITCH": "On and off button",
+    "PHONES": "Lumo WH-1000XM4 headphones",
+    **{f"KEYS-{n}": "Keyboard" for n in range(5)},
+    "BOARD": "Board game with a key",
 }
 
 
@@ -147,6 +150,30 @@ def test_forms_are_letters_and_digits_alone(text: str, plain: str, forms: tuple[
     taken = take_apart(text)
 
     assert (" ".join(taken.plain.split()), taken.forms) == (plain, forms)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant", "count"),
+    [
+        ("key board", "keyboard", 5),
+        ("key  board", "keyboard", 5),
+        ("head phones", None, 1),
+        ("key-board", None, 6),
+        ("lu mo", None, 1),
+        ("wh1000xm4", "wh 1000xm4", 1),
+        ("lumo wh1000xm4 zzz", None, 1),
+        ("wh1000xm5", None, 0),
+        ("500gb5", None, 0),
+    ],
+)
+def test_words_are_joined_and_part_numbers_parted_where_that_finds_far_more(
+    reader: CatalogueReader, text: str, meant: str | None, count: int
+) -> None:
+    page = reader.list_products(Search(text=clean(text)), limit=9)
+    as_typed = reader.list_products(Search(text=clean(text), correct=False), limit=9)
+
+    assert (page.corrected, len(page.items)) == (meant, count)
+    assert as_typed.corrected is None
 
 
 def test_what_is_joined_is_in_the_vocabulary_by_itself(shop: Address) -> None:
