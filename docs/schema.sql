@@ -34,6 +34,7 @@ create table brands (
 );
 CREATE INDEX brands_folded ON public.brands USING btree (fold_v1(name) COLLATE "C");
 CREATE UNIQUE INDEX brands_name_unique ON public.brands USING btree (lower(name));
+grant insert, select on brands to vitrine_import_jobs;
 grant insert, select on brands to vitrine_inventory;
 grant select on brands to vitrine_search;
 grant select on brands to vitrine_search_jobs;
@@ -111,6 +112,7 @@ create table categories (
 CREATE INDEX categories_folded ON public.categories USING btree (fold_v1(name) COLLATE "C");
 CREATE INDEX categories_parent ON public.categories USING btree (parent_id, "position", path);
 CREATE INDEX categories_path_prefix ON public.categories USING btree (path text_pattern_ops);
+grant insert, select on categories to vitrine_import_jobs;
 grant insert, select, update on categories to vitrine_inventory;
 grant select on categories to vitrine_search;
 grant select on categories to vitrine_search_jobs;
@@ -279,6 +281,7 @@ create table import_errors (
     constraint import_errors_bounded CHECK (((number >= 1) AND (number <= 10000)))
 );
 comment on column import_errors.number is 'in the order of batches; imports.refused counts those beyond the bound too';
+grant insert, select on import_errors to vitrine_import_jobs;
 grant insert, select on import_errors to vitrine_inventory;
 
 create table import_names (
@@ -290,6 +293,7 @@ create table import_names (
 );
 comment on table import_names is 'what each batch of an import that is not over has named: SKUs and products by line, as JSON';
 comment on column import_names.line is 'the last line of the batch';
+grant delete, insert, select on import_names to vitrine_import_jobs;
 grant delete, insert, select on import_names to vitrine_inventory;
 
 create table imports (
@@ -334,6 +338,7 @@ comment on column imports.version is 'what names the content that it began with:
 CREATE INDEX imports_newest ON public.imports USING btree (created_at DESC, id);
 CREATE INDEX imports_open ON public.imports USING btree (progressed_at) WHERE (state = ANY (ARRAY['waiting'::text, 'running'::text, 'failed'::text]));
 CREATE INDEX imports_over ON public.imports USING btree (finished_at) WHERE (finished_at IS NOT NULL);
+grant delete, select, update on imports to vitrine_import_jobs;
 grant insert, select, update on imports to vitrine_inventory;
 
 create table inbox (
@@ -483,6 +488,7 @@ grant select, update on order_lines to vitrine_desk;
 grant select, update on order_lines to vitrine_inventory;
 grant select, update on order_lines to vitrine_payment_jobs;
 grant select on order_lines to vitrine_support;
+grant select (allocated, held, location, order_id, sku) on order_lines to vitrine_import_jobs;
 grant select (allocated, consumed, order_id, returned, sku) on order_lines to vitrine_search_jobs;
 
 create table order_notes (
@@ -565,6 +571,7 @@ grant select, update on orders to vitrine_desk;
 grant select, update on orders to vitrine_inventory;
 grant select, update on orders to vitrine_payment_jobs;
 grant select on orders to vitrine_support;
+grant select (id, number) on orders to vitrine_import_jobs;
 grant select (id, placed_at) on orders to vitrine_search_jobs;
 grant update (updated_at) on orders to vitrine_support;
 
@@ -587,6 +594,7 @@ CREATE INDEX outbox_published ON public.outbox USING btree (published_at) WHERE 
 CREATE INDEX outbox_unpublished ON public.outbox USING btree ("position") WHERE (published_at IS NULL);
 grant insert, select, update on outbox to vitrine_checkout;
 grant insert, select, update on outbox to vitrine_desk;
+grant insert, select, update on outbox to vitrine_import_jobs;
 grant insert, select, update on outbox to vitrine_inventory;
 grant insert, select, update on outbox to vitrine_media_jobs;
 grant delete, select, update on outbox to vitrine_notify;
@@ -667,6 +675,7 @@ CREATE INDEX products_price ON public.products USING btree (price_minor, id);
 CREATE INDEX products_to_come ON public.products USING btree (published_at, id) WHERE (published_at > updated_at);
 CREATE INDEX products_updated ON public.products USING btree (updated_at, id);
 grant select on products to vitrine_checkout;
+grant delete, insert, select, update on products to vitrine_import_jobs;
 grant delete, insert, select, update on products to vitrine_inventory;
 grant select on products to vitrine_search;
 grant select on products to vitrine_search_jobs;
@@ -1099,6 +1108,7 @@ create table shop_settings (
     constraint shop_settings_single CHECK ((id = 'shop'::text))
 );
 grant select on shop_settings to vitrine_checkout;
+grant select on shop_settings to vitrine_import_jobs;
 grant select, update on shop_settings to vitrine_inventory;
 grant select on shop_settings to vitrine_notify;
 grant select on shop_settings to vitrine_payment_jobs;
@@ -1111,6 +1121,7 @@ create table slug_history (
     constraint slug_history_product FOREIGN KEY (product_id) REFERENCES products(id) ON DELETE CASCADE
 );
 CREATE INDEX slug_history_product ON public.slug_history USING btree (product_id);
+grant delete, insert, select, update on slug_history to vitrine_import_jobs;
 grant delete, insert, select, update on slug_history to vitrine_inventory;
 grant select on slug_history to vitrine_search;
 
@@ -1126,6 +1137,7 @@ create table stock_levels (
 ) with (fillfactor=50);
 grant select, update on stock_levels to vitrine_checkout;
 grant select, update on stock_levels to vitrine_desk;
+grant insert, select, update on stock_levels to vitrine_import_jobs;
 grant insert, select, update on stock_levels to vitrine_inventory;
 grant insert, select, update on stock_levels to vitrine_payment_jobs;
 grant select on stock_levels to vitrine_search;
@@ -1161,6 +1173,7 @@ CREATE INDEX stock_movements_order ON public.stock_movements USING btree (order_
 CREATE INDEX stock_movements_sku ON public.stock_movements USING btree (sku, id DESC);
 grant insert, select on stock_movements to vitrine_checkout;
 grant insert, select on stock_movements to vitrine_desk;
+grant insert, select on stock_movements to vitrine_import_jobs;
 grant insert, select on stock_movements to vitrine_inventory;
 grant insert, select on stock_movements to vitrine_payment_jobs;
 grant select on stock_movements to vitrine_search_jobs;
@@ -1214,6 +1227,7 @@ create table variants (
 );
 CREATE INDEX variants_product ON public.variants USING btree (product_id, "position", sku);
 grant select on variants to vitrine_checkout;
+grant insert, select, update on variants to vitrine_import_jobs;
 grant delete, insert, select, update on variants to vitrine_inventory;
 grant select on variants to vitrine_search;
 grant select on variants to vitrine_search_jobs;
@@ -1542,6 +1556,7 @@ CREATE OR REPLACE FUNCTION public.fold_v1(words text)
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE STRICT
 RETURN lower(unaccent('unaccent'::regdictionary, words));
+grant execute on function fold_v1(text) to vitrine_import_jobs;
 grant execute on function fold_v1(text) to vitrine_inventory;
 grant execute on function fold_v1(text) to vitrine_search;
 grant execute on function fold_v1(text) to vitrine_search_jobs;
@@ -1775,6 +1790,7 @@ CREATE OR REPLACE FUNCTION public.parted_v1(words text)
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE
 RETURN regexp_replace(words, '[-/~+]|\.(?=[A-Za-z])|(?<=[A-Za-z])\.'::text, ' '::text, 'g'::text);
+grant execute on function parted_v1(text) to vitrine_import_jobs;
 grant execute on function parted_v1(text) to vitrine_inventory;
 grant execute on function parted_v1(text) to vitrine_search_jobs;
 
@@ -2155,6 +2171,7 @@ AS $function$
         || setweight(to_tsvector('public.shop', parted_v1(categories)), 'C')
         || setweight(to_tsvector('public.shop', parted_v1(description)), 'D')
 $function$;
+grant execute on function product_words_v1(text,text,text,text) to vitrine_import_jobs;
 grant execute on function product_words_v1(text,text,text,text) to vitrine_inventory;
 
 CREATE OR REPLACE FUNCTION public.project_products_v1(p_ids uuid[], p_counting boolean, p_now timestamp with time zone)

@@ -1,9 +1,14 @@
-"""Inventory: the catalogue, its pictures, what searches find, stock, shipments, vouchers and settings, for staff."""
+"""Inventory: the catalogue, its pictures, imports, what searches find, stock, shipments, vouchers and settings, for
+staff; and the jobs that import files.
+"""
 
 from flask import Request, Response
 
 from functions.inventory.assortment import routes as assortment_routes
 from functions.inventory.categories import routes as category_routes
+from functions.inventory.import_jobs import parts as job_parts
+from functions.inventory.import_jobs import routes as job_routes
+from functions.inventory.imports import routes as import_routes
 from functions.inventory.media import routes as media_routes
 from functions.inventory.merchandising import routes as merchandising_routes
 from functions.inventory.products import routes as product_routes
@@ -24,6 +29,7 @@ api = Api(
         related_routes,
         category_routes,
         media_routes,
+        import_routes,
         stock_routes,
         shipment_routes,
         settings_routes,
@@ -31,8 +37,14 @@ api = Api(
         merchandising_routes,
     ],
 )
+jobs = Api("import-jobs", services=job_parts.services(), routes=[job_routes])
 
 
 def inventory(request: Request) -> Response:
     """The entry point of the deployment `inventory`."""
     return api.serve(request)
+
+
+def import_jobs(request: Request) -> Response:
+    """The entry point of the deployment `import-jobs`."""
+    return jobs.serve(request)

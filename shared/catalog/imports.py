@@ -22,6 +22,8 @@ State = Literal["waiting", "running", "finished", "failed", "cancelled"]
 
 # Of one import; those behind them are only counted.
 MOST_ERRORS = 10_000
+MOST_UPLOADED_BYTES = 2 << 30
+# A gzip file of a megabyte may unpack to a thousand, and each turn unpacks it from its beginning.
 MOST_UNPACKED_BYTES = 4 << 30
 # Turns that have come to an end, or been killed, without a batch. One is a misfortune.
 MOST_IDLE_TURNS = 20
@@ -33,6 +35,10 @@ class UnknownImport(NotFound):
 
 class ImportOver(Conflict):
     sentence = "This import is over."
+
+
+class ImportOfShell(Conflict):
+    sentence = "This import reads a file of somebody's shell, and can only go on there."
 
 
 class UploadMissing(Conflict):

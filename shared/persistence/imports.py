@@ -82,7 +82,7 @@ class Imports:
             at=self._clock.now(),
         )
         assert made is not None
-        turn = self.take_turn(made["id"])
+        turn = self.take_turn(made["id"], by_force=True)
         assert turn is not None  # nobody else knows of it
         return turn
 

@@ -25,8 +25,14 @@ class Parts:
     `guards` are the errors that this deployment's SQL functions raise, by name.
     """
 
-    def __init__(self, *, guards: Mapping[str, Callable[[Mapping[str, Any]], ShopError]] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        guards: Mapping[str, Callable[[Mapping[str, Any]], ShopError]] | None = None,
+        statement_timeout_ms: int = 5000,
+    ) -> None:
         self._guards = guards or {}
+        self._statement_timeout_ms = statement_timeout_ms
         self.clock = SystemClock()
         self.platform = first_use(lambda: PlatformSettings.from_env(environment()))
         self.token_keys = first_use(lambda: TokenKeys.from_env(environment()))
@@ -58,7 +64,11 @@ class Parts:
     def _make_database(self) -> Database:
         settings = DatabaseSettings.from_env(environment())
         return Database(
-            connector(settings, application=self.platform().deployment),
+            connector(
+                settings,
+                application=self.platform().deployment,
+                statement_timeout_ms=self._statement_timeout_ms,
+            ),
             size=settings.pool_size,
             clock=self.clock,
             committed=self.dispatcher().collect,

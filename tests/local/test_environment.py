@@ -28,6 +28,7 @@ ADDRESSES = Addresses(
         "payment-jobs": "http://127.0.0.1:8",
         "notify": "http://127.0.0.1:9",
         "media-jobs": "http://127.0.0.1:11",
+        "import-jobs": "http://127.0.0.1:12",
     },
 )
 

@@ -106,6 +106,7 @@ def serve_staff(
         "CLOUD_TASKS_EMULATOR_HOST": "127.0.0.1:9",
         "QUEUE_URL_PAYMENTS": "http://127.0.0.1:9",
         "QUEUE_URL_MEDIA": "http://127.0.0.1:9",
+        "QUEUE_URL_IMPORTS": "http://127.0.0.1:9",
         "TASKS_LOCATION": "local",
         "TASKS_INVOKER": "tasks@vitrine-test.iam.gserviceaccount.com",
     }
