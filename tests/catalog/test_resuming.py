@@ -28,7 +28,7 @@ from shared.settings import DatabaseSettings
 from tests.catalog.conftest import TABLES, Shop
 from tests.numbers import PROVE
 
-LINES = 100_000 if PROVE else 1_150
+LINES = 20_000 if PROVE else 1_150
 
 
 def content() -> bytes:
