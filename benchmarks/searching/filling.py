@@ -67,8 +67,8 @@ _VARIANTS = (
     " select 'SKU-' || lpad(n::text, 8, '0') || '-XL', 'main', n / 10 % 4 from drawn where n % 10 = 0",
 )
 _COPIES = """
-insert into search_products (product_id, tier, source_updated_at, projected_at)
-select id, 4, updated_at, updated_at from products order by id
+insert into search_products (product_id, tier, source_updated_at, projected_at, words)
+select id, 4, updated_at, updated_at, words from products order by id
 """
 _COUNT_WORDS = """
 insert into counted select word, count(*) filter (where named), count(*)
@@ -121,8 +121,8 @@ def fill(shop: Address, products: int, drawn_from: Plan) -> Timings:
         connection.run("vacuum analyze")
     with indexed_afterwards(connection, told=lambda index, seconds: took.add(f"index {index}", seconds)):
         with took.of("projection"):
-            # The copies stand there already and say that they are of today: the projection writes what differs, which
-            # is all, and counts no words. Each step would write most of the vocabulary anew.
+            # The copies stand there already with their words: the projection writes what differs, which is all, and
+            # counts no words. Each step would write most of the vocabulary anew.
             connection.run(_COPIES)
             connection.run("analyze search_products")
             _project(shop, connection)

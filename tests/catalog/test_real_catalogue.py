@@ -16,7 +16,7 @@ from functions.search import cli as search_cli
 from local.database import Address
 from shared.kernel.clock import SystemClock
 from shared.persistence import search as search_sql
-from shared.persistence.connecting import connector
+from shared.persistence.connecting import BY_INDEXES, connector
 from shared.persistence.database import Database
 from shared.persistence.search import CatalogueReader
 from shared.persistence.search_statements import LAST_TIER, list_statement
@@ -64,9 +64,8 @@ def _database(address: Address) -> Database:
     settings = DatabaseSettings.from_env(
         {"VITRINE_ENVIRONMENT": "local", "DATABASE_ACCESS": "url", "DATABASE_URL": address.url, "POOL_SIZE": "1"}
     )
-    return Database(
-        connector(settings, application="test", statement_timeout_ms=300), size=1, clock=SystemClock(), wait_s=5
-    )
+    connect = connector(settings, application="test", statement_timeout_ms=300, planning=BY_INDEXES)
+    return Database(connect, size=1, clock=SystemClock(), wait_s=5)
 
 
 def test_the_real_catalogue_goes_in_whole(real_shop: Shop) -> None:
