@@ -20,6 +20,7 @@ from shared.persistence.search_statements import (
     LISTED,
     MANY,
     NOTHING_RANKED,
+    RARITIES,
     SOMEHOW,
     STEERING,
     STEPPED,
@@ -56,6 +57,7 @@ from shared.search.listing import (
     Suggestion,
     Total,
 )
+from shared.search.rarity import Rarity, most_of
 from shared.search.spelling import (
     LONG,
     LONGEST,
@@ -75,6 +77,8 @@ from shared.search.texts import Text, take_apart
 MOST_CATEGORIES = 5000
 # So few products are not enough to say that a text was meant as it was typed, where spelt right it finds far more.
 FEW, FAR_MORE = 3, 4
+# So few products with all words do not fill what a shopper looks at: those with most of the words follow them.
+PLENTY = 10
 # Words may grow when they are corrected; a cursor has room for so much.
 LONGEST_TEXT = 200
 
@@ -277,7 +281,7 @@ class CatalogueReader:
             wanted = None
         as_typed = self._try_words(search, text, corrected=None, wanted=wanted)
         if as_typed.matching is Matching.NAMED or (as_typed.matching is Matching.WORDS and as_typed.counted > FEW):
-            return as_typed
+            return self._completed(as_typed)
         if as_typed.matching is Matching.NOTHING and text.tail:
             as_typed = self._try(search, text, GOING_ON, steering=as_typed.steering)
         found_none = as_typed.matching is Matching.NOTHING and as_typed.counted == 0
@@ -287,18 +291,50 @@ class CatalogueReader:
         if meant is not None:
             corrected = self._try_words(replace(search, text=meant), take_apart(meant), corrected=meant, wanted=wanted)
             if corrected.counted > as_typed.counted * FAR_MORE:
-                return corrected
+                return self._completed(corrected)
         if as_typed.matching is not Matching.NOTHING:
-            return as_typed
-        somehow = self._try(search, text, SOMEHOW, steering=as_typed.steering)
+            return self._completed(as_typed)
+        somehow = self._somehow(search, text, as_typed.steering)
         if somehow.matching is Matching.SUBSTRING or not (search.correct and doubted):
             return somehow
         meant = apart(text.typed, text.spans)
         if meant != text.typed and len(meant) <= LONGEST_TEXT:
             corrected = self._try_words(replace(search, text=meant), take_apart(meant), corrected=meant, wanted=wanted)
             if corrected.counted > 0:
-                return corrected
+                return self._completed(corrected)
         return somehow
+
+    def _somehow(self, search: Search, text: Text, steering: Steering) -> "_Found":
+        """By substrings, else by the words that say most, else by any."""
+        if steering is UNSTEERED:
+            text = self._weighed(text)
+        if not text.most:
+            return self._try(search, text, SOMEHOW, steering=steering)
+        found = self._try(search, text, (Matching.SUBSTRING, Matching.MOST), steering=steering)
+        if found.matching is not Matching.NOTHING:
+            return found
+        return self._try(search, text, (Matching.SOME,), steering=steering)
+
+    def _completed(self, found: "_Found") -> "_Found":
+        """With what has most of the words where few products have them all, in a list by relevance: by price the
+        cheapest of these would be first. What staff have steered is as they want it."""
+        if found.matching is not Matching.WORDS or found.counted >= PLENTY or found.steering is not UNSTEERED:
+            return found
+        if found.search.sorted_by is not Sort.RELEVANCE or not found.search.correct:
+            return found
+        text = self._weighed(found.text)
+        if not text.most:
+            return found
+        more = self._try(found.search, text, (Matching.MOST,), corrected=found.corrected, steering=UNSTEERED)
+        return more if more.counted > found.counted else found
+
+    def _weighed(self, text: Text) -> Text:
+        """With `most`, where it has words to choose from: RTX-4090, without a space, is one to whoever typed it."""
+        if len(text.parts) < 2 or not text.words:
+            return text
+        rows = self._database.call(RARITIES, words=text.words)
+        rarities = [Rarity(row["query"], row["products"] if row["known"] else None, row["among"]) for row in rows]
+        return replace(text, most=" | ".join(" & ".join(words) for words in most_of(rarities)))
 
     def _try_words(self, search: Search, text: Text, *, corrected: str | None, wanted: int | None) -> "_Found":
         """As words; with the first `wanted` rows, where staff have said nothing of the text."""
@@ -339,6 +375,8 @@ class CatalogueReader:
         matching = following.matching
         if search.text and (not text.searchable or (matching is Matching.PREFIX and not text.tail)):
             matching = Matching.NOTHING
+        if matching is Matching.MOST:
+            text = self._weighed(text)
         steering = UNSTEERED
         if following.steered and text.searchable:
             steering = _steering(self._database.call(f"select {STEERING}", typed=text.typed, words=text.words)[0])

@@ -130,6 +130,11 @@ _IN_FIELD = r"""(select regexp_replace(regexp_replace({query}::text, ''':\*', ''
 _WIDENED_DENSITY = """greatest({density},
     case when p.words @@ {name} then 0.9 else 0.27 end * ln(2::float8) / ln(length(p.words) + 2::float8))"""
 
+# What has not all of the words, by those that it has, each the more the oftener, at less and less (ts_rank of any).
+_PARTIAL_RANK = "(ts_rank('{{0.3, 0.4, 0.4, 1.0}}', p.words, {query}, 1) * p.boost * 1e6)::bigint"
+# Above every rank by some words, below a SKU.
+_ALL_WORDS_KEY = 500_000_000
+
 # Each row of the page by its key: `offset 0` keeps the planner from joining, which takes a page for a tenth of the
 # catalogue, for it knows no limit that is a parameter, and would read all of it.
 _BY_KEY = "cross join lateral (select * from search_products where product_id = page.product_id offset 0) p"
@@ -159,6 +164,21 @@ _PINNED_KEY = "4000000000 - array_position(:pinned::uuid[], p.product_id)::bigin
 AS_WORDS = (Matching.NAMED, Matching.WORDS)
 GOING_ON = (Matching.PREFIX,)
 SOMEHOW = (Matching.SUBSTRING, Matching.SOME)
+
+# How rare the words of a text are, among the popular where there are tiers, and whether there are such words at all. So
+# many products are enough to say that a word is frequent.
+_FREQUENT = 2_000
+_POPULAR = 1
+_HAVING = "from search_products p where p.tier <= {tier} and p.words @@ w.query limit {most}"
+RARITIES = f"""
+select w.query::text as query, t.products as among, case
+    when t.tier = {_POPULAR} then (select count(*) from (select {_HAVING.format(tier=_POPULAR, most=_FREQUENT)}) h)
+    else (select count(*) from (select {_HAVING.format(tier=LAST_TIER, most=_FREQUENT)}) h) end as products,
+    exists (select {_HAVING.format(tier=LAST_TIER, most=1)}) as known
+from (select tier, products from search_tiers where tier in ({_POPULAR}, {LAST_TIER}) order by tier limit 1) t
+cross join (
+    select array_to_tsvector(array[lexeme])::text::tsquery as query
+    from unnest(tsvector_to_array(to_tsvector('public.shop', :words::text))) as lexeme) w"""
 
 Statement = tuple[str, dict[str, Any]]
 
@@ -412,6 +432,8 @@ def walk_statement(
         walked.append(following.format(key=key, id="p.product_id"))
     elif beyond is not None:
         walked.append(f"p.place >= {(beyond + 1) << _TIER_SHIFT}::bigint")
+    if matching is Matching.MOST and beyond is not None:
+        matches.append(_not_whole(search, text, steering))
     matched = " and ".join(matches)
     if steering.pinned and beyond is None:
         matched = f"({matched} or p.product_id = any(:pinned::uuid[]))"
@@ -439,6 +461,9 @@ def rest_statement(
     matches, more = _matches(search, text, matching, steering)
     parameters |= more
     conditions = [f"p.tier <= {LAST_TIER}", f"p.tier > {reach}", *matches, *filters]
+    if matching is Matching.MOST:
+        conditions += [_most(search), _not_whole(search, text, steering)]
+        conditions.remove(matches[0])
     if matching in AS_WORDS and text.may_be_sku and reach != NOTHING_RANKED:
         conditions.append(f"p.product_id <> all({_Terms.of(search, text, matching, steering).begun})")
     if after is not None:
@@ -602,12 +627,26 @@ def _matches_alone(
         parts = [*text.parts, *[text.parts[-1]] * (MOST_PARTS - len(text.parts))]
         names = [f"part{number}" for number in range(MOST_PARTS)]
         return [f"p.search_text like {_contains(name)}" for name in names], dict(zip(names, parts, strict=True))
+    if matching is Matching.MOST:
+        [whole], parameters = _matches_alone(search, text, Matching.WORDS, steering)
+        parameters["most"] = text.most
+        return [f"({_most(search)} or {whole})"], parameters
     terms = _Terms.of(search, text, matching, steering)
     parameters, matches = _words(text, matching) | _narrow(search)[1], terms.words_match(matching)
     if matching in AS_WORDS and text.may_be_sku:
         matches = f"({matches} or p.product_id = any({terms.begun}))"
         parameters["typed"] = text.typed
     return [matches], parameters
+
+
+def _most(search: Search) -> str:
+    most = f"(select :most::tsquery && :unspaced::tsquery && {_narrow(search)[0]})"
+    return f"(select numnode(:most::tsquery) > 0) and p.words @@ {most}"
+
+
+def _not_whole(search: Search, text: Text, steering: Steering) -> str:
+    """What has all words is ranked, in whatever tier."""
+    return f"not ({_matches_alone(search, text, Matching.WORDS, steering)[0][0]})"
 
 
 def _narrow(search: Search) -> tuple[str, dict[str, Any]]:
@@ -662,6 +701,12 @@ def _found_in(
             matches,
             parameters,
         )
+    if matching is Matching.MOST:
+        # The few that have all words are found in whatever tier; beside the others, for an index serves either alone.
+        whole, *_ = _found_in(search, text, Matching.WORDS, LAST_TIER, steering, own=own)
+        source = f"""select * from {whole} union all select p.* from search_products p
+            where p.tier <= {reach} and {_most(search)} and {_not_whole(search, text, steering)}"""
+        return f"({source}) p", matches[1:], parameters
     if matching not in AS_WORDS:
         return f"(select * from search_products where tier <= {reach}) p", matches, parameters
     terms = _Terms.of(search, text, matching, steering)
@@ -680,6 +725,11 @@ def _relevance(search: Search, text: Text, matching: Matching, steering: Steerin
     if matching is Matching.SUBSTRING:
         # The shorter the text, the larger the part of it that was typed.
         return "(1000000 / (1 + length(p.search_text)))::bigint"
+    if matching is Matching.MOST:
+        [whole], _ = _matches_alone(search, text, Matching.WORDS, steering)
+        partial = _PARTIAL_RANK.format(query=f"(select {_PLAIN[Matching.SOME]})")
+        by_words = _relevance(search, text, Matching.WORDS, steering)
+        return f"(case when {whole} then {_ALL_WORDS_KEY} + {by_words} else {partial} end)"
     terms = _Terms.of(search, text, matching, steering)
     rank = _rank(matching, steering, terms)
     return _of_sku(rank, terms) if matching in AS_WORDS and text.may_be_sku else rank

@@ -22,7 +22,8 @@ class Matching(StrEnum):
 
     named: all words, stemmed, in name, brand and categories, or a SKU; taken where a large catalogue has enough of
     them. words: the same, in the description as well. prefix: words, and the last one may go on. Then what was typed is
-    spelt as the catalogue spells it, and tried as words. substring: every part somewhere in name, brand or SKU. some:
+    spelt as the catalogue spells it, and tried as words. substring: every part somewhere in name, brand or SKU. most:
+    the words that say most (shared.search.rarity), what has all of them first; it also completes a list of few. some:
     any word.
     """
 
@@ -31,6 +32,7 @@ class Matching(StrEnum):
     WORDS = "words"
     PREFIX = "prefix"
     SUBSTRING = "substring"
+    MOST = "most"
     SOME = "some"
     NOTHING = "nothing"
 
@@ -39,7 +41,7 @@ class Matching(StrEnum):
 class Search:
     """`category` is a path and includes what lies below it, `brand` a slug; prices are minor units, both included.
 
-    `correct`: a text that finds nothing may be spelt otherwise.
+    `correct`: a text that finds nothing may be spelt otherwise, and one that finds little completed.
     """
 
     text: str = ""

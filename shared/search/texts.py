@@ -38,7 +38,8 @@ class Text:
     """`typed` is the whole text, which may be a SKU. `words` are joined by spaces: they are searched for as words, all
     of them; `head` are all but the last, `tail` the last one. `unspaced` are letters and pairs of letters of scripts
     without spaces, all of them as well. `parts` stood between spaces: substrings. `forms` are those of
-    the words that may be written in one piece, `plain` the others, if there are such forms."""
+    the words that may be written in one piece, `plain` the others, if there are such forms. `most` are the sets of
+    words that say most (shared.search.rarity) as a tsquery, empty where nobody has asked."""
 
     typed: str
     words: str
@@ -48,6 +49,7 @@ class Text:
     parts: tuple[str, ...]
     plain: str = ""
     forms: tuple[tuple[str, ...], ...] = ()
+    most: str = ""
 
     @property
     def searchable(self) -> bool:

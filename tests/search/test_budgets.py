@@ -45,6 +45,8 @@ def counting(catalogue_database: Address) -> Iterator[CountingDatabase]:
         (lambda reader: reader.list_products(Search(category="home", brand="lumo", in_stock=True), limit=100), 1),
         (lambda reader: reader.list_products(Search(text="lamp"), limit=100), 1),
         (lambda reader: reader.list_products(Search(text="no-such-thing"), limit=100), 5),
+        (lambda reader: reader.list_products(Search(text="brulee torch"), limit=100), 4),
+        (lambda reader: reader.list_products(Search(text="unheard lamp"), limit=100), 7),
         (lambda reader: reader.facets(Search()), 1),
         (lambda reader: reader.facets(Search(text="lamp")), 2),
         (lambda reader: reader.suggest("lam", limit=20), 1),

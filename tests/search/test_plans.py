@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +17,7 @@ from shared.persistence.search import _FOLDED, _PRODUCT, _SPELLINGS, CatalogueRe
 from shared.persistence.search_statements import (
     AS_WORDS,
     GOING_ON,
+    RARITIES,
     SOMEHOW,
     STEERING,
     Statement,
@@ -230,12 +231,13 @@ def test_the_rows_of_a_page_are_read_by_key_however_many_the_planner_takes_a_pag
         (Matching.WORDS, "search_products_words_4"),
         (Matching.PREFIX, "search_products_words_4"),
         (Matching.SUBSTRING, "search_products_text_4"),
+        (Matching.MOST, "search_products_words_4"),
         (Matching.SOME, "search_products_words_4"),
     ],
 )
 @pytest.mark.parametrize("text", ["lamp", "brass77", "torch", "lamp brass77 number"])
 def test_a_way_goes_by_its_index(shop: Shop, matching: Matching, index: str, text: str) -> None:
-    search, taken = Search(text=text), take_apart(text)
+    search, taken = Search(text=text), replace(take_apart(text), most="'brass77'")
     statements: list[Statement] = [
         list_statement(search, taken, matching, reach=4, after=None, counting=False),
         facets_statement(search, taken, matching, reach=4),
@@ -261,14 +263,18 @@ def test_each_tier_has_an_index_of_its_own(shop: Shop, tier: int) -> None:
 
 
 def test_finding_the_rest_and_spelling_read_no_table_whole(shop: Shop) -> None:
-    search, text = Search(text="lamp"), take_apart("lamp")
+    search, text = Search(text="lamp"), replace(take_apart("lamp"), most="'lamp'")
     statements = [
         find_statement(search, text, AS_WORDS)[0],
         first_statement(search, text, Matching.NAMED)[0],
         first_statement(search, text, Matching.WORDS)[0],
         find_statement(search, text, GOING_ON)[0],
         find_statement(search, text, SOMEHOW)[0],
+        find_statement(search, text, (Matching.SUBSTRING, Matching.MOST))[0],
         rest_statement(search, text, Matching.WORDS, reach=0, after=None)[0],
+        rest_statement(search, text, Matching.MOST, reach=0, after=None)[0],
+        list_statement(search, text, Matching.MOST, reach=0, after=None, counting=False)[0],
+        RARITIES,
         suggestions_statement(text)[0],
         _FOLDED,
         _SPELLINGS,
