@@ -1,16 +1,17 @@
+-- Each statement may be run again: what comes after, beside the shop's work, may be broken off, and then all of it is.
 -- A word that few names have stands in very many descriptions, and to rank them all takes a hundred times as long as to rank those that
 -- are called so. In a large catalogue what has all words in name, brand or categories is looked at first, in vectors of their own,
 -- tier by tier; descriptions only where that is not enough. What filters ask for stands in the vectors too, as words that no text can
 -- spell: b:<brand> and c:<category> as before, s:1 for what is in stock, and the price in steps.
 
 -- Steps of an eighth of a doubling, in whole numbers: 0 to 7 minor units are steps 0 to 7, 8 and 9 the next, and so on.
-create function price_step_v1(price_minor bigint) returns integer language sql immutable parallel safe return
+create or replace function price_step_v1(price_minor bigint) returns integer language sql immutable parallel safe return
     (length(ltrim((greatest(price_minor, 0) + 8)::bit(64)::text, '0')) - 4) * 8
     + left(ltrim((greatest(price_minor, 0) + 8)::bit(64)::text, '0'), 4)::bit(4)::integer - 8;
 
 -- Prices from `low` to `high` as steps: p: at the ends, whole doublings (q:) between them. A price of it may lie outside, none of them
 -- is left out. Null where there are none.
-create function price_query_v1(low bigint, high bigint) returns tsquery language sql immutable parallel safe return (
+create or replace function price_query_v1(low bigint, high bigint) returns tsquery language sql immutable parallel safe return (
     select string_agg(quote_literal(lexeme), ' | ')::tsquery
     from (
         select case when step / 8 * 8 >= first and step / 8 * 8 + 7 <= last then 'q:' || step / 8 else 'p:' || step end as lexeme
@@ -18,7 +19,7 @@ create function price_query_v1(low bigint, high bigint) returns tsquery language
         group by 1) steps);
 
 -- A tenth of the time of the same in SQL, which is planned for each product.
-create function filter_lexemes_v1(brand text, category text, price_minor bigint, in_stock boolean) returns tsvector
+create or replace function filter_lexemes_v1(brand text, category text, price_minor bigint, in_stock boolean) returns tsvector
 language plpgsql immutable parallel safe as $$
 declare
     step constant integer := public.price_step_v1(price_minor);
@@ -38,7 +39,7 @@ begin
     return array_to_tsvector(lexemes);
 end $$;
 
-alter table search_products add column named tsvector not null default '';
+alter table search_products add column if not exists named tsvector not null default '';
 -- Beside the row and not in a table of its own: each is read to be ranked.
 alter table search_products alter column named set storage main;
 comment on column search_products.named is 'words of name, brand and categories, and what filters ask for; words has the description as well';

@@ -100,6 +100,9 @@ _PRICES = f"""(case when (select count(*) from (select {_OF_TIERS}
         least(:price_max::bigint, (select max(price_minor) {_OF_TIERS})))
     else '' end)"""
 
+# How many products the tiers up to one hold; not each catalogue has all of them.
+_AMONG = "(select t.products from search_tiers t where t.tier <= {reach} order by t.tier desc limit 1)"
+
 # A large catalogue has them; among fewer products every match is ranked.
 _TIERED = "exists (select from search_tiers where tier = 0)"
 
@@ -226,7 +229,7 @@ def find_statement(
     sql = f"""
         select case {" ".join(cases)} else 'nothing' end as matching,
             case {" ".join(reaches)} else {LAST_TIER} end as reach, case {" ".join(counts)} else 0 end as counted,
-            (select products from search_tiers t where t.tier = case {" ".join(reaches)} else {LAST_TIER} end) as among,
+            {_AMONG.format(reach=f"case {' '.join(reaches)} else {LAST_TIER} end")} as among,
             (select products from search_tiers t where t.tier = {LAST_TIER}) as everything,
             {pinned} as pinned, {_TIERED} as tiered{asking}
         from {", ".join(scans)}"""
@@ -311,7 +314,7 @@ def first_statement(search: Search, text: Text, way: Matching) -> Statement:
             from (select {", ".join(counts)}) counts),
         page as materialized ({" union all ".join(pages)})
         select found.matching, found.reach, found.counted, {STEERING}, {_TIERED} as tiered,
-            (select products from search_tiers t where t.tier = found.reach) as among,
+            {_AMONG.format(reach="found.reach")} as among,
             (select products from search_tiers t where t.tier = {LAST_TIER}) as everything,
             (select {_rows("page.key", "page.key desc, page.product_id desc")}
              from page {_BY_KEY}) as listed
@@ -434,6 +437,8 @@ def walk_statement(
         walked.append(f"p.place >= {(beyond + 1) << _TIER_SHIFT}::bigint")
     if matching is Matching.MOST and beyond is not None:
         matches.append(_not_whole(search, text, steering))
+    if beyond is not None and beyond != NOTHING_RANKED and matching in AS_WORDS and text.may_be_sku:
+        matches.append(_not_of_sku(search, text, matching, steering))
     matched = " and ".join(matches)
     if steering.pinned and beyond is None:
         matched = f"({matched} or p.product_id = any(:pinned::uuid[]))"
@@ -465,7 +470,7 @@ def rest_statement(
         conditions += [_most(search), _not_whole(search, text, steering)]
         conditions.remove(matches[0])
     if matching in AS_WORDS and text.may_be_sku and reach != NOTHING_RANKED:
-        conditions.append(f"p.product_id <> all({_Terms.of(search, text, matching, steering).begun})")
+        conditions.append(_not_of_sku(search, text, matching, steering))
     if after is not None:
         conditions.append("(p.place, p.product_id) > (:after_place::bigint, :after_id::uuid)")
         parameters |= {"after_place": -after.key, "after_id": after.id}
@@ -642,6 +647,11 @@ def _matches_alone(
 def _most(search: Search) -> str:
     most = f"(select :most::tsquery && :unspaced::tsquery && {_narrow(search)[0]})"
     return f"(select numnode(:most::tsquery) > 0) and p.words @@ {most}"
+
+
+def _not_of_sku(search: Search, text: Text, matching: Matching, steering: Steering) -> str:
+    """The products of a SKU that was typed are ranked, in whatever tier."""
+    return f"p.product_id <> all({_Terms.of(search, text, matching, steering).begun})"
 
 
 def _not_whole(search: Search, text: Text, steering: Steering) -> str:

@@ -15,12 +15,11 @@ from tests.search.test_product_pages import open_page
 
 @pytest.fixture
 def owner(catalogue_database: Address, projection: SearchProjection) -> Iterator[Connection]:
-    """The owner's connection; what a test relates, takes from sale or renames is undone."""
+    """The owner's connection; what a test relates or takes from sale is undone."""
     connection = catalogue_database.connect()
     yield connection
     connection.run("delete from related_products")
     back = connection.run("update products set published_at = created_at where published_at is null returning id")
-    back += connection.run("update products set name = 'Insulated Bottle' where slug = 'insulated-bottle' returning id")
     projection.project([row[0] for row in back])
     connection.close()
 
@@ -118,13 +117,27 @@ def test_what_is_alone_in_its_category_or_has_none_stands_alone(client: FlaskCli
     assert page.find("section") == page.find("h2") == []
 
 
-def test_the_page_links_to_what_it_shows(client: FlaskClient, owner: Connection, projection: SearchProjection) -> None:
+@pytest.fixture
+def tagged(owner: Connection, projection: SearchProjection) -> Iterator[None]:
+    """The bottle is called something that is HTML, and afterwards what other tests know it as."""
+
+    def call_it(name: str) -> None:
+        [[bottle]] = owner.run(
+            "update products set name = :name, updated_at = updated_at + interval '1 second'"
+            " where slug = 'insulated-bottle' returning id",
+            name=name,
+        )
+        projection.project([bottle])
+
+    [[before]] = owner.run("select name from products where slug = 'insulated-bottle'")
+    call_it("<b>Bottle</b>")
+    yield
+    call_it(before)
+
+
+@pytest.mark.usefixtures("tagged")
+def test_the_page_links_to_what_it_shows(client: FlaskClient, owner: Connection) -> None:
     relate(owner, "laptop-stand", ["plain-tee", "insulated-bottle", "creme-brulee-torch"])
-    [[bottle]] = owner.run(
-        "update products set name = '<b>Bottle</b>', updated_at = updated_at + interval '1 second'"
-        " where slug = 'insulated-bottle' returning id"
-    )
-    projection.project([bottle])
 
     page = open_page(client, "/products/laptop-stand")
 

@@ -158,6 +158,14 @@ def test_a_filter_counts_before_enough_is_found(reader: CatalogueReader) -> None
     assert {int(item.slug[5:]) for item in found[:50]} == set(range(20, 1001, 20))
 
 
+def test_where_a_tier_is_missing_the_total_is_that_of_the_tiers_before_it(reader: CatalogueReader) -> None:
+    """Substrings are looked for in tiers 0 and 2; of this catalogue, which has no tier 2, those are tiers 0 and 1."""
+    found, totals = pages(reader, Search(text="amp", in_stock=True), limit=100)
+
+    assert len(found) == len({item.slug for item in found}) == 150
+    assert set(totals) == {Total(150, exact=False)}
+
+
 def test_facets_of_a_part_say_that_they_are_estimates(reader: CatalogueReader) -> None:
     assert reader.facets(Search(text="lamp")).total == Total(500, exact=False)
     assert reader.facets(Search(text="brass")).total == Total(83, exact=True)

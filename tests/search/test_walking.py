@@ -67,6 +67,8 @@ def database(postgres: ScratchServer) -> Iterator[RecordingDatabase]:
         "insert into query_rules (id, query, pinned, created_at, updated_at) values (gen_random_uuid(), 'lamps',"
         " array['00000000-0000-0000-0000-000000000007']::uuid[], now(), now())"
     )
+    # Not one of the popular, and among the first lamps of the others.
+    connection.run("insert into search_variants values (md5('6301')::uuid, 'LAMP', 'lamp', true)")
     connection.run("vacuum analyze")
     connection.close()
     login = postgres.login(address, "search")
@@ -163,6 +165,20 @@ def test_it_is_sorted_once_where_a_walk_finds_too_few_and_where_so_many_are_not_
         find_statement(fewer, stand, [Matching.NAMED], steering=None)[0],
         list_statement(fewer, stand, Matching.NAMED, reach=0, after=None, counting=False)[0],
     ]
+
+
+def test_the_product_of_a_sku_that_was_typed_is_first_and_not_among_the_rest(database: Database) -> None:
+    reader, search, following = CatalogueReader(database), Search(text="lamp"), None
+    slugs: list[str] = []
+    for _ in range(10):
+        page = reader.list_products(search, limit=100, following=following)
+        slugs += [item.slug for item in page.items]
+        following = page.next
+
+    assert slugs[0] == "product-6301"
+    assert len(slugs) == len(set(slugs)) == 1000
+    others = [n for n in range(6001, 7000) if n % 40 and n != 6301]
+    assert slugs[526:] == [f"product-{n}" for n in others[:474]]
 
 
 def test_what_lies_at_the_other_end_is_found_by_sorting(database: Database) -> None:
