@@ -104,7 +104,7 @@ _PRICES = f"""(case when (select count(*) from (select {_OF_TIERS}
 _AMONG = "(select t.products from search_tiers t where t.tier <= {reach} order by t.tier desc limit 1)"
 
 # A large catalogue has them; among fewer products every match is ranked.
-_TIERED = "exists (select from search_tiers where tier = 0)"
+TIERED = "exists (select from search_tiers where tier = 0)"
 
 # Whether any product has the words before the last one, if there are any.
 _HEAD = "plainto_tsquery('public.shop', :head::text)"
@@ -231,7 +231,7 @@ def find_statement(
             case {" ".join(reaches)} else {LAST_TIER} end as reach, case {" ".join(counts)} else 0 end as counted,
             {_AMONG.format(reach=f"case {' '.join(reaches)} else {LAST_TIER} end")} as among,
             (select products from search_tiers t where t.tier = {LAST_TIER}) as everything,
-            {pinned} as pinned, {_TIERED} as tiered{asking}
+            {pinned} as pinned, {TIERED} as tiered{asking}
         from {", ".join(scans)}"""
     return sql, parameters
 
@@ -255,7 +255,7 @@ def _scans(text: Text, ways: Sequence[Matching], *, count: str = "{name}.n") -> 
     missed: list[str] = []
     for way in ways:
         named = way is Matching.NAMED
-        gates = [*missed, *([_TIERED] if named else [])]
+        gates = [*missed, *([TIERED] if named else [])]
         for tier in _tiers(text, way):
             found = count.format(name=f"{way.value}_{tier}")
             if way is Matching.PREFIX and tier == LAST_TIER:
@@ -313,7 +313,7 @@ def first_statement(search: Search, text: Text, way: Matching) -> Statement:
             case {" ".join(reaches)} else {LAST_TIER} end as reach, case {" ".join(counted)} else 0 end as counted
             from (select {", ".join(counts)}) counts),
         page as materialized ({" union all ".join(pages)})
-        select found.matching, found.reach, found.counted, {STEERING}, {_TIERED} as tiered,
+        select found.matching, found.reach, found.counted, {STEERING}, {TIERED} as tiered,
             {_AMONG.format(reach="found.reach")} as among,
             (select products from search_tiers t where t.tier = {LAST_TIER}) as everything,
             (select {_rows("page.key", "page.key desc, page.product_id desc")}
@@ -491,7 +491,7 @@ def facets_statement(
             union all select p.* from {_pinned(filters)}) p"""
         conditions = "true"
         more["pinned"] = list(steering.pinned)
-    sql = _FACETS.format(source=source, filters=conditions, tiered=_TIERED, some=FACETED, many=FACETED_WITHOUT_TIERS)
+    sql = _FACETS.format(source=source, filters=conditions, tiered=TIERED, some=FACETED, many=FACETED_WITHOUT_TIERS)
     return sql, parameters | more
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from shared.persistence.search_statements import LAST_TIER, quote_lexeme
+from shared.persistence.search_statements import LAST_TIER, TIERED, quote_lexeme
 from shared.search.texts import Text
 
 # Names that begin so, the first of the alphabet: the whole of what was typed may be more than words say of it.
@@ -63,11 +63,14 @@ order by kind = 'product', kind, position limit :limit::int
 def suggestions_statement(text: Text) -> tuple[str, dict[str, Any]]:
     parameters: dict[str, Any] = {"typed": text.typed, "head": text.head, "tail": text.tail}
     parameters["unspaced"] = " & ".join(quote_lexeme(pair) for pair in text.unspaced)
-    # Of one or two letters all the words of a large catalogue are too many.
-    tiers = (0, 1, 2, LAST_TIER) if len(text.tail) >= 3 else (0,)
+    short = len(text.tail) < 3
+    tiers = (0, LAST_TIER) if short else (0, 1, 2, LAST_TIER)
     sources, scans, gate = [_NAMES_THAT_GO_ON], "", ""
     if text.tail:
         for tier in tiers:
+            if short and tier == LAST_TIER:
+                # Of one or two letters all the words of a large catalogue are too many.
+                gate += f" and not {TIERED}"
             scans += _MATCHING_TIER.format(tier=tier, gate=gate, most=_MOST) + ",\n"
             gate += f" and (select count(*) from tier_{tier}) < {_MOST}"
         among = " union ".join(f"select * from tier_{tier}" for tier in tiers)

@@ -137,6 +137,7 @@ def test_facets_of_nothing_are_empty(client: FlaskClient) -> None:
         ("ins", [("product", "Insulated Bottle", "insulated-bottle")]),
         ("insulated%20bo", [("product", "Insulated Bottle", "insulated-bottle")]),
         ("bott", [("product", "Insulated Bottle", "insulated-bottle")]),
+        ("bo", [("product", "Insulated Bottle", "insulated-bottle")]),
         ("cr%C3%A8me%20br", [("product", "Crème Brûlée Torch", "creme-brulee-torch")]),
         ("wre", [("brand", "Wren", "wren")]),
         ("cloth", [("category", "Clothing", "clothing")]),
