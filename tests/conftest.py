@@ -21,13 +21,17 @@ SKIPS = ROOT / "tests" / "skips.txt"
 # What `make quick` leaves out: whole shops, the local cloud's servers, catalogues by the thousand, and every file that
 # takes more than two seconds, but the first ones of a purchase. Elsewhere a single test bears the mark.
 SLOW = (
+    "tests/catalog/test_assortment.py",
     "tests/catalog/test_bounded_memory.py",
     "tests/catalog/test_categories.py",
     "tests/catalog/test_demo_catalogue.py",
     "tests/catalog/test_export.py",
     "tests/catalog/test_import.py",
     "tests/catalog/test_imports_at_once.py",
+    "tests/catalog/test_imports_by_staff.py",
     "tests/catalog/test_products.py",
+    "tests/catalog/test_related_products.py",
+    "tests/catalog/test_resuming.py",
     "tests/documents/test_audit.py",
     "tests/documents/test_issuing.py",
     "tests/documents/test_rendering.py",
@@ -35,6 +39,7 @@ SLOW = (
     "tests/edge/test_importing.py",
     "tests/gateways/test_google.py",
     "tests/local/",
+    "tests/media/",
     "tests/notices/test_function.py",
     "tests/notices/test_histories.py",
     "tests/notices/test_mailing.py",
