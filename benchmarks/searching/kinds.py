@@ -15,7 +15,7 @@ from benchmarks.searching.questions import LIMIT, Goal, Kind, Question, Way
 from benchmarks.searching.shops import Shop
 from benchmarks.searching.vocabulary import SEED, STOP_WORDS
 from benchmarks.searching.widening import TERMS, term_of
-from shared.persistence.search_statements import LAST_TIER
+from shared.persistence.search_matching import LAST_TIER
 from shared.search.listing import Continuation, Matching, Position, Search, Sort, Total
 from tools.scratch_database import ROOT
 

@@ -1,4 +1,5 @@
-"""Reading the catalogue: lists by keyset, facets, suggestions, pages. A page is one statement, a text's first page two.
+"""Reading the catalogue: lists by keyset, facets, suggestions, pages. A page is one statement, and so is the first of a
+text that is found as words; a text that is not costs one more for each other way that is tried.
 
 A statement names only the filters that are asked for, so that the planner sees which index serves; those in use stay
 prepared. Lists read search_products alone (shared.search.projecting); a product's own page reads the tables of the shop
@@ -12,16 +13,13 @@ from typing import Any
 from uuid import UUID
 
 from shared.persistence.database import Database, Row
+from shared.persistence.search_matching import AS_WORDS, GOING_ON, LAST_TIER, SOMEHOW
 from shared.persistence.search_statements import (
-    AS_WORDS,
     COUNTED,
-    GOING_ON,
-    LAST_TIER,
     LISTED,
     MANY,
     NOTHING_RANKED,
     RARITIES,
-    SOMEHOW,
     STEERING,
     STEPPED,
     Statement,
@@ -176,8 +174,8 @@ order by n
 
 
 class CatalogueReader:
-    """The catalogue as shoppers see it. A method is one statement; a text needs one more, to find how it matches, and
-    two when its spelling is looked into."""
+    """The catalogue as shoppers see it. A method is one statement, and so is the first page of a text by relevance; by
+    another order it is two, and some more where the text is found otherwise than as it was typed."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -6,12 +6,33 @@ prepared. A text is looked for among the most popular products first, and among 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self
+from typing import Any
 
+from shared.persistence.search_matching import (
+    AS_WORDS,
+    IN_CATEGORY,
+    LAST_TIER,
+    OWN,
+    SUBTREE,
+    Terms,
+    filters_of,
+    first_of_sku,
+    found_in,
+    is_scan,
+    matches_of,
+    most_match,
+    narrow_of,
+    not_of_sku,
+    not_whole,
+    pinned_products,
+    rank_by,
+    relevance,
+    words_of,
+)
 from shared.search.listing import UNSTEERED, Matching, Position, Search, Sort, Steering
-from shared.search.texts import MOST_PARTS, Text
+from shared.search.texts import Text
 
 # Counting stops here, and the total says so.
 COUNTED = 1000
@@ -20,28 +41,19 @@ ENOUGH = 48
 # More than so many are not ranked at all, they come by popularity: reach is NOTHING_RANKED.
 RANKED = 8_000
 NOTHING_RANKED = -1
-LAST_TIER = 4
 # So many matches, about, and a list by something else than relevance walks the index of its sort: it sorts nothing.
 MANY = 20_000
 # So many matches, about, and a list by price goes from one step of prices to the next: it sorts the products of few.
 STEPPED = 400
 # It gives up after so many products: what is many may all lie at the other end.
 WALKED = 5_000
-# A range of prices that so few products have is looked for by its lexemes.
-RARE = 5_000
 # Facets are counted over so many; where there are no tiers, a whole catalogue of usual size.
 FACETED = 4_000
 FACETED_WITHOUT_TIERS = 20_000
-# Parts of one or two characters have no trigrams: they are looked for among so many popular products only.
-SCANNED = 1_000
-MOST_SKUS = 20
-
-_DEAREST = 2**62
 # A place is a tier, and what stands before it there.
 _TIER_SHIFT = 32
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_HIGHEST = chr(0x10FFFF)
 
 # Each key is one column of an index that ends in the id; relevance is computed.
 _SORT_KEYS = {
@@ -49,37 +61,6 @@ _SORT_KEYS = {
     Sort.PRICE_DESC: ("p.price_minor", "desc"),
     Sort.NEWEST: ("p.created_at", "desc"),
     Sort.POPULARITY: ("p.place", "asc"),
-}
-
-# A path is the range of its subtree: '/' and what follows it in ASCII, '0'.
-_SUBTREE = """select id from categories
-    where path = :category::text or (path > :category::text || '/' and path < :category::text || '0')"""
-_IN_CATEGORY = f"p.category_id = any(array({_SUBTREE}))"
-
-# Evaluated once, and not for each row where the rows are walked or ranked; an index serves all the same. What stands
-# in one piece or apart may as well stand the other way.
-_ALL_WORDS = (
-    "(select (plainto_tsquery('public.shop', :words::text) || (to_tsquery('public.shop', :forms::text)"
-    " && plainto_tsquery('public.shop', :plain::text))) && :unspaced::tsquery)"
-)
-_ALL_WIDENED = "((select widened_query_v2(:words::text, false)) && :unspaced::tsquery)"
-_PLAIN = {
-    Matching.NAMED: _ALL_WORDS,
-    Matching.WORDS: _ALL_WORDS,
-    Matching.PREFIX: "(select plainto_tsquery('public.shop', :head::text)"
-    " && to_tsquery('public.shop', :tail::text || ':*') && :unspaced::tsquery)",
-    # Any of them: what a tsquery of all says with & between them, with | instead. Its lexemes hold no operator.
-    Matching.SOME: "(select replace(plainto_tsquery('public.shop', :words::text)::text, '&', '|')::tsquery"
-    " || replace(:unspaced::text, '&', '|')::tsquery)",
-}
-
-# The same with what means the same.
-_WIDENED = {
-    Matching.NAMED: _ALL_WIDENED,
-    Matching.WORDS: _ALL_WIDENED,
-    Matching.PREFIX: "((select widened_query_v2(:head::text, false))"
-    " && to_tsquery('public.shop', :tail::text || ':*') && :unspaced::tsquery)",
-    Matching.SOME: "((select widened_query_v2(:words::text, true)) || replace(:unspaced::text, '&', '|')::tsquery)",
 }
 
 # What staff have said of a text: one look at an index for the whole of it, one for its words, of which it must have all
@@ -91,15 +72,6 @@ STEERING = """
         where lexeme = any(tsvector_to_array(to_tsvector('public.shop', :words::text)))
             and to_tsvector('public.shop', :words::text) @@ target) as widened"""
 
-# Where few products have such a price: each lexeme more costs a look at every product that the rest finds. No further
-# than there are prices, for steps that nothing has would be looked for as well.
-_OF_TIERS = f"from search_products where tier <= {LAST_TIER}"
-_PRICES = f"""(case when (select count(*) from (select {_OF_TIERS}
-        and price_minor between :price_min::bigint and :price_max::bigint limit {RARE + 1}) few) <= {RARE}
-    then price_query_v1(greatest(:price_min::bigint, (select min(price_minor) {_OF_TIERS})),
-        least(:price_max::bigint, (select max(price_minor) {_OF_TIERS})))
-    else '' end)"""
-
 # How many products the tiers up to one hold; not each catalogue has all of them.
 _AMONG = "(select t.products from search_tiers t where t.tier <= {reach} order by t.tier desc limit 1)"
 
@@ -110,33 +82,6 @@ TIERED = "exists (select from search_tiers where tier = 0)"
 _HEAD = "plainto_tsquery('public.shop', :head::text)"
 _HEAD_IS_KNOWN = f"""(numnode({_HEAD}) = 0 or exists (
     select from search_products h where h.tier <= {LAST_TIER} and h.words @@ (select {_HEAD})))"""
-
-# A SKU that somebody has typed, whole or so much of it that few begin like this, goes before whatever has its words.
-_SKU = "select product_id from search_variants where folded = fold_v1(:typed::text)"
-_BEGUN_SKU = f"""select product_id from search_variants
-    where folded >= fold_v1(:typed::text) and folded < fold_v1(:typed::text) || '{_HIGHEST}'
-    order by folded limit {MOST_SKUS}"""
-
-# D, C, B, A: description, category, brand, name; weights, normalisation, and what it adds that the description has all
-# of the words or the name has them as they were typed, as the human judgements of the real catalogue like them best
-# (benchmarks/relevance.py). Whole numbers, so that a cursor's key is exact.
-_RANK = r"""(({density}
-    + case when p.words @@ {description} then 0.15 else 0 end
-    + case when strpos(p.search_text, {folded}) > 0 then 0.2 else 0 end)
-    * p.boost * 1e6)::bigint"""
-_DENSITY = "ts_rank_cd('{{0.3, 0.4, 0.4, 1.0}}', p.words, {query}, 1)"
-# The words in one field alone.
-_IN_FIELD = r"""(select regexp_replace(regexp_replace({query}::text, ''':\*', ''':*{field}', 'g'),
-    '''( |$)', ''':{field}\1', 'g')::tsquery)"""
-# By the words that were typed; what only synonyms find has nine tenths of what has its words once, in its name or else
-# in its description. Density by all of the synonyms takes ten times as long with twenty, sixty times with sixty.
-_WIDENED_DENSITY = """greatest({density},
-    case when p.words @@ {name} then 0.9 else 0.27 end * ln(2::float8) / ln(length(p.words) + 2::float8))"""
-
-# What has not all of the words, by those that it has, each the more the oftener, at less and less (ts_rank of any).
-_PARTIAL_RANK = "(ts_rank('{{0.3, 0.4, 0.4, 1.0}}', p.words, {query}, 1) * p.boost * 1e6)::bigint"
-# Above every rank by some words, below a SKU.
-_ALL_WORDS_KEY = 500_000_000
 
 # Each row of the page by its key: `offset 0` keeps the planner from joining, which takes a page for a tenth of the
 # catalogue, for it knows no limit that is a parameter, and would read all of it.
@@ -157,16 +102,8 @@ LISTED = {
     "in_stock": "in_stock",
     "image_url": "image_url",
 }
-
-# Found by the text itself.
-_OWN = "{row}.product_id <> all(:apart::uuid[])"
 # Before a SKU that was typed, in their order.
 _PINNED_KEY = "4000000000 - array_position(:pinned::uuid[], p.product_id)::bigint"
-
-# The ways of a text, in the order in which they are tried: as words, with the last one going on, else somehow.
-AS_WORDS = (Matching.NAMED, Matching.WORDS)
-GOING_ON = (Matching.PREFIX,)
-SOMEHOW = (Matching.SUBSTRING, Matching.SOME)
 
 # How rare the words of a text are, among the popular where there are tiers, and whether there are such words at all. So
 # many products are enough to say that a word is frequent.
@@ -198,19 +135,19 @@ def find_statement(
     pinned, `tiered` whether there are tiers at all. Where nobody knows yet what staff have said (steering None), it is
     told as well: {rule, widened}.
     """
-    filters, parameters = _filters(search)
+    filters, parameters = filters_of(search)
     asking = ""
     if steering is None:
         steering, asking = UNSTEERED, f", {STEERING}"
         parameters |= {"typed": text.typed, "words": text.words}
     each, counting = "", "count(*) as n, count(*) as own"
     if steering.apart:
-        each, counting = "p.product_id", f"count(*) as n, count(*) filter (where {_OWN.format(row='m')}) as own"
+        each, counting = "p.product_id", f"count(*) as n, count(*) filter (where {OWN.format(row='m')}) as own"
         parameters["apart"] = steering.apart
     scans: list[str] = []
     cases, reaches, counts = [], [], []
     for scan in _scans(text, ways):
-        source, matches, more = _found_in(
+        source, matches, more = found_in(
             search, text, scan.way, scan.tier, steering, own=False, skus=scan.tier == LAST_TIER
         )
         parameters |= more
@@ -224,7 +161,7 @@ def find_statement(
         counts.append(f"when {enough} then {scan.name}.own")
     pinned = "0"
     if steering.pinned:
-        pinned = f"(select count(*) from {_pinned(filters)})"
+        pinned = f"(select count(*) from {pinned_products(filters)})"
         parameters["pinned"] = list(steering.pinned)
     sql = f"""
         select case {" ".join(cases)} else 'nothing' end as matching,
@@ -269,7 +206,7 @@ def _scans(text: Text, ways: Sequence[Matching], *, count: str = "{name}.n") -> 
 def _tiers(text: Text, way: Matching) -> Sequence[int]:
     """The tiers that are looked at for a way. What is costly to look for, what goes on from a word or has a substring,
     is looked for among all where the most popular do not have enough."""
-    if _is_scan(text, way):
+    if is_scan(text, way):
         return (LAST_TIER,)
     if way is Matching.PREFIX:
         return (0, 1, 2, LAST_TIER)
@@ -278,15 +215,14 @@ def _tiers(text: Text, way: Matching) -> Sequence[int]:
 
 def first_statement(search: Search, text: Text, way: Matching) -> Statement:
     """The first page by relevance where the text is found as words, of which staff have said nothing, in one: what
-    find_statement tells of it, and its rows. No rows where so many are found that
-    they are not ranked."""
-    filters, parameters = _filters(search)
-    parameters |= {"typed": text.typed, "words": text.words} | _words(text, way) | _narrow(search)[1]
-    table, terms = _Terms.of(search, text, way, UNSTEERED).asked_once()
+    find_statement tells of it, and its rows. No rows where so many are found that they are not ranked."""
+    filters, parameters = filters_of(search)
+    parameters |= {"typed": text.typed, "words": text.words} | words_of(text, way) | narrow_of(search)[1]
+    table, terms = Terms.of(search, text, way, UNSTEERED).asked_once()
     rows, pages = [table], []
     if text.may_be_sku:
-        rows.append(f"""skus as materialized (
-            select p.product_id, {_of_sku(_rank(way, UNSTEERED, terms), terms)} as key from asked, search_products p
+        key = first_of_sku(rank_by(way, UNSTEERED, terms), terms)
+        rows.append(f"""skus as materialized (select p.product_id, {key} as key from asked, search_products p
             where {" and ".join([f"p.product_id = any({terms.begun}) and p.tier <= {LAST_TIER}", *filters])})""")
     counts, cases, reaches, counted = [], [], [], []
     for scan in _scans(text, [way], count="(select count(*) from {name})"):
@@ -298,7 +234,7 @@ def first_statement(search: Search, text: Text, way: Matching) -> Statement:
             page = f"({page} union all select product_id, key from skus)"
             many += " + (select count(*) from skus)" if scan.tier == LAST_TIER else ""
         rows.append(f"""{scan.name} as materialized (
-            select p.product_id, {_rank(way, UNSTEERED, terms)} as key from asked, search_products p
+            select p.product_id, {rank_by(way, UNSTEERED, terms)} as key from asked, search_products p
             where {" and ".join(conditions)} limit {RANKED + 1})""")
         pages.append(f"""(select product_id, key from ({page}) ranked where (select reach from found) = {scan.tier}
             order by key desc, product_id desc limit :limit::int)""")
@@ -334,12 +270,12 @@ def list_statement(
 ) -> Statement:
     """A page's rows, with their `key` and the total where it is counted. Relevance ranks what the tiers up to `reach`
     hold, all of it, so that no page's order depends on another's. Pinned products have the highest keys of all."""
-    filters, parameters = _filters(search)
-    matches, more = _matches(search, text, matching, steering)
+    filters, parameters = filters_of(search)
+    matches, more = matches_of(search, text, matching, steering)
     parameters |= more
     sort = search.sorted_by
     if sort is Sort.RELEVANCE:
-        key, direction = _relevance(search, text, matching, steering), "desc"
+        key, direction = relevance(search, text, matching, steering), "desc"
         parameters |= {} if matching in (Matching.SUBSTRING, Matching.NOTHING) else {"typed": text.typed}
     else:
         key, direction = _SORT_KEYS[sort]
@@ -358,20 +294,20 @@ def list_statement(
         else:
             # Each category of the subtree has its own sorted range of an index: their first rows are merged. As one
             # condition it would tempt the planner to walk the whole catalogue in order until enough of it fit.
-            own = " and ".join(["p.category_id = c.id", *(each for each in filters if each != _IN_CATEGORY)])
-            page = f"""select m.product_id, m.key from ({_SUBTREE}) c
+            own = " and ".join(["p.category_id = c.id", *(each for each in filters if each != IN_CATEGORY)])
+            page = f"""select m.product_id, m.key from ({SUBTREE}) c
                 cross join lateral ({page.format(conditions=own)}) m
                 order by m.key {direction}, m.product_id {direction} limit :limit::int"""
     else:
         # OFFSET 0 keeps the planner from walking the sort key's index past everything that does not match.
         beyond = "where " + beyond.format(key="m.key", id="m.product_id") if beyond else ""
-        source, matches, _ = _found_in(search, text, matching, reach, steering, own=True)
+        source, matches, _ = found_in(search, text, matching, reach, steering, own=True)
         wanted = " and ".join([*matches, *filters]) or "true"
         found = f"select p.product_id, {key} as key from {source} where {wanted} offset 0"
         if steering.pinned:
             place = _PINNED_KEY if sort is Sort.RELEVANCE else key
             found = f"""({found}) union all
-                select p.product_id, {place} as key from {_pinned(filters)}"""
+                select p.product_id, {place} as key from {pinned_products(filters)}"""
             parameters["pinned"] = list(steering.pinned)
         page = f"""select m.product_id, m.key from ({found}) m {beyond}
             order by m.key {direction}, m.product_id {direction} limit :limit::int"""
@@ -388,10 +324,10 @@ def list_statement(
 def step_statement(search: Search, text: Text, matching: Matching, *, after: Position | None) -> Statement:
     """The same page of what is found as words, by price, where many match: steps of prices are looked at one by one, by
     the lexemes that products have of them, until the page is full."""
-    filters, parameters = _filters(search)
-    sort, terms = search.sorted_by, _Terms.of(search, text, matching, UNSTEERED)
+    filters, parameters = filters_of(search)
+    sort, terms = search.sorted_by, Terms.of(search, text, matching, UNSTEERED)
     key, direction = _SORT_KEYS[sort]
-    parameters |= {"typed": text.typed} | _words(text, matching) | _narrow(search)[1]
+    parameters |= {"typed": text.typed} | words_of(text, matching) | narrow_of(search)[1]
     following, more = _beyond(sort, direction, after)
     parameters |= more
     checked = [*filters, *([following.format(key=key, id="p.product_id")] if following else [])]
@@ -425,8 +361,8 @@ def walk_statement(
     """The same page where very many match and the sort is not relevance: the next WALKED products of the sort's index
     are looked at in order. Fewer rows than were asked for say nothing: these were too few, or the list ends. `beyond`:
     what lies beyond these tiers, as rest_statement says it, of a list by popularity."""
-    filters, parameters = _filters(search)
-    matches, more = _matches(search, text, matching, steering)
+    filters, parameters = filters_of(search)
+    matches, more = matches_of(search, text, matching, steering)
     key, direction = _SORT_KEYS[search.sorted_by]
     following, where_to = _beyond(search.sorted_by, direction, after)
     parameters |= more | where_to
@@ -436,9 +372,9 @@ def walk_statement(
     elif beyond is not None:
         walked.append(f"p.place >= {(beyond + 1) << _TIER_SHIFT}::bigint")
     if matching is Matching.MOST and beyond is not None:
-        matches.append(_not_whole(search, text, steering))
+        matches.append(not_whole(search, text, steering))
     if beyond is not None and beyond != NOTHING_RANKED and matching in AS_WORDS and text.may_be_sku:
-        matches.append(_not_of_sku(search, text, matching, steering))
+        matches.append(not_of_sku(search, text, matching, steering))
     matched = " and ".join(matches)
     if steering.pinned and beyond is None:
         matched = f"({matched} or p.product_id = any(:pinned::uuid[]))"
@@ -462,15 +398,15 @@ def rest_statement(
     steering: Steering = UNSTEERED,
 ) -> Statement:
     """What matches beyond the tiers that were ranked, by popularity. Its keys are negative: -place."""
-    filters, parameters = _filters(search)
-    matches, more = _matches(search, text, matching, steering)
+    filters, parameters = filters_of(search)
+    matches, more = matches_of(search, text, matching, steering)
     parameters |= more
     conditions = [f"p.tier <= {LAST_TIER}", f"p.tier > {reach}", *matches, *filters]
     if matching is Matching.MOST:
-        conditions += [_most(search), _not_whole(search, text, steering)]
+        conditions += [most_match(search), not_whole(search, text, steering)]
         conditions.remove(matches[0])
     if matching in AS_WORDS and text.may_be_sku and reach != NOTHING_RANKED:
-        conditions.append(_not_of_sku(search, text, matching, steering))
+        conditions.append(not_of_sku(search, text, matching, steering))
     if after is not None:
         conditions.append("(p.place, p.product_id) > (:after_place::bigint, :after_id::uuid)")
         parameters |= {"after_place": -after.key, "after_id": after.id}
@@ -483,12 +419,12 @@ def facets_statement(
     search: Search, text: Text, matching: Matching, *, reach: int, steering: Steering = UNSTEERED
 ) -> Statement:
     """Counts over what is found, the first so many (`most`): {total, brands, categories, low, high, most}."""
-    filters, parameters = _filters(search)
-    source, matches, more = _found_in(search, text, matching, reach, steering, own=True)
+    filters, parameters = filters_of(search)
+    source, matches, more = found_in(search, text, matching, reach, steering, own=True)
     conditions = " and ".join([*matches, *filters]) or "true"
     if steering.pinned:
         source = f"""(select p.* from {source} where {conditions}
-            union all select p.* from {_pinned(filters)}) p"""
+            union all select p.* from {pinned_products(filters)}) p"""
         conditions = "true"
         more["pinned"] = list(steering.pinned)
     sql = _FACETS.format(source=source, filters=conditions, tiered=TIERED, some=FACETED, many=FACETED_WITHOUT_TIERS)
@@ -539,220 +475,3 @@ select (select count(*) from m) as total, (select n from most) as most, low, hig
            where category_path is not null group by 1 order by n desc, 1 limit 100) f) as categories
 from (select min(price_minor) as low, max(price_minor) as high, min(currency) as currency from m) prices
 """
-
-
-def _filters(search: Search) -> tuple[list[str], dict[str, Any]]:
-    conditions: list[str] = []
-    parameters: dict[str, Any] = {}
-    # Only a list by price walks an index of prices; else it would be a second, larger set to intersect: `+ 0` hides it.
-    by_price = not search.text and search.sorted_by in (Sort.PRICE_ASC, Sort.PRICE_DESC)
-    price = "p.price_minor" if by_price else "p.price_minor + 0"
-    if search.category is not None:
-        conditions.append(_IN_CATEGORY)
-        parameters["category"] = search.category
-    if search.brand is not None:
-        conditions.append("p.brand_id = (select id from brands where slug = :brand::text)")
-        parameters["brand"] = search.brand
-    if search.price_min is not None or search.price_max is not None:
-        conditions.append(f"{price} between :price_min::bigint and :price_max::bigint")
-        parameters["price_min"] = 0 if search.price_min is None else search.price_min
-        parameters["price_max"] = _DEAREST if search.price_max is None else search.price_max
-    if search.in_stock:
-        conditions.append("p.in_stock")
-    return conditions, parameters
-
-
-@dataclass(frozen=True, slots=True)
-class _Terms:
-    """What a statement asks of each product, as SQL that is evaluated once a scan, or once a statement: the `query` of
-    its words as they were typed (`plain`), whether with their synonyms it `asks` for anything, that `narrowed` by the
-    filters, in the name alone and in the description alone, the text `folded`, and the products of the SKU that it is
-    or begins."""
-
-    plain: str
-    asks: str
-    narrowed: str
-    in_name: str
-    in_description: str
-    folded: str
-    whole: str
-    begun: str
-
-    def words_match(self, matching: Matching, *, more: str = "") -> str:
-        """A text of stop words alone asks for nothing, not for all that the filters leave."""
-        query = f"({self.narrowed} && {more})" if more else self.narrowed
-        return f"{self.asks} and p.{'named' if matching is Matching.NAMED else 'words'} @@ {query}"
-
-    @classmethod
-    def of(cls, search: Search, text: Text, matching: Matching, steering: Steering) -> Self:
-        query = (_WIDENED if steering.widened else _PLAIN)[matching]
-        return cls(
-            plain=f"(select {_PLAIN[matching]})",
-            asks=f"(select numnode({query}) > 0)",
-            narrowed=f"(select {query} && {_narrow(search)[0]})",
-            in_name=_IN_FIELD.format(query=query, field="A"),
-            in_description=_IN_FIELD.format(query=query, field="D"),
-            folded="(select fold_v1(:typed::text))",
-            whole=f"array({_SKU})",
-            begun=f"array({_BEGUN_SKU if text.may_begin_sku else _SKU})",
-        )
-
-    def asked_once(self) -> tuple[str, "_Terms"]:
-        """A table `asked` of all of them with one row, and the terms that read it."""
-        columns = ", ".join(f"{getattr(self, each.name)} as {each.name}" for each in fields(self))
-        return f"asked as materialized (select {columns})", _Terms(
-            **{each.name: f"asked.{each.name}" for each in fields(self)}
-        )
-
-
-def _matches(search: Search, text: Text, matching: Matching, steering: Steering) -> tuple[list[str], dict[str, Any]]:
-    """What is found by the text itself: the pinned have a place of their own, and the buried none."""
-    if matching is Matching.EVERYTHING:
-        return [], {}
-    if matching is Matching.NOTHING:
-        return ["false"], {}
-    matches, parameters = _matches_alone(search, text, matching, steering)
-    if steering.apart:
-        matches.append(_OWN.format(row="p"))
-        parameters["apart"] = steering.apart
-    return matches, parameters
-
-
-def _pinned(filters: Sequence[str]) -> str:
-    """Found by their ids, then narrowed: OFFSET 0 keeps the planner from reading a whole category for a few of it."""
-    pinned = f"(select * from search_products where product_id = any(:pinned::uuid[]) and tier <= {LAST_TIER} offset 0)"
-    return f"{pinned} p where {' and '.join(filters) or 'true'}"
-
-
-def _matches_alone(
-    search: Search, text: Text, matching: Matching, steering: Steering
-) -> tuple[list[str], dict[str, Any]]:
-    """The condition of the text first."""
-    if matching is Matching.SUBSTRING:
-        parts = [*text.parts, *[text.parts[-1]] * (MOST_PARTS - len(text.parts))]
-        names = [f"part{number}" for number in range(MOST_PARTS)]
-        return [f"p.search_text like {_contains(name)}" for name in names], dict(zip(names, parts, strict=True))
-    if matching is Matching.MOST:
-        [whole], parameters = _matches_alone(search, text, Matching.WORDS, steering)
-        parameters["most"] = text.most
-        return [f"({_most(search)} or {whole})"], parameters
-    terms = _Terms.of(search, text, matching, steering)
-    parameters, matches = _words(text, matching) | _narrow(search)[1], terms.words_match(matching)
-    if matching in AS_WORDS and text.may_be_sku:
-        matches = f"({matches} or p.product_id = any({terms.begun}))"
-        parameters["typed"] = text.typed
-    return [matches], parameters
-
-
-def _most(search: Search) -> str:
-    most = f"(select :most::tsquery && :unspaced::tsquery && {_narrow(search)[0]})"
-    return f"(select numnode(:most::tsquery) > 0) and p.words @@ {most}"
-
-
-def _not_of_sku(search: Search, text: Text, matching: Matching, steering: Steering) -> str:
-    """The products of a SKU that was typed are ranked, in whatever tier."""
-    return f"p.product_id <> all({_Terms.of(search, text, matching, steering).begun})"
-
-
-def _not_whole(search: Search, text: Text, steering: Steering) -> str:
-    """What has all words is ranked, in whatever tier."""
-    return f"not ({_matches_alone(search, text, Matching.WORDS, steering)[0][0]})"
-
-
-def _narrow(search: Search) -> tuple[str, dict[str, Any]]:
-    """What the filters ask for is words as well, which no text can spell: what they leave is found without reading the
-    rest. A price is in a step of prices: the filters check what lies at its ends."""
-    narrow = [f"b:{search.brand}"] if search.brand is not None else []
-    narrow += [f"c:{search.category}"] if search.category is not None else []
-    narrow += ["s:1"] if search.in_stock else []
-    query, parameters = ":narrow::tsquery", {"narrow": _quoted(narrow)}
-    if search.price_min is not None or search.price_max is not None:
-        query = f"({query} && {_PRICES})"
-    return query, parameters
-
-
-def _words(text: Text, matching: Matching) -> dict[str, Any]:
-    unspaced = {"unspaced": _quoted(text.unspaced)}
-    if matching is Matching.PREFIX:
-        return {"head": text.head, "tail": text.tail} | unspaced
-    forms = " & ".join(f"({_quoted([''.join(form)])} | {_quoted(form)})" for form in text.forms)
-    return {"words": text.words, "plain": text.plain, "forms": forms} | unspaced
-
-
-def _quoted(words: Sequence[str]) -> str:
-    return " & ".join(quote_lexeme(word) for word in words)
-
-
-def quote_lexeme(word: str) -> str:
-    """One word of a tsquery, whatever is in it: PostgreSQL, datatype-textsearch: quotes and backslashes are doubled."""
-    return "'" + word.replace("\\", "\\\\").replace("'", "''")[:500] + "'"
-
-
-def _contains(name: str) -> str:
-    """A pattern for LIKE without wildcards of the shopper's; escaped after folding, which makes a % of a ％. Made once,
-    and not for each row."""
-    return rf"(select '%' || regexp_replace(fold_v1(:{name}::text), '([\\%_])', '\\\1', 'g') || '%')"
-
-
-def _is_scan(text: Text, matching: Matching) -> bool:
-    return matching is Matching.SUBSTRING and not text.has_long_part
-
-
-def _found_in(
-    search: Search, text: Text, matching: Matching, reach: int, steering: Steering, *, own: bool, skus: bool = True
-) -> tuple[str, list[str], dict[str, Any]]:
-    """Where what matches is read from, up to a tier, and what is still to be checked of each. `own`: without the pinned
-    and the buried; `skus`: with the products of a SKU that was typed, of any tier. They are read beside the others: one
-    condition for both would look at the words of each product once more."""
-    matches, parameters = (_matches if own else _matches_alone)(search, text, matching, steering)
-    if _is_scan(text, matching):
-        return (
-            f"(select * from search_products where tier <= {LAST_TIER} order by place limit {SCANNED}) p",
-            matches,
-            parameters,
-        )
-    if matching is Matching.MOST:
-        # The few that have all words are found in whatever tier; beside the others, for an index serves either alone.
-        whole, *_ = _found_in(search, text, Matching.WORDS, LAST_TIER, steering, own=own)
-        source = f"""select * from {whole} union all select p.* from search_products p
-            where p.tier <= {reach} and {_most(search)} and {_not_whole(search, text, steering)}"""
-        return f"({source}) p", matches[1:], parameters
-    if matching not in AS_WORDS:
-        return f"(select * from search_products where tier <= {reach}) p", matches, parameters
-    terms = _Terms.of(search, text, matching, steering)
-    source = f"select p.* from search_products p where p.tier <= {reach} and {terms.words_match(matching)}"
-    if text.may_be_sku:
-        source += f" and p.product_id <> all({terms.begun})"
-        if skus:
-            source += f""" union all select p.* from search_products p
-                where p.tier <= {LAST_TIER} and p.product_id = any({terms.begun})"""
-    return f"({source}) p", matches[1:], parameters
-
-
-def _relevance(search: Search, text: Text, matching: Matching, steering: Steering) -> str:
-    if matching is Matching.NOTHING:
-        return "0::bigint"
-    if matching is Matching.SUBSTRING:
-        # The shorter the text, the larger the part of it that was typed.
-        return "(1000000 / (1 + length(p.search_text)))::bigint"
-    if matching is Matching.MOST:
-        [whole], _ = _matches_alone(search, text, Matching.WORDS, steering)
-        partial = _PARTIAL_RANK.format(query=f"(select {_PLAIN[Matching.SOME]})")
-        by_words = _relevance(search, text, Matching.WORDS, steering)
-        return f"(case when {whole} then {_ALL_WORDS_KEY} + {by_words} else {partial} end)"
-    terms = _Terms.of(search, text, matching, steering)
-    rank = _rank(matching, steering, terms)
-    return _of_sku(rank, terms) if matching in AS_WORDS and text.may_be_sku else rank
-
-
-def _rank(matching: Matching, steering: Steering, terms: _Terms) -> str:
-    density = _DENSITY.format(query=terms.plain)
-    if steering.widened:
-        density = _WIDENED_DENSITY.format(density=density, name=terms.in_name)
-    return _RANK.format(density=density, description=terms.in_description, folded=terms.folded)
-
-
-def _of_sku(rank: str, terms: _Terms) -> str:
-    """The product of the SKU itself, then those of SKUs that go on from it, then the others."""
-    whole, begun = f"p.product_id = any({terms.whole})", f"p.product_id = any({terms.begun})"
-    return f"(case when {whole} then 2000000000 when {begun} then 1000000000 else 0 end + {rank})"

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from shared.persistence.search_statements import LAST_TIER, TIERED, quote_lexeme
+from shared.persistence.search_matching import LAST_TIER, quote_lexeme
+from shared.persistence.search_statements import TIERED
 from shared.search.texts import Text
 
 # Names that begin so, the first of the alphabet: the whole of what was typed may be more than words say of it.

@@ -19,7 +19,8 @@ from shared.persistence import search as search_sql
 from shared.persistence.connecting import BY_INDEXES, connector
 from shared.persistence.database import Database
 from shared.persistence.search import CatalogueReader
-from shared.persistence.search_statements import LAST_TIER, list_statement
+from shared.persistence.search_matching import LAST_TIER
+from shared.persistence.search_statements import list_statement
 from shared.persistence.search_suggestions import suggestions_statement
 from shared.search.listing import Matching, ProductPage, Search, Sort
 from shared.search.texts import take_apart

@@ -14,11 +14,9 @@ from shared.kernel.clock import SystemClock
 from shared.persistence.connecting import BY_INDEXES, connector
 from shared.persistence.database import Database
 from shared.persistence.search import _FOLDED, _PRODUCT, _SPELLINGS, CatalogueReader
+from shared.persistence.search_matching import AS_WORDS, GOING_ON, SOMEHOW
 from shared.persistence.search_statements import (
-    AS_WORDS,
-    GOING_ON,
     RARITIES,
-    SOMEHOW,
     STEERING,
     Statement,
     facets_statement,

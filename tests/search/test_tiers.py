@@ -10,7 +10,8 @@ from shared.kernel.clock import SystemClock
 from shared.persistence.connecting import connector
 from shared.persistence.database import Database
 from shared.persistence.search import CatalogueReader
-from shared.persistence.search_statements import AS_WORDS, find_statement
+from shared.persistence.search_matching import AS_WORDS
+from shared.persistence.search_statements import find_statement
 from shared.search.listing import Continuation, ListedProduct, Search, Sort, Total
 from shared.search.texts import take_apart
 from shared.settings import DatabaseSettings

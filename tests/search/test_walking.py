@@ -11,8 +11,8 @@ from shared.kernel.clock import SystemClock
 from shared.persistence.connecting import BY_INDEXES, connector
 from shared.persistence.database import Database, Row
 from shared.persistence.search import CatalogueReader, _rows
+from shared.persistence.search_matching import AS_WORDS
 from shared.persistence.search_statements import (
-    AS_WORDS,
     MANY,
     WALKED,
     Statement,

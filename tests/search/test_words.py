@@ -14,7 +14,8 @@ from shared.kernel.clock import SystemClock
 from shared.persistence.connecting import connector
 from shared.persistence.database import Database
 from shared.persistence.search import CatalogueReader, _rows
-from shared.persistence.search_statements import LAST_TIER, list_statement
+from shared.persistence.search_matching import LAST_TIER
+from shared.persistence.search_statements import list_statement
 from shared.search.listing import Matching, Search
 from shared.search.texts import clean, take_apart
 from shared.settings import DatabaseSettings

@@ -1,0 +1,314 @@
+"""What of a product matches a text, what the filters leave, and how relevant it is: conditions and keys, as SQL.
+
+A condition names `p`, a row of search_products. No text of a shopper is part of any SQL: it comes as a parameter, or as
+quoted lexemes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+from shared.search.listing import Matching, Search, Sort, Steering
+from shared.search.texts import MOST_PARTS, Text
+
+LAST_TIER = 4
+# A range of prices that so few products have is looked for by its lexemes.
+RARE = 5_000
+# Parts of one or two characters have no trigrams: they are looked for among so many popular products only.
+SCANNED = 1_000
+MOST_SKUS = 20
+
+_DEAREST = 2**62
+_HIGHEST = chr(0x10FFFF)
+
+# A path is the range of its subtree: '/' and what follows it in ASCII, '0'.
+SUBTREE = """select id from categories
+    where path = :category::text or (path > :category::text || '/' and path < :category::text || '0')"""
+IN_CATEGORY = f"p.category_id = any(array({SUBTREE}))"
+
+# Evaluated once, and not for each row where the rows are walked or ranked; an index serves all the same. What stands
+# in one piece or apart may as well stand the other way.
+_ALL_WORDS = (
+    "(select (plainto_tsquery('public.shop', :words::text) || (to_tsquery('public.shop', :forms::text)"
+    " && plainto_tsquery('public.shop', :plain::text))) && :unspaced::tsquery)"
+)
+_ALL_WIDENED = "((select widened_query_v2(:words::text, false)) && :unspaced::tsquery)"
+_PLAIN = {
+    Matching.NAMED: _ALL_WORDS,
+    Matching.WORDS: _ALL_WORDS,
+    Matching.PREFIX: "(select plainto_tsquery('public.shop', :head::text)"
+    " && to_tsquery('public.shop', :tail::text || ':*') && :unspaced::tsquery)",
+    # Any of them: what a tsquery of all says with & between them, with | instead. Its lexemes hold no operator.
+    Matching.SOME: "(select replace(plainto_tsquery('public.shop', :words::text)::text, '&', '|')::tsquery"
+    " || replace(:unspaced::text, '&', '|')::tsquery)",
+}
+
+# The same with what means the same.
+_WIDENED = {
+    Matching.NAMED: _ALL_WIDENED,
+    Matching.WORDS: _ALL_WIDENED,
+    Matching.PREFIX: "((select widened_query_v2(:head::text, false))"
+    " && to_tsquery('public.shop', :tail::text || ':*') && :unspaced::tsquery)",
+    Matching.SOME: "((select widened_query_v2(:words::text, true)) || replace(:unspaced::text, '&', '|')::tsquery)",
+}
+
+# Where few products have such a price: each lexeme more costs a look at every product that the rest finds. No further
+# than there are prices, for steps that nothing has would be looked for as well.
+_OF_TIERS = f"from search_products where tier <= {LAST_TIER}"
+_PRICES = f"""(case when (select count(*) from (select {_OF_TIERS}
+        and price_minor between :price_min::bigint and :price_max::bigint limit {RARE + 1}) few) <= {RARE}
+    then price_query_v1(greatest(:price_min::bigint, (select min(price_minor) {_OF_TIERS})),
+        least(:price_max::bigint, (select max(price_minor) {_OF_TIERS})))
+    else '' end)"""
+
+# A SKU that somebody has typed, whole or so much of it that few begin like this, goes before whatever has its words.
+_SKU = "select product_id from search_variants where folded = fold_v1(:typed::text)"
+_BEGUN_SKU = f"""select product_id from search_variants
+    where folded >= fold_v1(:typed::text) and folded < fold_v1(:typed::text) || '{_HIGHEST}'
+    order by folded limit {MOST_SKUS}"""
+
+# D, C, B, A: description, category, brand, name; weights, normalisation, and what it adds that the description has all
+# of the words or the name has them as they were typed, as the human judgements of the real catalogue like them best
+# (benchmarks/relevance.py). Whole numbers, so that a cursor's key is exact.
+_RANK = r"""(({density}
+    + case when p.words @@ {description} then 0.15 else 0 end
+    + case when strpos(p.search_text, {folded}) > 0 then 0.2 else 0 end)
+    * p.boost * 1e6)::bigint"""
+_DENSITY = "ts_rank_cd('{{0.3, 0.4, 0.4, 1.0}}', p.words, {query}, 1)"
+# The words in one field alone.
+_IN_FIELD = r"""(select regexp_replace(regexp_replace({query}::text, ''':\*', ''':*{field}', 'g'),
+    '''( |$)', ''':{field}\1', 'g')::tsquery)"""
+# By the words that were typed; what only synonyms find has nine tenths of what has its words once, in its name or else
+# in its description. Density by all of the synonyms takes ten times as long with twenty, sixty times with sixty.
+_WIDENED_DENSITY = """greatest({density},
+    case when p.words @@ {name} then 0.9 else 0.27 end * ln(2::float8) / ln(length(p.words) + 2::float8))"""
+
+# What has not all of the words, by those that it has, each the more the oftener, at less and less (ts_rank of any).
+_PARTIAL_RANK = "(ts_rank('{{0.3, 0.4, 0.4, 1.0}}', p.words, {query}, 1) * p.boost * 1e6)::bigint"
+# Above every rank by some words, below a SKU.
+_ALL_WORDS_KEY = 500_000_000
+
+# Found by the text itself.
+OWN = "{row}.product_id <> all(:apart::uuid[])"
+
+# The ways of a text, in the order in which they are tried: as words, with the last one going on, else somehow.
+AS_WORDS = (Matching.NAMED, Matching.WORDS)
+GOING_ON = (Matching.PREFIX,)
+SOMEHOW = (Matching.SUBSTRING, Matching.SOME)
+
+
+def filters_of(search: Search) -> tuple[list[str], dict[str, Any]]:
+    conditions: list[str] = []
+    parameters: dict[str, Any] = {}
+    # Only a list by price walks an index of prices; else it would be a second, larger set to intersect: `+ 0` hides it.
+    by_price = not search.text and search.sorted_by in (Sort.PRICE_ASC, Sort.PRICE_DESC)
+    price = "p.price_minor" if by_price else "p.price_minor + 0"
+    if search.category is not None:
+        conditions.append(IN_CATEGORY)
+        parameters["category"] = search.category
+    if search.brand is not None:
+        conditions.append("p.brand_id = (select id from brands where slug = :brand::text)")
+        parameters["brand"] = search.brand
+    if search.price_min is not None or search.price_max is not None:
+        conditions.append(f"{price} between :price_min::bigint and :price_max::bigint")
+        parameters["price_min"] = 0 if search.price_min is None else search.price_min
+        parameters["price_max"] = _DEAREST if search.price_max is None else search.price_max
+    if search.in_stock:
+        conditions.append("p.in_stock")
+    return conditions, parameters
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a statement asks of each product, as SQL that is evaluated once a scan, or once a statement: the `query` of
+    its words as they were typed (`plain`), whether with their synonyms it `asks` for anything, that `narrowed` by the
+    filters, in the name alone and in the description alone, the text `folded`, and the products of the SKU that it is
+    or begins."""
+
+    plain: str
+    asks: str
+    narrowed: str
+    in_name: str
+    in_description: str
+    folded: str
+    whole: str
+    begun: str
+
+    def words_match(self, matching: Matching, *, more: str = "") -> str:
+        """A text of stop words alone asks for nothing, not for all that the filters leave."""
+        query = f"({self.narrowed} && {more})" if more else self.narrowed
+        return f"{self.asks} and p.{'named' if matching is Matching.NAMED else 'words'} @@ {query}"
+
+    @classmethod
+    def of(cls, search: Search, text: Text, matching: Matching, steering: Steering) -> Self:
+        query = (_WIDENED if steering.widened else _PLAIN)[matching]
+        return cls(
+            plain=f"(select {_PLAIN[matching]})",
+            asks=f"(select numnode({query}) > 0)",
+            narrowed=f"(select {query} && {narrow_of(search)[0]})",
+            in_name=_IN_FIELD.format(query=query, field="A"),
+            in_description=_IN_FIELD.format(query=query, field="D"),
+            folded="(select fold_v1(:typed::text))",
+            whole=f"array({_SKU})",
+            begun=f"array({_BEGUN_SKU if text.may_begin_sku else _SKU})",
+        )
+
+    def asked_once(self) -> tuple[str, "Terms"]:
+        """A table `asked` of all of them with one row, and the terms that read it."""
+        columns = ", ".join(f"{getattr(self, each.name)} as {each.name}" for each in fields(self))
+        return f"asked as materialized (select {columns})", Terms(
+            **{each.name: f"asked.{each.name}" for each in fields(self)}
+        )
+
+
+def matches_of(search: Search, text: Text, matching: Matching, steering: Steering) -> tuple[list[str], dict[str, Any]]:
+    """What is found by the text itself: the pinned have a place of their own, and the buried none."""
+    if matching is Matching.EVERYTHING:
+        return [], {}
+    if matching is Matching.NOTHING:
+        return ["false"], {}
+    matches, parameters = _matches_alone(search, text, matching, steering)
+    if steering.apart:
+        matches.append(OWN.format(row="p"))
+        parameters["apart"] = steering.apart
+    return matches, parameters
+
+
+def pinned_products(filters: Sequence[str]) -> str:
+    """Found by their ids, then narrowed: OFFSET 0 keeps the planner from reading a whole category for a few of it."""
+    pinned = f"(select * from search_products where product_id = any(:pinned::uuid[]) and tier <= {LAST_TIER} offset 0)"
+    return f"{pinned} p where {' and '.join(filters) or 'true'}"
+
+
+def _matches_alone(
+    search: Search, text: Text, matching: Matching, steering: Steering
+) -> tuple[list[str], dict[str, Any]]:
+    """The condition of the text first."""
+    if matching is Matching.SUBSTRING:
+        parts = [*text.parts, *[text.parts[-1]] * (MOST_PARTS - len(text.parts))]
+        names = [f"part{number}" for number in range(MOST_PARTS)]
+        return [f"p.search_text like {_contains(name)}" for name in names], dict(zip(names, parts, strict=True))
+    if matching is Matching.MOST:
+        [whole], parameters = _matches_alone(search, text, Matching.WORDS, steering)
+        parameters["most"] = text.most
+        return [f"({most_match(search)} or {whole})"], parameters
+    terms = Terms.of(search, text, matching, steering)
+    parameters, matches = words_of(text, matching) | narrow_of(search)[1], terms.words_match(matching)
+    if matching in AS_WORDS and text.may_be_sku:
+        matches = f"({matches} or p.product_id = any({terms.begun}))"
+        parameters["typed"] = text.typed
+    return [matches], parameters
+
+
+def most_match(search: Search) -> str:
+    most = f"(select :most::tsquery && :unspaced::tsquery && {narrow_of(search)[0]})"
+    return f"(select numnode(:most::tsquery) > 0) and p.words @@ {most}"
+
+
+def not_of_sku(search: Search, text: Text, matching: Matching, steering: Steering) -> str:
+    """The products of a SKU that was typed are ranked, in whatever tier."""
+    return f"p.product_id <> all({Terms.of(search, text, matching, steering).begun})"
+
+
+def not_whole(search: Search, text: Text, steering: Steering) -> str:
+    """What has all words is ranked, in whatever tier."""
+    return f"not ({_matches_alone(search, text, Matching.WORDS, steering)[0][0]})"
+
+
+def narrow_of(search: Search) -> tuple[str, dict[str, Any]]:
+    """What the filters ask for is words as well, which no text can spell: what they leave is found without reading the
+    rest. A price is in a step of prices: the filters check what lies at its ends."""
+    narrow = [f"b:{search.brand}"] if search.brand is not None else []
+    narrow += [f"c:{search.category}"] if search.category is not None else []
+    narrow += ["s:1"] if search.in_stock else []
+    query, parameters = ":narrow::tsquery", {"narrow": _quoted(narrow)}
+    if search.price_min is not None or search.price_max is not None:
+        query = f"({query} && {_PRICES})"
+    return query, parameters
+
+
+def words_of(text: Text, matching: Matching) -> dict[str, Any]:
+    unspaced = {"unspaced": _quoted(text.unspaced)}
+    if matching is Matching.PREFIX:
+        return {"head": text.head, "tail": text.tail} | unspaced
+    forms = " & ".join(f"({_quoted([''.join(form)])} | {_quoted(form)})" for form in text.forms)
+    return {"words": text.words, "plain": text.plain, "forms": forms} | unspaced
+
+
+def _quoted(words: Sequence[str]) -> str:
+    return " & ".join(quote_lexeme(word) for word in words)
+
+
+def quote_lexeme(word: str) -> str:
+    """One word of a tsquery, whatever is in it: PostgreSQL, datatype-textsearch: quotes and backslashes are doubled."""
+    return "'" + word.replace("\\", "\\\\").replace("'", "''")[:500] + "'"
+
+
+def _contains(name: str) -> str:
+    """A pattern for LIKE without wildcards of the shopper's; escaped after folding, which makes a % of a ％. Made once,
+    and not for each row."""
+    return rf"(select '%' || regexp_replace(fold_v1(:{name}::text), '([\\%_])', '\\\1', 'g') || '%')"
+
+
+def is_scan(text: Text, matching: Matching) -> bool:
+    return matching is Matching.SUBSTRING and not text.has_long_part
+
+
+def found_in(
+    search: Search, text: Text, matching: Matching, reach: int, steering: Steering, *, own: bool, skus: bool = True
+) -> tuple[str, list[str], dict[str, Any]]:
+    """Where what matches is read from, up to a tier, and what is still to be checked of each. `own`: without the pinned
+    and the buried; `skus`: with the products of a SKU that was typed, of any tier. They are read beside the others: one
+    condition for both would look at the words of each product once more."""
+    matches, parameters = (matches_of if own else _matches_alone)(search, text, matching, steering)
+    if is_scan(text, matching):
+        return (
+            f"(select * from search_products where tier <= {LAST_TIER} order by place limit {SCANNED}) p",
+            matches,
+            parameters,
+        )
+    if matching is Matching.MOST:
+        # The few that have all words are found in whatever tier; beside the others, for an index serves either alone.
+        whole, *_ = found_in(search, text, Matching.WORDS, LAST_TIER, steering, own=own)
+        source = f"""select * from {whole} union all select p.* from search_products p
+            where p.tier <= {reach} and {most_match(search)} and {not_whole(search, text, steering)}"""
+        return f"({source}) p", matches[1:], parameters
+    if matching not in AS_WORDS:
+        return f"(select * from search_products where tier <= {reach}) p", matches, parameters
+    terms = Terms.of(search, text, matching, steering)
+    source = f"select p.* from search_products p where p.tier <= {reach} and {terms.words_match(matching)}"
+    if text.may_be_sku:
+        source += f" and p.product_id <> all({terms.begun})"
+        if skus:
+            source += f""" union all select p.* from search_products p
+                where p.tier <= {LAST_TIER} and p.product_id = any({terms.begun})"""
+    return f"({source}) p", matches[1:], parameters
+
+
+def relevance(search: Search, text: Text, matching: Matching, steering: Steering) -> str:
+    if matching is Matching.NOTHING:
+        return "0::bigint"
+    if matching is Matching.SUBSTRING:
+        # The shorter the text, the larger the part of it that was typed.
+        return "(1000000 / (1 + length(p.search_text)))::bigint"
+    if matching is Matching.MOST:
+        [whole], _ = _matches_alone(search, text, Matching.WORDS, steering)
+        partial = _PARTIAL_RANK.format(query=f"(select {_PLAIN[Matching.SOME]})")
+        by_words = relevance(search, text, Matching.WORDS, steering)
+        return f"(case when {whole} then {_ALL_WORDS_KEY} + {by_words} else {partial} end)"
+    terms = Terms.of(search, text, matching, steering)
+    rank = rank_by(matching, steering, terms)
+    return first_of_sku(rank, terms) if matching in AS_WORDS and text.may_be_sku else rank
+
+
+def rank_by(matching: Matching, steering: Steering, terms: Terms) -> str:
+    density = _DENSITY.format(query=terms.plain)
+    if steering.widened:
+        density = _WIDENED_DENSITY.format(density=density, name=terms.in_name)
+    return _RANK.format(density=density, description=terms.in_description, folded=terms.folded)
+
+
+def first_of_sku(rank: str, terms: Terms) -> str:
+    """The product of the SKU itself, then those of SKUs that go on from it, then the others."""
+    whole, begun = f"p.product_id = any({terms.whole})", f"p.product_id = any({terms.begun})"
+    return f"(case when {whole} then 2000000000 when {begun} then 1000000000 else 0 end + {rank})"
