@@ -16,12 +16,14 @@ select * from (
 """
 
 # Names that have a word which goes on so (weight A), among the most popular products, and among more where these are
-# too few.
+# too few. OFFSET 0 keeps the planner from walking all products by popularity until enough of them have it.
 _GO_ON = """(select plainto_tsquery('public.shop', :head::text) && to_tsquery('public.shop', :tail::text || ':*A')
     && :unspaced::tsquery)"""
 _MATCHING_TIER = f"""tier_{{tier}} as materialized (
-    select p.product_id, p.place from search_products p where p.named @@ {_GO_ON} and p.tier <= {{tier}}{{gate}}
-    order by p.place limit {{most}})"""
+    select * from (
+        select p.product_id, p.place from search_products p where p.named @@ {_GO_ON} and p.tier <= {{tier}}{{gate}}
+        offset 0) p
+    order by place limit {{most}})"""
 _WORDS_THAT_GO_ON = """
 select 'product', p.name, p.slug, p.place
 from ({tiers}) matches join search_products p on p.product_id = matches.product_id
