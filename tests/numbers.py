@@ -6,7 +6,7 @@ PROVE = os.environ.get("PROVE") == "1"
 
 KILLS = 50 if PROVE else 5
 HISTORIES = 25 if PROVE else 5
-SCHEMATHESIS_EXAMPLES = 100 if PROVE else 10  # of each operation
+SCHEMATHESIS_EXAMPLES = 100 if PROVE else 5  # of each operation
 # Fuzzing tries what nobody thinks of, valid and not; coverage every bound and every wrong type of every field.
 SCHEMATHESIS_PHASES = "coverage,fuzzing" if PROVE else "fuzzing"
 PROPERTY_EXAMPLES = 500 if PROVE else 15
