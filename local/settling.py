@@ -68,14 +68,8 @@ class Settling:
         """Run each schedule once, then wait until nothing is under way. False and what is left when time is up.
 
         Retries run at once, whatever their backoff; what waits for a later time of the clock is left alone. One
-        settling at a time: they share a connection.
+        settling at a time: they share a connection, which stays open for the next one.
         """
-        try:
-            return await self._settle(timeout_s)
-        finally:
-            await asyncio.to_thread(self._close)
-
-    async def _settle(self, timeout_s: float) -> tuple[bool, dict[str, Any]]:
         deadline = time.monotonic() + timeout_s
         report: dict[str, Any] = {"schedules": [], "left": {}, "dead_letters": {}, "later": {}}
         rounds_end = time.monotonic() + timeout_s / 2
@@ -106,7 +100,7 @@ class Settling:
                 alone = 0
                 if (await asyncio.to_thread(self._try, "outbox", LEFT_TO_RELAY)) > 0:
                     await self._scheduler.run_named({"relay"})
-            await asyncio.gather(*(self._retry_now(url) for url in self._servers.values()))
+            await asyncio.gather(*(self._retry_now(url) for name, url in self._servers.items() if name in left))
             await asyncio.sleep(PAUSE_S)
 
     async def _look(self) -> tuple[dict[str, Any], dict[str, Any]]:

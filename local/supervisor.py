@@ -44,7 +44,7 @@ from local.leftovers import end_leftovers, remember
 from local.listening import serve
 from local.ports import Ports
 from local.postgres import EmbeddedPostgres
-from local.proxy import open_session
+from local.proxy import open_own_session, open_session
 from local.scheduler import Scheduler
 from local.servers import DELIVERING, MODULES, WITH_CONTROL_PORT, Servers
 from local.settling import Settling
@@ -99,6 +99,7 @@ class LocalCloud:
         self._stopping = False
         self._opening = Opening()
         self._session = open_session()
+        self._own_session = open_own_session()
         self.url = ""
 
     # Starting ---------------------------------------------------------------------------------------------------------
@@ -282,7 +283,7 @@ class LocalCloud:
             account=account("scheduler"),
             issuer=issuer,
             clock=self._clock,
-            session=self._session,
+            session=self._own_session,
             on_failure=self._log_schedule,
         )
         control = Control(
@@ -295,7 +296,7 @@ class LocalCloud:
                 servers={name: self._plans.control_url(name) for name in DELIVERING},
                 database=self._database.owner,
                 clock=self._clock,
-                session=self._session,
+                session=self._own_session,
             ),
             token_keys=self._keys.token_keys,
             database=self._database.owner,
@@ -447,6 +448,7 @@ class LocalCloud:
         if postgres is not None:
             await postgres.stop()
         self._fork_server.stop()
+        await self._own_session.close()
         await self._session.close()
 
 
