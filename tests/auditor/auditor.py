@@ -52,10 +52,22 @@ def audit_shop(database_url: str, cloud_url: str, *, at_rest: bool = False) -> l
     `at_rest` says that the clock has passed every deadline as well, and that PayPal thinks about nothing any more: then
     nothing at all may be open.
     """
-    with closing(_connect(database_url)) as connection:
-        database = _Database(connection, Reading(connection))
-        paypal = _get(f"{cloud_url}/_local/paypal/ledger")
-        mail = _get(f"{cloud_url}/_local/mail")
+    with closing(ShopAuditor(database_url, cloud_url)) as auditor:
+        return auditor.findings(at_rest=at_rest)
+
+
+class ShopAuditor:
+    """audit_shop again and again over one connection. Once the server has ended it is over: make another one."""
+
+    def __init__(self, database_url: str, cloud_url: str) -> None:
+        self._connection = _connect(database_url)
+        self._reading = Reading(self._connection)
+        self._cloud_url = cloud_url
+
+    def findings(self, *, at_rest: bool = False) -> list[str]:
+        database = _Database(self._connection, self._reading)
+        paypal = _get(f"{self._cloud_url}/_local/paypal/ledger")
+        mail = _get(f"{self._cloud_url}/_local/mail")
         return [
             *database.findings(),
             *_money(database, paypal),
@@ -66,6 +78,9 @@ def audit_shop(database_url: str, cloud_url: str, *, at_rest: bool = False) -> l
             *_open_ends(database),
             *(_waits(database, paypal) if at_rest else ()),
         ]
+
+    def close(self) -> None:
+        self._connection.close()
 
 
 # The database alone -----------------------------------------------------------------------------------

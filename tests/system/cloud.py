@@ -34,6 +34,8 @@ ADDRESS = {
     "postal_code": "90001",
     "country": "US",
 }
+# Posts that leave nothing to be done.
+_LEAVE_NOTHING = ("/_local/staff-session",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,9 @@ class Cloud:
     root: Path = ROOT
     process: "subprocess.Popen[bytes] | None" = None
     about: dict[str, Any] = field(default_factory=dict)
+    # Nothing was asked for since it had settled, but to be shown something.
+    is_at_rest: bool = False
+    _merchant: Database | None = None
 
     # Life ------------------------------------------------------------------------------------------
 
@@ -93,6 +98,10 @@ class Cloud:
         return self
 
     def stop(self) -> None:
+        self.is_at_rest = False
+        if self._merchant is not None:
+            self._merchant.close()
+            self._merchant = None
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
@@ -123,6 +132,8 @@ class Cloud:
     ) -> Answer:
         """One call; a POST carries a fresh Idempotency-Key unless one is given."""
         parts = urlsplit(self.url)
+        if method != "GET" and path not in _LEAVE_NOTHING:
+            self.is_at_rest = False
         sent = dict(headers or {})
         data = None
         if body is not None:
@@ -153,6 +164,7 @@ class Cloud:
 
     def send_raw(self, path: str, body: str, headers: dict[str, str]) -> Answer:
         """These very bytes, as a vendor sends them."""
+        self.is_at_rest = False
         parts = urlsplit(self.url)
         connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
         try:
@@ -166,6 +178,7 @@ class Cloud:
     def settle(self, timeout_s: int = 60) -> None:
         answer = self.call("POST", f"/_local/settle?timeout_s={timeout_s}", {}, timeout_s=timeout_s + 60)
         assert answer.status == 200, answer.raw.decode()
+        self.is_at_rest = True
 
     def advance(self, seconds: float) -> None:
         assert self.call("POST", "/_local/clock", {"advance_s": seconds}, timeout_s=180).status == 200
@@ -178,7 +191,8 @@ class Cloud:
     def clear_faults(self) -> list[dict[str, Any]]:
         """What there was, so that a test can see that each fired."""
         listed: list[dict[str, Any]] = self.call("GET", "/_local/faults").json
-        self.call("DELETE", "/_local/faults")
+        if listed:
+            self.call("DELETE", "/_local/faults")
         return listed
 
     def processes(self) -> dict[str, dict[str, Any]]:
@@ -186,6 +200,7 @@ class Cloud:
 
     def kill(self, deployment: str, how: int = signal.SIGKILL) -> bool:
         """The whole process group; False where it does not run."""
+        self.is_at_rest = False
         pgid = self.processes()[deployment]["pgid"]
         if pgid is None:
             return False
@@ -225,29 +240,23 @@ class Cloud:
         own = f"{sku}-{uuid4().hex[:8]}"
         row = {"sku": own, "name": own, "price": f"{price_minor / 100:.2f}", "currency": "USD", "on_hand": on_hand}
         refused: list[Refusal] = []
-        database = Database(
-            connector(DatabaseSettings("url", 1, self.database_url), application="merchant"),
-            size=1,
-            clock=SystemClock(),
+        self.is_at_rest = False
+        if self._merchant is None:
+            connect = connector(DatabaseSettings("url", 1, self.database_url), application="merchant")
+            self._merchant = Database(connect, size=1, clock=SystemClock(), wait_s=30)
+        # In this process and over one connection: an interpreter started for every product would be half of a test's
+        # time.
+        content = json.dumps(row).encode()
+        imports = Imports(self._merchant, SystemClock())
+        turn = imports.begin("stock.jsonl", version="1", size_bytes=len(content), default_on_hand=None, actor="a test")
+        go_on(
+            turn,
+            io.BufferedReader(io.BytesIO(content)),
+            ledger=imports,
+            default_currency="USD",
+            written=lambda batch: refused.extend(batch.refusals),
         )
-        try:
-            # In this process: an interpreter started for every product would be half of a test's time.
-            content = json.dumps(row).encode()
-            imports = Imports(database, SystemClock())
-            turn = imports.begin(
-                "stock.jsonl", version="1", size_bytes=len(content), default_on_hand=None, actor="a test"
-            )
-            lines = io.BufferedReader(io.BytesIO(content))
-            go_on(
-                turn,
-                lines,
-                ledger=imports,
-                default_currency="USD",
-                written=lambda batch: refused.extend(batch.refusals),
-            )
-            imports.finish(turn)
-        finally:
-            database.close()
+        imports.finish(turn)
         assert refused == []
         return own
 
@@ -298,6 +307,7 @@ class Cloud:
 
     def sql(self, statement: str, **parameters: Any) -> Any:
         """As the database's owner: to look, to lock, and to plant what an auditor must find."""
+        self.is_at_rest = self.is_at_rest and statement.startswith("select")
         parts = urlsplit(self.database_url)
         connection = pg8000.native.Connection(
             parts.username or "",
