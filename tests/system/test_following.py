@@ -69,8 +69,9 @@ def see(cloud: Cloud, sku: str, is_so: Callable[[Any], bool]) -> Any:
     until = time.monotonic() + WITHIN_S
     while True:
         items = cloud.patiently("GET", f"/v1/products?q={sku}").json["items"]
-        if items and is_so(items[0]):
-            return items[0]
+        # Before its event has come, others are found by a part of its SKU.
+        if found := [item for item in items if item["sku"] == sku and is_so(item)]:
+            return found[0]
         assert time.monotonic() < until, items
 
 
