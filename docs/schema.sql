@@ -1527,6 +1527,13 @@ grant execute on function claim_key_v1(text,text,text,bytea,uuid,timestamp with 
 grant execute on function claim_key_v1(text,text,text,bytea,uuid,timestamp with time zone,timestamp with time zone) to vitrine_inventory;
 grant execute on function claim_key_v1(text,text,text,bytea,uuid,timestamp with time zone,timestamp with time zone) to vitrine_support;
 
+CREATE OR REPLACE FUNCTION public.density_v1(words tsvector, asked tsquery)
+ RETURNS real
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN ts_rank_cd('{0.3,0.4,0.4,1}'::real[], words, asked, 1);
+grant execute on function density_v1(tsvector,tsquery) to vitrine_search;
+
 CREATE OR REPLACE FUNCTION public.filter_lexemes_v1(brand text, category text, price_minor bigint, in_stock boolean)
  RETURNS tsvector
  LANGUAGE plpgsql
@@ -1793,6 +1800,13 @@ RETURN regexp_replace(words, '[-/~+]|\.(?=[A-Za-z])|(?<=[A-Za-z])\.'::text, ' ':
 grant execute on function parted_v1(text) to vitrine_import_jobs;
 grant execute on function parted_v1(text) to vitrine_inventory;
 grant execute on function parted_v1(text) to vitrine_search_jobs;
+
+CREATE OR REPLACE FUNCTION public.partial_relevance_v1(words tsvector, any_of tsquery, boost real)
+ RETURNS bigint
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN (((ts_rank('{0.3,0.4,0.4,1}'::real[], words, any_of, 1) * boost) * ('1000000'::numeric)::double precision))::bigint;
+grant execute on function partial_relevance_v1(tsvector,tsquery,real) to vitrine_search;
 
 CREATE OR REPLACE FUNCTION public.place_order_v1(p_scope text, p_route text, p_key text, p_token uuid, p_order jsonb, p_lines jsonb, p_event_id uuid, p_cancel_event_id uuid, p_actor text, p_now timestamp with time zone)
  RETURNS jsonb
@@ -2347,6 +2361,13 @@ begin
 end $function$;
 grant execute on function project_products_v3(uuid[],boolean,timestamp with time zone) to vitrine_search_jobs;
 
+CREATE OR REPLACE FUNCTION public.query_in_v1(asked tsquery, field text)
+ RETURNS tsquery
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN (regexp_replace(regexp_replace((asked)::text, ''':\*'::text, (''':*'::text || field), 'g'::text), '''( |$)'::text, ((''':'::text || field) || '\1'::text), 'g'::text))::tsquery;
+grant execute on function query_in_v1(tsquery,text) to vitrine_search;
+
 CREATE OR REPLACE FUNCTION public.quote_checkout_v1(p_scope text, p_route text, p_key text, p_hash bytea, p_token uuid, p_now timestamp with time zone, p_until timestamp with time zone, p_cart_id text, p_cart_version integer)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -2676,6 +2697,13 @@ grant execute on function release_voucher_v1(uuid,timestamp with time zone) to v
 grant execute on function release_voucher_v1(uuid,timestamp with time zone) to vitrine_desk;
 grant execute on function release_voucher_v1(uuid,timestamp with time zone) to vitrine_payment_jobs;
 
+CREATE OR REPLACE FUNCTION public.relevance_v1(density double precision, words tsvector, described tsquery, search_text text, folded text, boost real)
+ RETURNS bigint
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN (((((density + (CASE WHEN (words @@ described) THEN 0.15 ELSE (0)::numeric END)::double precision) + (CASE WHEN (strpos(search_text, folded) > 0) THEN 0.2 ELSE (0)::numeric END)::double precision) * boost) * ('1000000'::numeric)::double precision))::bigint;
+grant execute on function relevance_v1(double precision,tsvector,tsquery,text,text,real) to vitrine_search;
+
 CREATE OR REPLACE FUNCTION public.request_refund_v1(p_refund jsonb, p_guarded boolean, p_now timestamp with time zone)
  RETURNS void
  LANGUAGE plpgsql
@@ -2753,6 +2781,408 @@ AS $function$
     select 2::float8 ^ ((p_day - date '2026-01-01') / 30::float8)
 $function$;
 grant execute on function sales_weight_v1(date) to vitrine_search_jobs;
+
+CREATE OR REPLACE FUNCTION public.search_words_v1(p_typed text, p_words text, p_forms text, p_plain text, p_unspaced tsquery, p_partly tsquery, p_is_sku boolean, p_begins_sku boolean, p_narrow tsquery, p_category text, p_brand text, p_price_min bigint, p_price_max bigint, p_in_stock boolean, p_limit integer, OUT matching text, OUT reach integer, OUT counted integer, OUT among bigint, OUT everything bigint, OUT rule json, OUT widened boolean, OUT listed json)
+ RETURNS record
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+declare
+    typed constant text := fold_v1(p_typed);
+    lexemes constant tsvector := to_tsvector('public.shop', p_words);
+    asked tsquery;
+    narrowed tsquery := p_narrow;
+    most_narrowed tsquery;
+    described tsquery;
+    any_of tsquery;
+    low constant bigint := coalesce(p_price_min, 0);
+    high constant bigint := coalesce(p_price_max, 9223372036854775807);
+    cheapest bigint;
+    dearest bigint;
+    priced integer;
+    categories uuid[];
+    brand uuid;
+    whole uuid[] := '{}';
+    begun uuid[] := '{}';
+    matched integer;
+    ids uuid[];
+    keys bigint[];
+    first_ids uuid[] := '{}';
+    first_keys bigint[] := '{}';
+begin
+    matching := 'nothing';
+    reach := 4;
+    counted := 0;
+    listed := '[]';
+    select json_build_object('pinned', r.pinned, 'buried', r.buried) into rule from query_rules r where r.query = typed;
+    widened := exists (
+        select from synonym_rewrites r where r.lexeme = any (tsvector_to_array(lexemes)) and lexemes @@ r.target);
+    if rule is not null or widened then
+        return;
+    end if;
+    asked := (plainto_tsquery('public.shop', p_words)
+        || (to_tsquery('public.shop', p_forms) && plainto_tsquery('public.shop', p_plain))) && p_unspaced;
+
+    -- Prices that few products have are asked for as words; each of these costs a look at all that the others find.
+    if p_price_min is not null or p_price_max is not null then
+        select count(*) into priced
+            from (select from search_products p where p.tier <= 4 and p.price_minor between low and high limit 1001) few;
+        if priced = 0 then
+            return;
+        end if;
+        if priced <= 1000 then
+            select min(p.price_minor), max(p.price_minor) into cheapest, dearest from search_products p
+                where p.tier <= 4 and p.price_minor between low and high;
+            narrowed := narrowed && price_query_v1(cheapest, dearest);
+        end if;
+    end if;
+    if p_category is not null then
+        categories := array(select c.id from categories c
+            where c.path = p_category or (c.path > p_category || '/' and c.path < p_category || '0'));
+    end if;
+    if p_brand is not null then
+        select b.id into brand from brands b where b.slug = p_brand;
+    end if;
+    -- What asks for nothing finds nothing, not all that the filters leave.
+    most_narrowed := p_partly && p_unspaced && narrowed;
+    narrowed := case when numnode(asked) > 0 then asked && narrowed end;
+    described := query_in_v1(asked, 'D');
+
+    -- A SKU that was typed, whole or so much of it that few begin like this, goes before whatever has its words, from any tier.
+    if p_is_sku then
+        whole := array(select v.product_id from search_variants v where v.folded = typed);
+        begun := whole;
+    end if;
+    if p_begins_sku then
+        begun := array(select v.product_id from search_variants v
+            where v.folded >= typed and v.folded < typed || chr(1114111) order by v.folded limit 20);
+    end if;
+    if begun <> '{}' then
+        select coalesce(array_agg(p.product_id), '{}'), coalesce(array_agg(
+                case when p.product_id = any (whole) then 2000000000 else 1000000000 end + relevance_v1(density_v1(p.words, asked), p.words, described, p.search_text, typed, p.boost)), '{}')
+            into first_ids, first_keys
+            from search_products p where p.tier <= 4 and p.product_id = any (begun) and (p_category is null or p.category_id = any (categories))
+                and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
+                and (p.in_stock or not p_in_stock);
+    end if;
+
+    if numnode(p_partly) > 0 then
+        -- The few that have all words are found in whatever tier.
+        select first_ids || coalesce(array_agg(p.product_id), '{}'), first_keys || coalesce(array_agg(relevance_v1(density_v1(p.words, asked), p.words, described, p.search_text, typed, p.boost)), '{}')
+            into first_ids, first_keys
+            from search_products p where p.tier <= 4 and p.words @@ narrowed and p.product_id <> all (begun) and (p_category is null or p.category_id = any (categories))
+                and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
+                and (p.in_stock or not p_in_stock);
+        first_keys := array(select 500000000 + f.key from unnest(first_keys) with ordinality as f (key, n) order by f.n);
+        any_of := replace(plainto_tsquery('public.shop', p_words)::text, '&', '|')::tsquery
+            || replace(p_unspaced::text, '&', '|')::tsquery;
+    if matching = 'nothing' then
+        with matched as materialized (
+            select p.product_id, case when p_limit > 0 then partial_relevance_v1(p.words, any_of, p.boost) else 0 end as key
+            from search_products p
+            where p.tier <= 0 and p.words @@ most_narrowed and (p.words @@ narrowed) is not true and p.product_id <> all (begun)
+                and (p_category is null or p.category_id = any (categories))
+                and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
+                and (p.in_stock or not p_in_stock)
+            limit case when p_limit = 0 then 2000 end)
+        select (select count(*) from matched), best.ids, best.keys into matched, ids, keys
+        from (
+            select array_agg(first.product_id) as ids, array_agg(first.key) as keys
+            from (select * from matched m order by m.key desc, m.product_id desc limit p_limit) first) best;
+        counted := matched + cardinality(first_ids);
+        if counted >= 48 then
+            matching := 'most';
+            reach := case when false then -1 else 0 end;
+        end if;
+    end if;
+    if matching = 'nothing' then
+        with matched as materialized (
+            select p.product_id, case when p_limit > 0 then partial_relevance_v1(p.words, any_of, p.boost) else 0 end as key
+            from search_products p
+            where p.tier <= 1 and p.words @@ most_narrowed and (p.words @@ narrowed) is not true and p.product_id <> all (begun)
+                and (p_category is null or p.category_id = any (categories))
+                and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
+                and (p.in_stock or not p_in_stock)
+            limit case when p_limit = 0 then 2000 end)
+        select (select count(*) from matched), best.ids, best.keys into matched, ids, keys
+        from (
+            select array_agg(first.product_id) as ids, array_agg(first.key) as keys
+            from (select * from matched m order by m.key desc, m.product_id desc limit p_limit) first) best;
+        counted := matched + cardinality(first_ids);
+        if counted >= 48 then
+            matching := 'most';
+            reach := case when false then -1 else 1 end;
+        end if;
+    end if;
+    if matching = 'nothing' then
+        with matched as materialized (
+            select p.product_id, case when p_limit > 0 then partial_relevance_v1(p.words, any_of, p.boost) else 0 end as key
+            from search_products p
+            where p.tier <= 2 and p.words @@ most_narrowed and (p.words @@ narrowed) is not true and p.product_id <> all (begun)
+                and (p_category is null or p.category_id = any (categories))
+                and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
+                and (p.in_stock or not p_in_stock)
+            limit case when p_limit = 0 then 2000 end)
+        select (select count(*) from matched), best.ids, best.keys into matched, ids, keys
+        from (
+            select array_agg(first.product_id) as ids, array_agg(first.key) as keys
+            from (select * from matched m order by m.key desc, m.product_id desc limit p_limit) first) best;
+        counted := matched + cardinality(first_ids);
+        if counted >= 48 then
+            matching := 'most';
+            reach := case when false then -1 else 2 end;
+        end if;
+    end if;
+    if matching = 'nothing' then
+        with matched as materialized (
+            select p.product_id, case when p_limit > 0 then partial_relevance_v1(p.words, any_of, p.boost) else 0 end as key
+            from search_products p
+            where p.tier <= 3 and p.words @@ most_narrowed and (p.words @@ narrowed) is not true and p.product_id <> all (begun)
+                and (p_category is null or p.category_id = any (categories))
+                and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
+                and (p.in_stock or not p_in_stock)
+            limit case when p_limit = 0 then 2000 end)
+        select (select count(*) from matched), best.ids, best.keys into matched, ids, keys
+        from (
+            select array_agg(first.product_id) as ids, array_agg(first.key) as keys
+            from (select * from matched m order by m.key desc, m.product_id desc limit p_limit) first) best;
+        counted := matched + cardinality(first_ids);
+        if counted >= 48 then
+            matching := 'most';
+            reach := case when false then -1 else 3 end;
+        end if;
+    end if;
+    if matching = 'nothing' then
+        with matched as materialized (
+            select p.product_id, case when p_limit > 0 then partial_relevance_v1(p.words, any_of, p.boost) else 0 end as key
+            from search_products p
+            where p.tier <= 4 and p.words @@ most_narrowed and (p.words @@ narrowed) is not true and p.product_id <> all (begun)
+                and (p_category is null or p.category_id = any (categories))
+                and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
+                and (p.in_stock or not p_in_stock)
+            limit case when p_limit = 0 then 1001 end)
+        select (select count(*) from matched), best.ids, best.keys into matched, ids, keys
+        from (
+            select array_agg(first.product_id) as ids, array_agg(first.key) as keys
+            from (select * from matched m order by m.key desc, m.product_id desc limit p_limit) first) best;
+        counted := matched + cardinality(first_ids);
+        if counted >= 1 then
+            matching := 'most';
+            reach := case when false then -1 else 4 end;
+        end if;
+    end if;
+    else
+        if exists (select from search_tiers t where t.tier = 0) then
+    if matching = 'nothing' then
+        with matched as materialized (
+            select p.product_id, case when p_limit > 0 then relevance_v1(density_v1(p.words, asked), p.words, described, p.search_text, typed, p.boost) else 0 end as key
+            from search_products p
+            where p.tier <= 0 and p.named @@ narrowed and p.product_id <> all (begun)
+                and (p_category is null or p.category_id = any (categories))
+                and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
+                and (p.in_stock or not p_in_stock)
+            limit case when p_limit = 0 then 2000 else 8001 end)
+        select (select count(*) from matched), best.ids, best.keys into matched, ids, keys
+        from (
+            select array_agg(first.product_id) as ids, array_agg(first.key) as keys
+            from (select * from matched m order by m.key desc, m.product_id desc limit p_limit) first) best;
+        counted := matched;
+        if counted >= 48 then
+            matching := 'named';
+            reach := case when matched > 8000 then -1 else 0 end;
+        end if;
+    end if;
+    if matching = 'nothing' then
+        with matched as materialized (
+            select p.product_id, case when p_limit > 0 then relevance_v1(density_v1(p.words, asked), p.words, described, p.search_text, typed, p.boost) else 0 end as key
+            from search_products p
+            where p.tier <= 1 and p.named @@ narrowed and p.product_id <> all (begun)
+                and (p_category is null or p.category_id = any (categories))
+                and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
+                and (p.in_stock or not p_in_stock)
+            limit case when p_limit = 0 then 2000 else 8001 end)
+        select (select count(*) from matched), best.ids, best.keys into matched, ids, keys
+        from (
+            select array_agg(first.product_id) as ids, array_agg(first.key) as keys
+            from (select * from matched m order by m.key desc, m.product_id desc limit p_limit) first) best;
+        counted := matched;
+        if counted >= 48 then
+            matching := 'named';
+            reach := case when matched > 8000 then -1 else 1 end;
+        end if;
+    end if;
+    if matching = 'nothing' then
+        with matched as materialized (
+            select p.product_id, case when p_limit > 0 then relevance_v1(density_v1(p.words, asked), p.words, described, p.search_text, typed, p.boost) else 0 end as key
+            from search_products p
+            where p.tier <= 2 and p.named @@ narrowed and p.product_id <> all (begun)
+                and (p_category is null or p.category_id = any (categories))
+                and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
+                and (p.in_stock or not p_in_stock)
+            limit case when p_limit = 0 then 2000 else 8001 end)
+        select (select count(*) from matched), best.ids, best.keys into matched, ids, keys
+        from (
+            select array_agg(first.product_id) as ids, array_agg(first.key) as keys
+            from (select * from matched m order by m.key desc, m.product_id desc limit p_limit) first) best;
+        counted := matched;
+        if counted >= 48 then
+            matching := 'named';
+            reach := case when matched > 8000 then -1 else 2 end;
+        end if;
+    end if;
+    if matching = 'nothing' then
+        with matched as materialized (
+            select p.product_id, case when p_limit > 0 then relevance_v1(density_v1(p.words, asked), p.words, described, p.search_text, typed, p.boost) else 0 end as key
+            from search_products p
+            where p.tier <= 3 and p.named @@ narrowed and p.product_id <> all (begun)
+                and (p_category is null or p.category_id = any (categories))
+                and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
+                and (p.in_stock or not p_in_stock)
+            limit case when p_limit = 0 then 2000 else 8001 end)
+        select (select count(*) from matched), best.ids, best.keys into matched, ids, keys
+        from (
+            select array_agg(first.product_id) as ids, array_agg(first.key) as keys
+            from (select * from matched m order by m.key desc, m.product_id desc limit p_limit) first) best;
+        counted := matched;
+        if counted >= 48 then
+            matching := 'named';
+            reach := case when matched > 8000 then -1 else 3 end;
+        end if;
+    end if;
+    if matching = 'nothing' then
+        with matched as materialized (
+            select p.product_id, case when p_limit > 0 then relevance_v1(density_v1(p.words, asked), p.words, described, p.search_text, typed, p.boost) else 0 end as key
+            from search_products p
+            where p.tier <= 4 and p.named @@ narrowed and p.product_id <> all (begun)
+                and (p_category is null or p.category_id = any (categories))
+                and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
+                and (p.in_stock or not p_in_stock)
+            limit case when p_limit = 0 then 1001 else 8001 end)
+        select (select count(*) from matched), best.ids, best.keys into matched, ids, keys
+        from (
+            select array_agg(first.product_id) as ids, array_agg(first.key) as keys
+            from (select * from matched m order by m.key desc, m.product_id desc limit p_limit) first) best;
+        counted := matched + cardinality(first_ids);
+        if counted >= 48 then
+            matching := 'named';
+            reach := case when matched > 8000 then -1 else 4 end;
+        end if;
+    end if;
+        end if;
+    if matching = 'nothing' then
+        with matched as materialized (
+            select p.product_id, case when p_limit > 0 then relevance_v1(density_v1(p.words, asked), p.words, described, p.search_text, typed, p.boost) else 0 end as key
+            from search_products p
+            where p.tier <= 0 and p.words @@ narrowed and p.product_id <> all (begun)
+                and (p_category is null or p.category_id = any (categories))
+                and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
+                and (p.in_stock or not p_in_stock)
+            limit case when p_limit = 0 then 2000 else 8001 end)
+        select (select count(*) from matched), best.ids, best.keys into matched, ids, keys
+        from (
+            select array_agg(first.product_id) as ids, array_agg(first.key) as keys
+            from (select * from matched m order by m.key desc, m.product_id desc limit p_limit) first) best;
+        counted := matched;
+        if counted >= 48 then
+            matching := 'words';
+            reach := case when matched > 8000 then -1 else 0 end;
+        end if;
+    end if;
+    if matching = 'nothing' then
+        with matched as materialized (
+            select p.product_id, case when p_limit > 0 then relevance_v1(density_v1(p.words, asked), p.words, described, p.search_text, typed, p.boost) else 0 end as key
+            from search_products p
+            where p.tier <= 1 and p.words @@ narrowed and p.product_id <> all (begun)
+                and (p_category is null or p.category_id = any (categories))
+                and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
+                and (p.in_stock or not p_in_stock)
+            limit case when p_limit = 0 then 2000 else 8001 end)
+        select (select count(*) from matched), best.ids, best.keys into matched, ids, keys
+        from (
+            select array_agg(first.product_id) as ids, array_agg(first.key) as keys
+            from (select * from matched m order by m.key desc, m.product_id desc limit p_limit) first) best;
+        counted := matched;
+        if counted >= 48 then
+            matching := 'words';
+            reach := case when matched > 8000 then -1 else 1 end;
+        end if;
+    end if;
+    if matching = 'nothing' then
+        with matched as materialized (
+            select p.product_id, case when p_limit > 0 then relevance_v1(density_v1(p.words, asked), p.words, described, p.search_text, typed, p.boost) else 0 end as key
+            from search_products p
+            where p.tier <= 2 and p.words @@ narrowed and p.product_id <> all (begun)
+                and (p_category is null or p.category_id = any (categories))
+                and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
+                and (p.in_stock or not p_in_stock)
+            limit case when p_limit = 0 then 2000 else 8001 end)
+        select (select count(*) from matched), best.ids, best.keys into matched, ids, keys
+        from (
+            select array_agg(first.product_id) as ids, array_agg(first.key) as keys
+            from (select * from matched m order by m.key desc, m.product_id desc limit p_limit) first) best;
+        counted := matched;
+        if counted >= 48 then
+            matching := 'words';
+            reach := case when matched > 8000 then -1 else 2 end;
+        end if;
+    end if;
+    if matching = 'nothing' then
+        with matched as materialized (
+            select p.product_id, case when p_limit > 0 then relevance_v1(density_v1(p.words, asked), p.words, described, p.search_text, typed, p.boost) else 0 end as key
+            from search_products p
+            where p.tier <= 3 and p.words @@ narrowed and p.product_id <> all (begun)
+                and (p_category is null or p.category_id = any (categories))
+                and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
+                and (p.in_stock or not p_in_stock)
+            limit case when p_limit = 0 then 2000 else 8001 end)
+        select (select count(*) from matched), best.ids, best.keys into matched, ids, keys
+        from (
+            select array_agg(first.product_id) as ids, array_agg(first.key) as keys
+            from (select * from matched m order by m.key desc, m.product_id desc limit p_limit) first) best;
+        counted := matched;
+        if counted >= 48 then
+            matching := 'words';
+            reach := case when matched > 8000 then -1 else 3 end;
+        end if;
+    end if;
+    if matching = 'nothing' then
+        with matched as materialized (
+            select p.product_id, case when p_limit > 0 then relevance_v1(density_v1(p.words, asked), p.words, described, p.search_text, typed, p.boost) else 0 end as key
+            from search_products p
+            where p.tier <= 4 and p.words @@ narrowed and p.product_id <> all (begun)
+                and (p_category is null or p.category_id = any (categories))
+                and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
+                and (p.in_stock or not p_in_stock)
+            limit case when p_limit = 0 then 1001 else 8001 end)
+        select (select count(*) from matched), best.ids, best.keys into matched, ids, keys
+        from (
+            select array_agg(first.product_id) as ids, array_agg(first.key) as keys
+            from (select * from matched m order by m.key desc, m.product_id desc limit p_limit) first) best;
+        counted := matched + cardinality(first_ids);
+        if counted >= 1 then
+            matching := 'words';
+            reach := case when matched > 8000 then -1 else 4 end;
+        end if;
+    end if;
+    end if;
+
+    if matching = 'nothing' then
+        counted := 0;
+        reach := 4;
+    end if;
+    select t.products into among from search_tiers t where t.tier <= reach order by t.tier desc limit 1;
+    select t.products into everything from search_tiers t where t.tier = 4;
+    if matching <> 'nothing' and reach >= 0 and p_limit > 0 then
+        -- By key, each: as a join it would be planned for a tenth of the catalogue.
+        select json_agg(json_build_array(p.product_id, p.slug, p.sku, p.name, p.brand_name, p.brand_slug, p.category_path,
+                p.category_name, p.offer_minor, p.currency, p.in_stock, p.image_url, page.key) order by page.key desc, page.product_id desc) into listed
+        from (
+            select f.product_id, f.key from unnest(first_ids || ids, first_keys || keys) as f (product_id, key)
+            order by f.key desc, f.product_id desc limit p_limit) page
+        cross join lateral (select * from search_products s where s.product_id = page.product_id offset 0) p;
+    end if;
+end $function$;
+grant execute on function search_words_v1(text,text,text,text,tsquery,tsquery,boolean,boolean,tsquery,text,text,bigint,bigint,boolean,integer) to vitrine_search;
 
 CREATE OR REPLACE FUNCTION public.ship_stock_v1(p_order_id uuid, p_lines jsonb, p_actor text, p_reason text, p_now timestamp with time zone)
  RETURNS void

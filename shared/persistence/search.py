@@ -25,11 +25,11 @@ from shared.persistence.search_statements import (
     Statement,
     facets_statement,
     find_statement,
-    first_statement,
     list_statement,
     rest_statement,
     step_statement,
     walk_statement,
+    words_statement,
 )
 from shared.persistence.search_suggestions import suggestions_statement
 from shared.search.listing import (
@@ -179,7 +179,6 @@ class CatalogueReader:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._tiered = True
 
     def list_products(self, search: Search, *, limit: int, following: Continuation | None = None) -> Page:
         """The next `limit` products after `following`, in a total order: no product twice, none left out."""
@@ -279,7 +278,7 @@ class CatalogueReader:
             wanted = None
         as_typed = self._try_words(search, text, corrected=None, wanted=wanted)
         if as_typed.matching is Matching.NAMED or (as_typed.matching is Matching.WORDS and as_typed.counted > FEW):
-            return self._completed(as_typed)
+            return self._completed(as_typed, wanted)
         if as_typed.matching is Matching.NOTHING and text.tail:
             as_typed = self._try(search, text, GOING_ON, steering=as_typed.steering)
         found_none = as_typed.matching is Matching.NOTHING and as_typed.counted == 0
@@ -289,31 +288,33 @@ class CatalogueReader:
         if meant is not None:
             corrected = self._try_words(replace(search, text=meant), take_apart(meant), corrected=meant, wanted=wanted)
             if corrected.counted > as_typed.counted * FAR_MORE:
-                return self._completed(corrected)
+                return self._completed(corrected, wanted)
         if as_typed.matching is not Matching.NOTHING:
-            return self._completed(as_typed)
-        somehow = self._somehow(search, text, as_typed.steering)
+            return self._completed(as_typed, wanted)
+        somehow = self._somehow(search, text, as_typed.steering, wanted)
         if somehow.matching is Matching.SUBSTRING or not (search.correct and doubted):
             return somehow
         meant = apart(text.typed, text.spans)
         if meant != text.typed and len(meant) <= LONGEST_TEXT:
             corrected = self._try_words(replace(search, text=meant), take_apart(meant), corrected=meant, wanted=wanted)
             if corrected.counted > 0:
-                return self._completed(corrected)
+                return self._completed(corrected, wanted)
         return somehow
 
-    def _somehow(self, search: Search, text: Text, steering: Steering) -> "_Found":
+    def _somehow(self, search: Search, text: Text, steering: Steering, wanted: int | None) -> "_Found":
         """By substrings, else by the words that say most, else by any."""
         if steering is UNSTEERED:
             text = self._weighed(text)
         if not text.most:
             return self._try(search, text, SOMEHOW, steering=steering)
-        found = self._try(search, text, (Matching.SUBSTRING, Matching.MOST), steering=steering)
+        found = self._try(search, text, (Matching.SUBSTRING,), steering=steering)
+        if found.matching is Matching.NOTHING:
+            found = self._try_words(search, text, corrected=None, wanted=wanted)
         if found.matching is not Matching.NOTHING:
             return found
         return self._try(search, text, (Matching.SOME,), steering=steering)
 
-    def _completed(self, found: "_Found") -> "_Found":
+    def _completed(self, found: "_Found", wanted: int | None) -> "_Found":
         """With what has most of the words where few products have them all, in a list by relevance: by price the
         cheapest of these would be first. What staff have steered is as they want it."""
         if found.matching is not Matching.WORDS or found.counted >= PLENTY or found.steering is not UNSTEERED:
@@ -323,7 +324,7 @@ class CatalogueReader:
         text = self._weighed(found.text)
         if not text.most:
             return found
-        more = self._try(found.search, text, (Matching.MOST,), corrected=found.corrected, steering=UNSTEERED)
+        more = self._try_words(found.search, text, corrected=found.corrected, wanted=wanted)
         return more if more.counted > found.counted else found
 
     def _weighed(self, text: Text) -> Text:
@@ -335,21 +336,13 @@ class CatalogueReader:
         return replace(text, most=" | ".join(" & ".join(words) for words in most_of(rarities)))
 
     def _try_words(self, search: Search, text: Text, *, corrected: str | None, wanted: int | None) -> "_Found":
-        """As words; with the first `wanted` rows, where staff have said nothing of the text."""
-        # What is not tiered yet is no large catalogue: nothing is lost where this is learned from the next answer.
-        for way in AS_WORDS if self._tiered else AS_WORDS[1:]:
-            if wanted is None:
-                sql, parameters = find_statement(search, text, [way], steering=None)
-            else:
-                sql, parameters = first_statement(search, text, way)
-                parameters["limit"] = wanted
-            row = self._database.call(sql, **parameters)[0]
-            self._tiered = row["tiered"]
-            steering = _steering(row)
-            if steering is not UNSTEERED:
-                return self._try(search, text, AS_WORDS, corrected=corrected, steering=steering)
-            if row["matching"] != Matching.NOTHING.value:
-                break
+        """As words, or by those that say most where the text has such; with the first `wanted` rows, where staff have
+        said nothing of the text."""
+        sql, parameters = words_statement(search, text, wanted=wanted)
+        row = self._database.call(sql, **parameters)[0]
+        steering = _steering(row)
+        if steering is not UNSTEERED:
+            return self._try(search, text, AS_WORDS, corrected=corrected, steering=steering)
         first = None if wanted is None else _rows(row)
         return _Found(search, text, Matching(row["matching"]), row["reach"], corrected, _estimate(row), first=first)
 

@@ -5,7 +5,7 @@ quoted lexemes.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Self
 
 from shared.search.listing import Matching, Search, Sort, Steering
@@ -67,24 +67,17 @@ _BEGUN_SKU = f"""select product_id from search_variants
     where folded >= fold_v1(:typed::text) and folded < fold_v1(:typed::text) || '{_HIGHEST}'
     order by folded limit {MOST_SKUS}"""
 
-# D, C, B, A: description, category, brand, name; weights, normalisation, and what it adds that the description has all
-# of the words or the name has them as they were typed, as the human judgements of the real catalogue like them best
-# (benchmarks/relevance.py). Whole numbers, so that a cursor's key is exact.
-_RANK = r"""(({density}
-    + case when p.words @@ {description} then 0.15 else 0 end
-    + case when strpos(p.search_text, {folded}) > 0 then 0.2 else 0 end)
-    * p.boost * 1e6)::bigint"""
-_DENSITY = "ts_rank_cd('{{0.3, 0.4, 0.4, 1.0}}', p.words, {query}, 1)"
+# How relevant a product is, as functions of the database: search_words_v1 ranks by them as well.
+_RANK = "relevance_v1({density}, p.words, {description}, p.search_text, {folded}, p.boost)"
+_DENSITY = "density_v1(p.words, {query})"
 # The words in one field alone.
-_IN_FIELD = r"""(select regexp_replace(regexp_replace({query}::text, ''':\*', ''':*{field}', 'g'),
-    '''( |$)', ''':{field}\1', 'g')::tsquery)"""
+_IN_FIELD = "(select query_in_v1({query}, '{field}'))"
 # By the words that were typed; what only synonyms find has nine tenths of what has its words once, in its name or else
 # in its description. Density by all of the synonyms takes ten times as long with twenty, sixty times with sixty.
 _WIDENED_DENSITY = """greatest({density},
     case when p.words @@ {name} then 0.9 else 0.27 end * ln(2::float8) / ln(length(p.words) + 2::float8))"""
 
-# What has not all of the words, by those that it has, each the more the oftener, at less and less (ts_rank of any).
-_PARTIAL_RANK = "(ts_rank('{{0.3, 0.4, 0.4, 1.0}}', p.words, {query}, 1) * p.boost * 1e6)::bigint"
+_PARTIAL_RANK = "partial_relevance_v1(p.words, {query}, p.boost)"
 # Above every rank by some words, below a SKU.
 _ALL_WORDS_KEY = 500_000_000
 
@@ -153,13 +146,6 @@ class Terms:
             begun=f"array({_BEGUN_SKU if text.may_begin_sku else _SKU})",
         )
 
-    def asked_once(self) -> tuple[str, "Terms"]:
-        """A table `asked` of all of them with one row, and the terms that read it."""
-        columns = ", ".join(f"{getattr(self, each.name)} as {each.name}" for each in fields(self))
-        return f"asked as materialized (select {columns})", Terms(
-            **{each.name: f"asked.{each.name}" for each in fields(self)}
-        )
-
 
 def matches_of(search: Search, text: Text, matching: Matching, steering: Steering) -> tuple[list[str], dict[str, Any]]:
     """What is found by the text itself: the pinned have a place of their own, and the buried none."""
@@ -218,13 +204,18 @@ def not_whole(search: Search, text: Text, steering: Steering) -> str:
 def narrow_of(search: Search) -> tuple[str, dict[str, Any]]:
     """What the filters ask for is words as well, which no text can spell: what they leave is found without reading the
     rest. A price is in a step of prices: the filters check what lies at its ends."""
-    narrow = [f"b:{search.brand}"] if search.brand is not None else []
-    narrow += [f"c:{search.category}"] if search.category is not None else []
-    narrow += ["s:1"] if search.in_stock else []
-    query, parameters = ":narrow::tsquery", {"narrow": _quoted(narrow)}
+    query, parameters = ":narrow::tsquery", {"narrow": filter_lexemes(search)}
     if search.price_min is not None or search.price_max is not None:
         query = f"({query} && {_PRICES})"
     return query, parameters
+
+
+def filter_lexemes(search: Search) -> str:
+    """What the filters but that of prices ask for, as a tsquery."""
+    narrow = [f"b:{search.brand}"] if search.brand is not None else []
+    narrow += [f"c:{search.category}"] if search.category is not None else []
+    narrow += ["s:1"] if search.in_stock else []
+    return _quoted(narrow)
 
 
 def words_of(text: Text, matching: Matching) -> dict[str, Any]:

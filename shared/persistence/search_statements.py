@@ -17,8 +17,8 @@ from shared.persistence.search_matching import (
     OWN,
     SUBTREE,
     Terms,
+    filter_lexemes,
     filters_of,
-    first_of_sku,
     found_in,
     is_scan,
     matches_of,
@@ -27,7 +27,6 @@ from shared.persistence.search_matching import (
     not_of_sku,
     not_whole,
     pinned_products,
-    rank_by,
     relevance,
     words_of,
 )
@@ -120,26 +119,25 @@ cross join (
     select array_to_tsvector(array[lexeme])::text::tsquery as query
     from unnest(tsvector_to_array(to_tsvector('public.shop', :words::text))) as lexeme) w"""
 
+_WORDS = """
+select * from search_words_v1(:typed::text, :words::text, :forms::text, :plain::text, :unspaced::tsquery,
+    :partly::tsquery, :is_sku::boolean, :begins_sku::boolean, :narrow::tsquery, :category::text, :brand::text,
+    :price_min::bigint, :price_max::bigint, :in_stock::boolean, :wanted::integer)"""
+
 Statement = tuple[str, dict[str, Any]]
 
 
 def find_statement(
-    search: Search, text: Text, ways: Sequence[Matching], *, steering: Steering | None = UNSTEERED
+    search: Search, text: Text, ways: Sequence[Matching], *, steering: Steering = UNSTEERED
 ) -> Statement:
-    """How the text finds anything among what the filters leave: {matching, reach, counted, pinned, among, everything,
-    tiered}.
+    """How the text finds anything among what the filters leave: {matching, reach, counted, pinned, among, everything}.
 
     Ways are tried in turn, a way tier by tier until it has enough: a condition that names no row gates each scan. What
     is pinned or buried opens no weaker way by that: it has its part in what a way finds, and none in what is `counted`.
     `among` is how many products the tiers up to `reach` hold, `everything` how many there are, `pinned` how many of the
-    pinned, `tiered` whether there are tiers at all. Where nobody knows yet what staff have said (steering None), it is
-    told as well: {rule, widened}.
+    pinned.
     """
     filters, parameters = filters_of(search)
-    asking = ""
-    if steering is None:
-        steering, asking = UNSTEERED, f", {STEERING}"
-        parameters |= {"typed": text.typed, "words": text.words}
     each, counting = "", "count(*) as n, count(*) as own"
     if steering.apart:
         each, counting = "p.product_id", f"count(*) as n, count(*) filter (where {OWN.format(row='m')}) as own"
@@ -168,7 +166,7 @@ def find_statement(
             case {" ".join(reaches)} else {LAST_TIER} end as reach, case {" ".join(counts)} else 0 end as counted,
             {_AMONG.format(reach=f"case {' '.join(reaches)} else {LAST_TIER} end")} as among,
             (select products from search_tiers t where t.tier = {LAST_TIER}) as everything,
-            {pinned} as pinned, {TIERED} as tiered{asking}
+            {pinned} as pinned
         from {", ".join(scans)}"""
     return sql, parameters
 
@@ -187,14 +185,14 @@ class _Scan:
         return f"{self.way.value}_{self.tier}"
 
 
-def _scans(text: Text, ways: Sequence[Matching], *, count: str = "{name}.n") -> Iterator[_Scan]:
-    """In the order in which they are made; `count` is how a statement says how many rows the scan of a name has."""
+def _scans(text: Text, ways: Sequence[Matching]) -> Iterator[_Scan]:
+    """In the order in which they are made."""
     missed: list[str] = []
     for way in ways:
         named = way is Matching.NAMED
         gates = [*missed, *([TIERED] if named else [])]
         for tier in _tiers(text, way):
-            found = count.format(name=f"{way.value}_{tier}")
+            found = f"{way.value}_{tier}.n"
             if way is Matching.PREFIX and tier == LAST_TIER:
                 gates.append(_HEAD_IS_KNOWN)
             enough = ENOUGH if named or tier < LAST_TIER else 1
@@ -213,49 +211,24 @@ def _tiers(text: Text, way: Matching) -> Sequence[int]:
     return (0, 2, LAST_TIER) if way is Matching.SUBSTRING else range(LAST_TIER + 1)
 
 
-def first_statement(search: Search, text: Text, way: Matching) -> Statement:
-    """The first page by relevance where the text is found as words, of which staff have said nothing, in one: what
-    find_statement tells of it, and its rows. No rows where so many are found that they are not ranked."""
-    filters, parameters = filters_of(search)
-    parameters |= {"typed": text.typed, "words": text.words} | words_of(text, way) | narrow_of(search)[1]
-    table, terms = Terms.of(search, text, way, UNSTEERED).asked_once()
-    rows, pages = [table], []
-    if text.may_be_sku:
-        key = first_of_sku(rank_by(way, UNSTEERED, terms), terms)
-        rows.append(f"""skus as materialized (select p.product_id, {key} as key from asked, search_products p
-            where {" and ".join([f"p.product_id = any({terms.begun}) and p.tier <= {LAST_TIER}", *filters])})""")
-    counts, cases, reaches, counted = [], [], [], []
-    for scan in _scans(text, [way], count="(select count(*) from {name})"):
-        conditions = [scan.gate, f"p.tier <= {scan.tier}", terms.words_match(way), *filters]
-        many = f"(select count(*) from {scan.name})"
-        page = f"select product_id, key from {scan.name}"
-        if text.may_be_sku:
-            conditions.append(f"p.product_id <> all({terms.begun})")
-            page = f"({page} union all select product_id, key from skus)"
-            many += " + (select count(*) from skus)" if scan.tier == LAST_TIER else ""
-        rows.append(f"""{scan.name} as materialized (
-            select p.product_id, {rank_by(way, UNSTEERED, terms)} as key from asked, search_products p
-            where {" and ".join(conditions)} limit {RANKED + 1})""")
-        pages.append(f"""(select product_id, key from ({page}) ranked where (select reach from found) = {scan.tier}
-            order by key desc, product_id desc limit :limit::int)""")
-        counts.append(f"{many} as {scan.name}")
-        enough = f"{scan.name} >= {scan.enough}"
-        cases.append(f"when {enough} then '{way.value}'")
-        reaches.append(f"when {scan.name} > {RANKED} then {NOTHING_RANKED} when {enough} then {scan.tier}")
-        counted.append(f"when {enough} then {scan.name}")
-    sql = f"""
-        with {", ".join(rows)},
-        found as materialized (select case {" ".join(cases)} else 'nothing' end as matching,
-            case {" ".join(reaches)} else {LAST_TIER} end as reach, case {" ".join(counted)} else 0 end as counted
-            from (select {", ".join(counts)}) counts),
-        page as materialized ({" union all ".join(pages)})
-        select found.matching, found.reach, found.counted, {STEERING}, {TIERED} as tiered,
-            {_AMONG.format(reach="found.reach")} as among,
-            (select products from search_tiers t where t.tier = {LAST_TIER}) as everything,
-            (select {_rows("page.key", "page.key desc, page.product_id desc")}
-             from page {_BY_KEY}) as listed
-        from found"""
-    return sql, parameters
+def words_statement(search: Search, text: Text, *, wanted: int | None) -> Statement:
+    """What find_statement tells of a text that is looked for as words (NAMED, then WORDS), or by those that say most
+    (MOST) where it has them; with the best `wanted` rows (`listed`), none where so many are found that they are not
+    ranked. Where staff have said something of the text nothing is looked for, and that is told: {rule, widened}."""
+    parameters = words_of(text, Matching.WORDS) | {
+        "typed": text.typed,
+        "partly": text.most,
+        "is_sku": text.may_be_sku,
+        "begins_sku": text.may_begin_sku,
+        "narrow": filter_lexemes(search),
+        "category": search.category,
+        "brand": search.brand,
+        "price_min": search.price_min,
+        "price_max": search.price_max,
+        "in_stock": search.in_stock,
+        "wanted": wanted or 0,
+    }
+    return _WORDS, parameters
 
 
 def list_statement(

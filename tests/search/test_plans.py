@@ -1,15 +1,13 @@
 """Plans do not flip: every kind of list goes by indexes, whatever is asked for and however many products there are."""
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 from uuid import UUID
 
 import pytest
 from pg8000.core import CoreConnection
-from pg8000.native import to_statement
 
+from local.database import Address
 from shared.kernel.clock import SystemClock
 from shared.persistence.connecting import BY_INDEXES, connector
 from shared.persistence.database import Database
@@ -21,9 +19,9 @@ from shared.persistence.search_statements import (
     Statement,
     facets_statement,
     find_statement,
-    first_statement,
     list_statement,
     rest_statement,
+    words_statement,
 )
 from shared.persistence.search_suggestions import suggestions_statement
 from shared.search.listing import Matching, Search, Sort, Steering
@@ -31,6 +29,7 @@ from shared.search.merchandising import MOST_LEXEMES
 from shared.search.texts import take_apart
 from shared.settings import DatabaseSettings
 from tests.numbers import PROVE
+from tests.search import plans
 from tools.bulk import find_by_filters, indexed_afterwards
 from tools.scratch_database import ScratchServer
 
@@ -79,6 +78,8 @@ class Shop:
 
     database: Database
     asking: CoreConnection
+    address: Address
+    admin: Address
 
 
 @pytest.fixture(scope="module")
@@ -124,30 +125,15 @@ def shop(postgres: ScratchServer) -> Iterator[Shop]:
     connect = connector(settings, application="test", statement_timeout_ms=STATEMENT_TIMEOUT_MS, planning=BY_INDEXES)
     made = Database(connect, size=1, clock=SystemClock())
     asking = connect()
-    yield Shop(made, asking)
+    yield Shop(made, asking, address, postgres.admin)
     asking.close()
     made.close()
 
 
 def plan_of(shop: Shop, statement: str) -> tuple[set[str], set[str]]:
     """The indexes of the plan that is kept for all parameters, and the tables that it reads whole."""
-    sql, _ = to_statement(statement)
-    found = shop.asking.execute_simple(f"explain (generic_plan, format json) {sql}").rows[0][0]
-    indexes: set[str] = set()
-    whole: set[str] = set()
-
-    def walk(node: dict[str, Any]) -> None:
-        if "Index Name" in node:
-            indexes.add(node["Index Name"])
-        # By its key a row is read for its key: without one the whole table is, in the order of its keys.
-        by_no_key = node.get("Index Name") == "search_products_pkey" and "Index Cond" not in node
-        if node["Node Type"] == "Seq Scan" or by_no_key:
-            whole.add(node["Relation Name"])
-        for child in node.get("Plans", ()):
-            walk(child)
-
-    walk((json.loads(found) if isinstance(found, str) else found)[0]["Plan"])
-    return indexes, whole
+    plan = plans.plan_of(shop.asking, statement)
+    return plan.indexes, plan.whole
 
 
 def kinds() -> dict[str, tuple[Search, str]]:
@@ -184,6 +170,8 @@ def kinds() -> dict[str, tuple[Search, str]]:
 
 
 KINDS = kinds()
+EVERYTHING = Search()
+FILTERED = Search(category="home", brand="brand-3", price_max=5000, in_stock=True)
 # A known miss, and not a strict one, for it depends on the machine.
 TOO_MANY = pytest.mark.xfail(
     PROVE,
@@ -264,8 +252,6 @@ def test_finding_the_rest_and_spelling_read_no_table_whole(shop: Shop) -> None:
     search, text = Search(text="lamp"), replace(take_apart("lamp"), most="'lamp'")
     statements = [
         find_statement(search, text, AS_WORDS)[0],
-        first_statement(search, text, Matching.NAMED)[0],
-        first_statement(search, text, Matching.WORDS)[0],
         find_statement(search, text, GOING_ON)[0],
         find_statement(search, text, SOMEHOW)[0],
         find_statement(search, text, (Matching.SUBSTRING, Matching.MOST))[0],
@@ -279,6 +265,29 @@ def test_finding_the_rest_and_spelling_read_no_table_whole(shop: Shop) -> None:
     ]
 
     assert [plan_of(shop, sql)[1] & READ for sql in statements] == [set()] * len(statements)
+
+
+@pytest.mark.parametrize(
+    "narrowed", [Search(), Search(category="home", brand="brand-3", price_max=5000, in_stock=True)]
+)
+@pytest.mark.parametrize(
+    ("typed", "most", "vectors"),
+    [("brass77", "", ("named", "words")), ("torch", "", ("named", "words")), ("brass77 torch", "'brass77'", ("words",)),
+     ("SKU-77", "", ("named", "words"))],
+)  # fmt: skip
+def test_a_first_page_goes_by_the_index_of_each_tier(
+    shop: Shop, narrowed: Search, typed: str, most: str, vectors: Sequence[str]
+) -> None:
+    """None has enough of it, so all are looked at."""
+    search, text = replace(narrowed, text=typed), replace(take_apart(typed), most=most)
+    asked = plans.plans_inside(shop.address, shop.admin, [words_statement(search, text, wanted=24)])
+
+    tiers = {name for name in asked.indexes if name.startswith(("search_products_words_", "search_products_named_"))}
+    if PROVE:
+        assert tiers == {f"search_products_{vector}_{tier}" for vector in vectors for tier in range(5)}
+    else:  # Among a thousand products they are all of a size.
+        assert {name.rpartition("_")[0] for name in tiers} == {f"search_products_{vector}" for vector in vectors}
+    assert not asked.whole & READ
 
 
 @pytest.mark.parametrize(
@@ -308,10 +317,12 @@ def test_what_staff_say_of_a_text_leaves_it_its_index(shop: Shop, matching: Matc
 def test_what_staff_say_is_looked_up_by_two_indexes(shop: Shop) -> None:
     search, text = Search(text="lamp"), take_apart("lamp")
 
-    for sql in (f"select {STEERING}", find_statement(search, text, AS_WORDS, steering=None)[0]):
-        indexes, whole = plan_of(shop, sql)
-        assert {"query_rules_query_unique", "synonym_rewrites_lexeme"} <= indexes
-        assert not whole & READ
+    for asked in (
+        plans.plan_of(shop.asking, f"select {STEERING}"),
+        plans.plans_inside(shop.address, shop.admin, [words_statement(search, text, wanted=None)]),
+    ):
+        assert {"query_rules_query_unique", "synonym_rewrites_lexeme"} <= asked.indexes
+        assert not asked.whole & READ
     # Of a text that has something to say it need not be asked again.
     indexes, whole = plan_of(shop, find_statement(search, text, AS_WORDS, steering=Steering([UUID(int=1)]))[0])
     assert not indexes & {"query_rules_query_unique", "synonym_rewrites_lexeme"}

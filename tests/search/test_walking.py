@@ -20,6 +20,7 @@ from shared.persistence.search_statements import (
     list_statement,
     step_statement,
     walk_statement,
+    words_statement,
 )
 from shared.search.listing import Matching, Position, Search, Sort, Steering
 from shared.search.texts import take_apart
@@ -114,7 +115,7 @@ def test_what_very_many_have_is_walked_and_not_sorted(database: RecordingDatabas
     search = Search(text="lamp", sort=sort)
 
     assert asked(database, search) == [
-        find_statement(search, _TEXT, [Matching.NAMED], steering=None)[0],
+        words_statement(search, _TEXT, wanted=None)[0],
         walk_statement(search, _TEXT, Matching.NAMED, after=None)[0],
     ]
 
@@ -125,7 +126,7 @@ def test_prices_of_many_are_gone_through_step_by_step(database: RecordingDatabas
     search = Search(text=text, sort=sort)
 
     assert asked(database, search) == [
-        find_statement(search, take_apart(text), [Matching.NAMED], steering=None)[0],
+        words_statement(search, take_apart(text), wanted=None)[0],
         step_statement(search, take_apart(text), Matching.NAMED, after=None)[0],
     ]
 
@@ -156,13 +157,13 @@ def test_it_is_sorted_once_where_a_walk_finds_too_few_and_where_so_many_are_not_
     lamps, stand, steering = take_apart("lamps"), take_apart("stand"), Steering([UUID(int=7)])
 
     assert asked(database, far) == [
-        find_statement(far, lamps, [Matching.NAMED], steering=None)[0],
+        words_statement(far, lamps, wanted=None)[0],
         find_statement(far, lamps, AS_WORDS, steering=steering)[0],
         walk_statement(far, lamps, Matching.NAMED, after=None, steering=steering)[0],
         list_statement(far, lamps, Matching.NAMED, reach=0, after=None, counting=False, steering=steering)[0],
     ]
     assert asked(database, fewer) == [
-        find_statement(fewer, stand, [Matching.NAMED], steering=None)[0],
+        words_statement(fewer, stand, wanted=None)[0],
         list_statement(fewer, stand, Matching.NAMED, reach=0, after=None, counting=False)[0],
     ]
 

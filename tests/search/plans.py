@@ -1,0 +1,69 @@
+"""Which indexes PostgreSQL goes by, and what it reads whole: of a statement, and of all that a function makes."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pg8000.native
+from pg8000.core import CoreConnection
+from pg8000.native import to_statement
+
+from local.database import Address
+from shared.persistence.connecting import BY_INDEXES
+from shared.persistence.search_statements import Statement
+
+_TELLING = {
+    "auto_explain.log_min_duration": "0",
+    "auto_explain.log_nested_statements": "on",
+    "auto_explain.log_format": "json",
+    "client_min_messages": "log",
+} | BY_INDEXES
+
+
+@dataclass
+class Plans:
+    indexes: set[str] = field(default_factory=set)
+    whole: set[str] = field(default_factory=set)
+
+    def read(self, node: dict[str, Any]) -> None:
+        if "Index Name" in node:
+            self.indexes.add(node["Index Name"])
+        # By its key a row is read for its key: without one the whole table is, in the order of its keys.
+        by_no_key = node.get("Index Name") == "search_products_pkey" and "Index Cond" not in node
+        if node["Node Type"] == "Seq Scan" or by_no_key:
+            self.whole.add(node["Relation Name"])
+        for child in node.get("Plans", ()):
+            self.read(child)
+
+
+def plan_of(asking: CoreConnection, statement: str) -> Plans:
+    """The plan that is kept for all parameters."""
+    sql, _ = to_statement(statement)
+    found = asking.execute_simple(f"explain (generic_plan, format json) {sql}").rows[0][0]
+    plans = Plans()
+    plans.read((json.loads(found) if isinstance(found, str) else found)[0]["Plan"])
+    return plans
+
+
+def plans_inside(database: Address, admin: Address, statements: Sequence[Statement]) -> Plans:
+    """The plans of all statements that functions made for these, with search's settings, as the server tells an
+    administrator. A statement that a function did not come to is not among them."""
+    plans = Plans()
+    connection = replace(admin, database=database.database).connect()
+    try:
+        connection.run("load 'auto_explain'")
+        for name, value in _TELLING.items():
+            connection.run(f"set {name} = {pg8000.native.literal(value)}")
+        for sql, parameters in statements:
+            connection.notices.clear()
+            connection.run(sql, **parameters)
+            told = [notice[b"M"].decode() for notice in connection.notices]
+            assert 0 < len(told) < (connection.notices.maxlen or 0)
+            for message in told:
+                _, _, plan = message.partition("plan:")
+                if plan:
+                    plans.read(json.loads(plan)["Plan"])
+    finally:
+        connection.close()
+    return plans
