@@ -2895,7 +2895,7 @@ begin
             reach := case when false then -1 else 0 end;
         end if;
     end if;
-    if matching = 'nothing' then
+    if matching = 'nothing' and matched > 0 then
         with matched as materialized (
             select p.product_id, case when p_limit > 0 then partial_relevance_v1(p.words, any_of, p.boost) else 0 end as key
             from search_products p
@@ -2933,7 +2933,7 @@ begin
             reach := case when false then -1 else 2 end;
         end if;
     end if;
-    if matching = 'nothing' then
+    if matching = 'nothing' and matched > 0 then
         with matched as materialized (
             select p.product_id, case when p_limit > 0 then partial_relevance_v1(p.words, any_of, p.boost) else 0 end as key
             from search_products p
@@ -2992,7 +2992,7 @@ begin
             reach := case when matched > 8000 then -1 else 0 end;
         end if;
     end if;
-    if matching = 'nothing' then
+    if matching = 'nothing' and matched > 0 then
         with matched as materialized (
             select p.product_id, case when p_limit > 0 then relevance_v1(density_v1(p.words, asked), p.words, described, p.search_text, typed, p.boost) else 0 end as key
             from search_products p
@@ -3030,7 +3030,7 @@ begin
             reach := case when matched > 8000 then -1 else 2 end;
         end if;
     end if;
-    if matching = 'nothing' then
+    if matching = 'nothing' and matched > 0 then
         with matched as materialized (
             select p.product_id, case when p_limit > 0 then relevance_v1(density_v1(p.words, asked), p.words, described, p.search_text, typed, p.boost) else 0 end as key
             from search_products p
@@ -3088,7 +3088,7 @@ begin
             reach := case when matched > 8000 then -1 else 0 end;
         end if;
     end if;
-    if matching = 'nothing' then
+    if matching = 'nothing' and matched > 0 then
         with matched as materialized (
             select p.product_id, case when p_limit > 0 then relevance_v1(density_v1(p.words, asked), p.words, described, p.search_text, typed, p.boost) else 0 end as key
             from search_products p
@@ -3126,7 +3126,7 @@ begin
             reach := case when matched > 8000 then -1 else 2 end;
         end if;
     end if;
-    if matching = 'nothing' then
+    if matching = 'nothing' and matched > 0 then
         with matched as materialized (
             select p.product_id, case when p_limit > 0 then relevance_v1(density_v1(p.words, asked), p.words, described, p.search_text, typed, p.boost) else 0 end as key
             from search_products p

@@ -24,9 +24,9 @@ _LISTED = """p.product_id, p.slug, p.sku, p.name, p.brand_name, p.brand_slug, p.
                 p.category_name, p.offer_minor, p.currency, p.in_stock, p.image_url"""
 
 # Each tier is a statement of its own, made only where those before it held too little: `tier <= n` is an index where
-# the planner sees the number.
+# the planner sees the number. Where a tier has none of it at all, the next is skipped for the one after it.
 _TIER = """
-    if matching = 'nothing' then
+    if <gate> then
         with matched as materialized (
             select p.product_id, case when p_limit > 0 then <key> else 0 end as key
             from search_products p
@@ -51,7 +51,8 @@ def _tiers(way: str, *, matches: str, key: str) -> str:
         is_last, counted = tier == _TIERS[-1], f"case when p_limit = 0 then {_COUNTED[tier]}"
         partly = way == "most"
         statements.append(
-            _TIER.replace("<key>", key)
+            _TIER.replace("<gate>", "matching = 'nothing'" + (" and matched > 0" if tier % 2 else ""))
+            .replace("<key>", key)
             .replace("<matches>", matches)
             .replace("<most>", f"{counted} end" if partly else f"{counted} else {_RANKED + 1} end")
             .replace("<besides>", " + cardinality(first_ids)" if partly or is_last else "")
