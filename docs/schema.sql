@@ -2782,7 +2782,7 @@ AS $function$
 $function$;
 grant execute on function sales_weight_v1(date) to vitrine_search_jobs;
 
-CREATE OR REPLACE FUNCTION public.search_words_v1(p_typed text, p_words text, p_forms text, p_plain text, p_unspaced tsquery, p_partly tsquery, p_is_sku boolean, p_begins_sku boolean, p_narrow tsquery, p_category text, p_brand text, p_price_min bigint, p_price_max bigint, p_in_stock boolean, p_limit integer, OUT matching text, OUT reach integer, OUT counted integer, OUT among bigint, OUT everything bigint, OUT rule json, OUT widened boolean, OUT listed json)
+CREATE OR REPLACE FUNCTION public.search_words_v1(p_typed text, p_words text, p_forms text, p_plain text, p_head text, p_tail text, p_unspaced tsquery, p_partly tsquery, p_is_sku boolean, p_begins_sku boolean, p_narrow tsquery, p_category text, p_brand text, p_price_min bigint, p_price_max bigint, p_in_stock boolean, p_limit integer, OUT matching text, OUT reach integer, OUT counted integer, OUT among bigint, OUT everything bigint, OUT rule json, OUT widened boolean, OUT listed json)
  RETURNS record
  LANGUAGE plpgsql
  STABLE
@@ -2791,7 +2791,9 @@ declare
     typed constant text := fold_v1(p_typed);
     lexemes constant tsvector := to_tsvector('public.shop', p_words);
     asked tsquery;
-    narrowed tsquery := p_narrow;
+    head tsquery;
+    narrow tsquery := p_narrow;
+    narrowed tsquery;
     most_narrowed tsquery;
     described tsquery;
     any_of tsquery;
@@ -2833,7 +2835,7 @@ begin
         if priced <= 1000 then
             select min(p.price_minor), max(p.price_minor) into cheapest, dearest from search_products p
                 where p.tier <= 4 and p.price_minor between low and high;
-            narrowed := narrowed && price_query_v1(cheapest, dearest);
+            narrow := narrow && price_query_v1(cheapest, dearest);
         end if;
     end if;
     if p_category is not null then
@@ -2844,8 +2846,8 @@ begin
         select b.id into brand from brands b where b.slug = p_brand;
     end if;
     -- What asks for nothing finds nothing, not all that the filters leave.
-    most_narrowed := p_partly && p_unspaced && narrowed;
-    narrowed := case when numnode(asked) > 0 then asked && narrowed end;
+    most_narrowed := p_partly && p_unspaced && narrow;
+    narrowed := case when numnode(asked) > 0 then asked && narrow end;
     described := query_in_v1(asked, 'D');
 
     -- A SKU that was typed, whole or so much of it that few begin like this, goes before whatever has its words, from any tier.
@@ -3164,6 +3166,90 @@ begin
             reach := case when matched > 8000 then -1 else 4 end;
         end if;
     end if;
+        if matching = 'nothing' and p_tail <> '' then
+            head := plainto_tsquery('public.shop', p_head);
+            asked := head && to_tsquery('public.shop', p_tail || ':*') && p_unspaced;
+            narrowed := case when numnode(asked) > 0 then asked && narrow end;
+            described := query_in_v1(asked, 'D');
+    if matching = 'nothing' then
+        with matched as materialized (
+            select p.product_id, case when p_limit > 0 then relevance_v1(density_v1(p.words, asked), p.words, described, p.search_text, typed, p.boost) else 0 end as key
+            from search_products p
+            where p.tier <= 0 and p.words @@ narrowed and p.product_id <> all (begun)
+                and (p_category is null or p.category_id = any (categories))
+                and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
+                and (p.in_stock or not p_in_stock)
+            limit case when p_limit = 0 then 2000 else 8001 end)
+        select (select count(*) from matched), best.ids, best.keys into matched, ids, keys
+        from (
+            select array_agg(first.product_id) as ids, array_agg(first.key) as keys
+            from (select * from matched m order by m.key desc, m.product_id desc limit p_limit) first) best;
+        counted := matched;
+        if counted >= 48 then
+            matching := 'prefix';
+            reach := case when matched > 8000 then -1 else 0 end;
+        end if;
+    end if;
+    if matching = 'nothing' and matched > 0 then
+        with matched as materialized (
+            select p.product_id, case when p_limit > 0 then relevance_v1(density_v1(p.words, asked), p.words, described, p.search_text, typed, p.boost) else 0 end as key
+            from search_products p
+            where p.tier <= 1 and p.words @@ narrowed and p.product_id <> all (begun)
+                and (p_category is null or p.category_id = any (categories))
+                and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
+                and (p.in_stock or not p_in_stock)
+            limit case when p_limit = 0 then 2000 else 8001 end)
+        select (select count(*) from matched), best.ids, best.keys into matched, ids, keys
+        from (
+            select array_agg(first.product_id) as ids, array_agg(first.key) as keys
+            from (select * from matched m order by m.key desc, m.product_id desc limit p_limit) first) best;
+        counted := matched;
+        if counted >= 48 then
+            matching := 'prefix';
+            reach := case when matched > 8000 then -1 else 1 end;
+        end if;
+    end if;
+    if matching = 'nothing' then
+        with matched as materialized (
+            select p.product_id, case when p_limit > 0 then relevance_v1(density_v1(p.words, asked), p.words, described, p.search_text, typed, p.boost) else 0 end as key
+            from search_products p
+            where p.tier <= 2 and p.words @@ narrowed and p.product_id <> all (begun)
+                and (p_category is null or p.category_id = any (categories))
+                and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
+                and (p.in_stock or not p_in_stock)
+            limit case when p_limit = 0 then 2000 else 8001 end)
+        select (select count(*) from matched), best.ids, best.keys into matched, ids, keys
+        from (
+            select array_agg(first.product_id) as ids, array_agg(first.key) as keys
+            from (select * from matched m order by m.key desc, m.product_id desc limit p_limit) first) best;
+        counted := matched;
+        if counted >= 48 then
+            matching := 'prefix';
+            reach := case when matched > 8000 then -1 else 2 end;
+        end if;
+    end if;
+    if matching = 'nothing' and (numnode(head) = 0
+            or exists (select from search_products p where p.tier <= 1 and p.words @@ head)
+            or exists (select from search_products p where p.tier <= 4 and p.words @@ head)) then
+        with matched as materialized (
+            select p.product_id, case when p_limit > 0 then relevance_v1(density_v1(p.words, asked), p.words, described, p.search_text, typed, p.boost) else 0 end as key
+            from search_products p
+            where p.tier <= 4 and p.words @@ narrowed and p.product_id <> all (begun)
+                and (p_category is null or p.category_id = any (categories))
+                and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
+                and (p.in_stock or not p_in_stock)
+            limit case when p_limit = 0 then 1001 else 8001 end)
+        select (select count(*) from matched), best.ids, best.keys into matched, ids, keys
+        from (
+            select array_agg(first.product_id) as ids, array_agg(first.key) as keys
+            from (select * from matched m order by m.key desc, m.product_id desc limit p_limit) first) best;
+        counted := matched + cardinality(first_ids);
+        if counted >= 1 then
+            matching := 'prefix';
+            reach := case when matched > 8000 then -1 else 4 end;
+        end if;
+    end if;
+        end if;
     end if;
 
     if matching = 'nothing' then
@@ -3182,7 +3268,7 @@ begin
         cross join lateral (select * from search_products s where s.product_id = page.product_id offset 0) p;
     end if;
 end $function$;
-grant execute on function search_words_v1(text,text,text,text,tsquery,tsquery,boolean,boolean,tsquery,text,text,bigint,bigint,boolean,integer) to vitrine_search;
+grant execute on function search_words_v1(text,text,text,text,text,text,tsquery,tsquery,boolean,boolean,tsquery,text,text,bigint,bigint,boolean,integer) to vitrine_search;
 
 CREATE OR REPLACE FUNCTION public.ship_stock_v1(p_order_id uuid, p_lines jsonb, p_actor text, p_reason text, p_now timestamp with time zone)
  RETURNS void

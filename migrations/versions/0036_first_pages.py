@@ -45,13 +45,24 @@ _TIER = """
     end if;"""
 
 
+# What goes on from a word is costly to look for, so not at all beside words that nothing has.
+_HEAD_IS_KNOWN = """ and (numnode(head) = 0
+            or exists (select from search_products p where p.tier <= 1 and p.words @@ head)
+            or exists (select from search_products p where p.tier <= 4 and p.words @@ head))"""
+
+
 def _tiers(way: str, *, matches: str, key: str) -> str:
     statements = []
-    for tier in _TIERS:
+    for tier in (0, 1, 2, 4) if way == "prefix" else _TIERS:
         is_last, counted = tier == _TIERS[-1], f"case when p_limit = 0 then {_COUNTED[tier]}"
         partly = way == "most"
         statements.append(
-            _TIER.replace("<gate>", "matching = 'nothing'" + (" and matched > 0" if tier % 2 else ""))
+            _TIER.replace(
+                "<gate>",
+                "matching = 'nothing'"
+                + (" and matched > 0" if tier % 2 else "")
+                + (_HEAD_IS_KNOWN if is_last and way == "prefix" else ""),
+            )
             .replace("<key>", key)
             .replace("<matches>", matches)
             .replace("<most>", f"{counted} end" if partly else f"{counted} else {_RANKED + 1} end")
@@ -73,6 +84,7 @@ def _function() -> str:
         ),
         "<named>": _tiers("named", matches="p.named @@ narrowed", key=_RELEVANCE),
         "<words>": _tiers("words", matches="p.words @@ narrowed", key=_RELEVANCE),
+        "<prefix>": _tiers("prefix", matches="p.words @@ narrowed", key=_RELEVANCE),
         "<relevance>": _RELEVANCE,
         "<left>": _LEFT,
         "<listed>": _LISTED,

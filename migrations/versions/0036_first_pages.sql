@@ -22,15 +22,17 @@ create function partial_relevance_v1(words tsvector, any_of tsquery, boost real)
 create function query_in_v1(asked tsquery, field text) returns tsquery language sql immutable parallel safe return
     regexp_replace(regexp_replace(asked::text, ''':\*', ''':*' || field, 'g'), '''( |$)', ''':' || field || '\1', 'g')::tsquery;
 
--- How a text finds anything as words among what the filters leave: {matching, reach, counted} as shared/persistence/search_statements.py
--- has them, with the best `p_limit` of it, each as the array that lists show (LISTED there, and the key). None where so many match that
--- they are not ranked (reach -1), or where none are asked for. Where staff have said something of the text (`rule`, `widened`), it looks
--- for nothing. Reads only. `p_forms` are those of the words that may stand in one piece, `p_plain` the others; `p_partly`, where it is
--- not empty, are the words that say most: what has these is found, and first of it what has all words. `p_narrow` is what the filters
--- ask for, as words that no text can spell.
+-- How a text finds anything as words, or as words of which the last goes on (`p_tail`, where it is not empty; `p_head` are those before
+-- it), among what the filters leave: {matching, reach, counted} as shared/persistence/search_statements.py has them, with the best
+-- `p_limit` of it, each as the array that lists show (LISTED there, and the key). None where so many match that they are not ranked
+-- (reach -1), or where none are asked for. Where staff have said something of the text (`rule`, `widened`), it looks for nothing. Reads
+-- only. `p_forms` are those of the words that may stand in one piece, `p_plain` the others; `p_partly`, where it is not empty, are the
+-- words that say most: what has these is found, and first of it what has all words. `p_narrow` is what the filters ask for, as words
+-- that no text can spell.
 create function search_words_v1(
-    p_typed text, p_words text, p_forms text, p_plain text, p_unspaced tsquery, p_partly tsquery, p_is_sku boolean, p_begins_sku boolean,
-    p_narrow tsquery, p_category text, p_brand text, p_price_min bigint, p_price_max bigint, p_in_stock boolean, p_limit integer,
+    p_typed text, p_words text, p_forms text, p_plain text, p_head text, p_tail text, p_unspaced tsquery, p_partly tsquery,
+    p_is_sku boolean, p_begins_sku boolean, p_narrow tsquery, p_category text, p_brand text, p_price_min bigint, p_price_max bigint,
+    p_in_stock boolean, p_limit integer,
     out matching text, out reach integer, out counted integer, out among bigint, out everything bigint, out rule json,
     out widened boolean, out listed json)
 language plpgsql stable as $$
@@ -38,7 +40,9 @@ declare
     typed constant text := fold_v1(p_typed);
     lexemes constant tsvector := to_tsvector('public.shop', p_words);
     asked tsquery;
-    narrowed tsquery := p_narrow;
+    head tsquery;
+    narrow tsquery := p_narrow;
+    narrowed tsquery;
     most_narrowed tsquery;
     described tsquery;
     any_of tsquery;
@@ -80,7 +84,7 @@ begin
         if priced <= 1000 then
             select min(p.price_minor), max(p.price_minor) into cheapest, dearest from search_products p
                 where p.tier <= 4 and p.price_minor between low and high;
-            narrowed := narrowed && price_query_v1(cheapest, dearest);
+            narrow := narrow && price_query_v1(cheapest, dearest);
         end if;
     end if;
     if p_category is not null then
@@ -91,8 +95,8 @@ begin
         select b.id into brand from brands b where b.slug = p_brand;
     end if;
     -- What asks for nothing finds nothing, not all that the filters leave.
-    most_narrowed := p_partly && p_unspaced && narrowed;
-    narrowed := case when numnode(asked) > 0 then asked && narrowed end;
+    most_narrowed := p_partly && p_unspaced && narrow;
+    narrowed := case when numnode(asked) > 0 then asked && narrow end;
     described := query_in_v1(asked, 'D');
 
     -- A SKU that was typed, whole or so much of it that few begin like this, goes before whatever has its words, from any tier.
@@ -125,6 +129,13 @@ begin
 <named>
         end if;
 <words>
+        if matching = 'nothing' and p_tail <> '' then
+            head := plainto_tsquery('public.shop', p_head);
+            asked := head && to_tsquery('public.shop', p_tail || ':*') && p_unspaced;
+            narrowed := case when numnode(asked) > 0 then asked && narrow end;
+            described := query_in_v1(asked, 'D');
+<prefix>
+        end if;
     end if;
 
     if matching = 'nothing' then

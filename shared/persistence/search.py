@@ -276,10 +276,10 @@ class CatalogueReader:
             return _Found(search, text, Matching.NOTHING, LAST_TIER, None, None)
         if search.sorted_by is not Sort.RELEVANCE:
             wanted = None
-        as_typed = self._try_words(search, text, corrected=None, wanted=wanted)
+        as_typed = self._try_words(search, text, corrected=None, wanted=wanted, going_on=True)
         if as_typed.matching is Matching.NAMED or (as_typed.matching is Matching.WORDS and as_typed.counted > FEW):
             return self._completed(as_typed, wanted)
-        if as_typed.matching is Matching.NOTHING and text.tail:
+        if as_typed.matching is Matching.NOTHING and text.tail and as_typed.steering is not UNSTEERED:
             as_typed = self._try(search, text, GOING_ON, steering=as_typed.steering)
         found_none = as_typed.matching is Matching.NOTHING and as_typed.counted == 0
         doubted = found_none or as_typed.steering is UNSTEERED
@@ -335,10 +335,12 @@ class CatalogueReader:
         rarities = [Rarity(row["query"], row["products"] if row["known"] else None, row["among"]) for row in rows]
         return replace(text, most=" | ".join(" & ".join(words) for words in most_of(rarities)))
 
-    def _try_words(self, search: Search, text: Text, *, corrected: str | None, wanted: int | None) -> "_Found":
-        """As words, or by those that say most where the text has such; with the first `wanted` rows, where staff have
-        said nothing of the text."""
-        sql, parameters = words_statement(search, text, wanted=wanted)
+    def _try_words(
+        self, search: Search, text: Text, *, corrected: str | None, wanted: int | None, going_on: bool = False
+    ) -> "_Found":
+        """As words, of which the last may be `going_on`, or by those that say most where the text has such; with the
+        first `wanted` rows, where staff have said nothing of the text."""
+        sql, parameters = words_statement(search, text, wanted=wanted, going_on=going_on)
         row = self._database.call(sql, **parameters)[0]
         steering = _steering(row)
         if steering is not UNSTEERED:

@@ -120,9 +120,9 @@ cross join (
     from unnest(tsvector_to_array(to_tsvector('public.shop', :words::text))) as lexeme) w"""
 
 _WORDS = """
-select * from search_words_v1(:typed::text, :words::text, :forms::text, :plain::text, :unspaced::tsquery,
-    :partly::tsquery, :is_sku::boolean, :begins_sku::boolean, :narrow::tsquery, :category::text, :brand::text,
-    :price_min::bigint, :price_max::bigint, :in_stock::boolean, :wanted::integer)"""
+select * from search_words_v1(:typed::text, :words::text, :forms::text, :plain::text, :head::text, :tail::text,
+    :unspaced::tsquery, :partly::tsquery, :is_sku::boolean, :begins_sku::boolean, :narrow::tsquery,
+    :category::text, :brand::text, :price_min::bigint, :price_max::bigint, :in_stock::boolean, :wanted::integer)"""
 
 Statement = tuple[str, dict[str, Any]]
 
@@ -211,12 +211,15 @@ def _tiers(text: Text, way: Matching) -> Sequence[int]:
     return (0, 2, LAST_TIER) if way is Matching.SUBSTRING else range(LAST_TIER + 1)
 
 
-def words_statement(search: Search, text: Text, *, wanted: int | None) -> Statement:
-    """What find_statement tells of a text that is looked for as words (NAMED, then WORDS), or by those that say most
-    (MOST) where it has them; with the best `wanted` rows (`listed`), none where so many are found that they are not
-    ranked. Where staff have said something of the text nothing is looked for, and that is told: {rule, widened}."""
+def words_statement(search: Search, text: Text, *, wanted: int | None, going_on: bool = False) -> Statement:
+    """What find_statement tells of a text that is looked for as words (NAMED, then WORDS, then, where it may be
+    `going_on`, PREFIX), or by those that say most (MOST) where it has them; with the best `wanted` rows (`listed`),
+    none where so many are found that they are not ranked. Where staff have said something of the text nothing is looked
+    for, and that is told: {rule, widened}."""
     parameters = words_of(text, Matching.WORDS) | {
         "typed": text.typed,
+        "head": text.head,
+        "tail": text.tail if going_on else "",
         "partly": text.most,
         "is_sku": text.may_be_sku,
         "begins_sku": text.may_begin_sku,
