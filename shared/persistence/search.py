@@ -16,6 +16,7 @@ from shared.persistence.database import Database, Row
 from shared.persistence.search_matching import AS_WORDS, GOING_ON, LAST_TIER, SOMEHOW
 from shared.persistence.search_statements import (
     COUNTED,
+    DOUBLED,
     LISTED,
     MANY,
     NOTHING_RANKED,
@@ -426,7 +427,9 @@ class CatalogueReader:
         if found.search.sorted_by is Sort.RELEVANCE:
             return self._ranked(found, after, wanted), total
         if found.is_stepped:
-            return self._run(step_statement(found.search, found.text, found.matching, after=after), wanted), total
+            many = found.counted >= DOUBLED
+            stepped = step_statement(found.search, found.text, found.matching, after=after, many=many)
+            return self._run(stepped, wanted), total
         if found.matches_many:
             walked = walk_statement(found.search, found.text, found.matching, after=after, steering=found.steering)
             rows = self._run(walked, wanted)

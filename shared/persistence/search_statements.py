@@ -6,7 +6,7 @@ prepared. A text is looked for among the most popular products first, and among 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -44,6 +44,9 @@ NOTHING_RANKED = -1
 MANY = 20_000
 # So many matches, about, and a list by price goes from one step of prices to the next: it sorts the products of few.
 STEPPED = 400
+# Fewer, about, and the steps are whole doublings: of a few thousand products most finer steps have none, and each is a
+# look at an index.
+DOUBLED = 10_000
 # It gives up after so many products: what is many may all lie at the other end.
 WALKED = 5_000
 # Facets are counted over so many; where there are no tiers, a whole catalogue of usual size.
@@ -297,27 +300,32 @@ def list_statement(
     return _with_rows(page, _number(sort), order, total), parameters
 
 
-def step_statement(search: Search, text: Text, matching: Matching, *, after: Position | None) -> Statement:
+def step_statement(search: Search, text: Text, matching: Matching, *, after: Position | None, many: bool) -> Statement:
     """The same page of what is found as words, by price, where many match: steps of prices are looked at one by one, by
-    the lexemes that products have of them, until the page is full."""
+    the lexemes that products have of them, until the page is full. Steps of an eighth of a doubling where as `many` as
+    DOUBLED match, else whole doublings; what is listed is the same."""
     filters, parameters = filters_of(search)
-    sort, terms = search.sorted_by, Terms.of(search, text, matching, UNSTEERED)
+    sort = search.sorted_by
+    # The steps are those of its prices already.
+    terms = Terms.of(replace(search, price_min=None, price_max=None), text, matching, UNSTEERED)
     key, direction = _SORT_KEYS[sort]
     parameters |= {"typed": text.typed} | words_of(text, matching) | narrow_of(search)[1]
     following, more = _beyond(sort, direction, after)
     parameters |= more
+    lexeme, step_of = ("p:", "price_step_v1({})") if many else ("q:", "(price_step_v1({}) / 8)")
     checked = [*filters, *([following.format(key=key, id="p.product_id")] if following else [])]
     products = f"select {{}} from search_products p where p.tier <= {LAST_TIER}"
-    words = terms.words_match(matching, more="quote_literal('p:' || step)::tsquery")
+    words = terms.words_match(matching, more=f"quote_literal('{lexeme}' || step)::tsquery")
     source = f"{products.format('p.*')} and {words}"
     if matching in AS_WORDS and text.may_be_sku:
         source += f""" and p.product_id <> all({terms.begun}) union all {products.format("p.*")}
-            and p.product_id = any({terms.begun}) and price_step_v1(p.price_minor) = step"""
+            and p.product_id = any({terms.begun}) and {step_of.format("p.price_minor")} = step"""
     cheapest, dearest = (f"({products.format(f'{end}(p.price_minor)')})" for end in ("min", "max"))
-    start = cheapest if sort is Sort.PRICE_ASC else dearest
-    first = f"price_step_v1({':after_key::bigint' if after is not None else start})"
-    last = f"price_step_v1({dearest if sort is Sort.PRICE_ASC else cheapest})"
-    steps = f"generate_series({first}, {last}, {1 if sort is Sort.PRICE_ASC else -1}) step"
+    if "price_min" in parameters:
+        cheapest, dearest = f"greatest(:price_min::bigint, {cheapest})", f"least(:price_max::bigint, {dearest})"
+    start, end = (cheapest, dearest) if sort is Sort.PRICE_ASC else (dearest, cheapest)
+    first = step_of.format(":after_key::bigint" if after is not None else start)
+    steps = f"generate_series({first}, {step_of.format(end)}, {1 if sort is Sort.PRICE_ASC else -1}) step"
     page = f"""select m.product_id, m.key from {steps}
         cross join lateral (select p.product_id, {key} as key from ({source}) p where {" and ".join(checked) or "true"}
             order by {key} {direction}, p.product_id {direction} limit :limit::int) m

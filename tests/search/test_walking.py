@@ -121,25 +121,31 @@ def test_what_very_many_have_is_walked_and_not_sorted(database: RecordingDatabas
 
 
 @pytest.mark.parametrize("sort", [Sort.PRICE_ASC, Sort.PRICE_DESC])
-@pytest.mark.parametrize("text", ["lamp", "stand"])
-def test_prices_of_many_are_gone_through_step_by_step(database: RecordingDatabase, sort: Sort, text: str) -> None:
+@pytest.mark.parametrize(("text", "many"), [("lamp", True), ("stand", False)])
+def test_prices_of_many_are_gone_through_step_by_step(
+    database: RecordingDatabase, sort: Sort, text: str, many: bool
+) -> None:
+    """Of fewer by whole doublings."""
     search = Search(text=text, sort=sort)
 
     assert asked(database, search) == [
         words_statement(search, take_apart(text), wanted=None)[0],
-        step_statement(search, take_apart(text), Matching.NAMED, after=None)[0],
+        step_statement(search, take_apart(text), Matching.NAMED, after=None, many=many)[0],
     ]
 
 
 @pytest.mark.parametrize("sort", [Sort.PRICE_ASC, Sort.PRICE_DESC])
 @pytest.mark.parametrize("matching", [Matching.NAMED, Matching.WORDS])
 @pytest.mark.parametrize("text", ["lamp", "SKU-9"])
-def test_steps_find_the_pages_that_sorting_finds(database: Database, sort: Sort, matching: Matching, text: str) -> None:
+@pytest.mark.parametrize("many", [False, True])
+def test_steps_find_the_pages_that_sorting_finds(
+    database: Database, sort: Sort, matching: Matching, text: str, many: bool
+) -> None:
     """To the last one; products of a SKU that was typed are among them, words or not."""
     search, taken = Search(text=text, sort=sort, in_stock=True, price_min=2_000, price_max=2_200), take_apart(text)
     after, pages = None, 0
     while pages < 30:
-        stepped = rows_of(database, step_statement(search, taken, matching, after=after))
+        stepped = rows_of(database, step_statement(search, taken, matching, after=after, many=many))
         sorted_ = list_statement(search, taken, matching, reach=4, after=after, counting=False)
         assert stepped == rows_of(database, sorted_)
         if len(stepped) < 30:
