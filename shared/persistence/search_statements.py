@@ -80,10 +80,10 @@ _AMONG = "(select t.products from search_tiers t where t.tier <= {reach} order b
 # A large catalogue has them; among fewer products every match is ranked.
 TIERED = "exists (select from search_tiers where tier = 0)"
 
-# Whether any product has the words before the last one, if there are any.
+# Whether any product has the words before the last one, if there are any: of words that many have, the popular tell.
 _HEAD = "plainto_tsquery('public.shop', :head::text)"
-_HEAD_IS_KNOWN = f"""(numnode({_HEAD}) = 0 or exists (
-    select from search_products h where h.tier <= {LAST_TIER} and h.words @@ (select {_HEAD})))"""
+_HAVING_HEAD = f"exists (select from search_products h where h.tier <= {{tier}} and h.words @@ (select {_HEAD}))"
+_HEAD_IS_KNOWN = f"(numnode({_HEAD}) = 0 or {' or '.join(_HAVING_HEAD.format(tier=n) for n in (0, 2, LAST_TIER))})"
 
 # Each row of the page by its key: `offset 0` keeps the planner from joining, which takes a page for a tenth of the
 # catalogue, for it knows no limit that is a parameter, and would read all of it.
@@ -108,19 +108,22 @@ LISTED = {
 _PINNED_KEY = "4000000000 - array_position(:pinned::uuid[], p.product_id)::bigint"
 
 # How rare the words of a text are, among the popular where there are tiers, and whether there are such words at all. So
-# many products are enough to say that a word is frequent.
+# many products are enough to say that a word is frequent, and one of them that there is such a word: an index reads all
+# that has a word to find the first.
 _FREQUENT = 2_000
 _POPULAR = 1
 _HAVING = "from search_products p where p.tier <= {tier} and p.words @@ w.query limit {most}"
 RARITIES = f"""
-select w.query::text as query, t.products as among, case
-    when t.tier = {_POPULAR} then (select count(*) from (select {_HAVING.format(tier=_POPULAR, most=_FREQUENT)}) h)
-    else (select count(*) from (select {_HAVING.format(tier=LAST_TIER, most=_FREQUENT)}) h) end as products,
-    exists (select {_HAVING.format(tier=LAST_TIER, most=1)}) as known
+select w.query::text as query, t.products as among, h.products,
+    h.products > 0 or exists (select {_HAVING.format(tier=LAST_TIER, most=1)}) as known
 from (select tier, products from search_tiers where tier in ({_POPULAR}, {LAST_TIER}) order by tier limit 1) t
 cross join (
     select array_to_tsvector(array[lexeme])::text::tsquery as query
-    from unnest(tsvector_to_array(to_tsvector('public.shop', :words::text))) as lexeme) w"""
+    from unnest(tsvector_to_array(to_tsvector('public.shop', :words::text))) as lexeme) w
+cross join lateral (select case
+    when t.tier = {_POPULAR} then (select count(*) from (select {_HAVING.format(tier=_POPULAR, most=_FREQUENT)}) found)
+    else (select count(*) from (select {_HAVING.format(tier=LAST_TIER, most=_FREQUENT)}) found) end as products
+    offset 0) h"""
 
 _WORDS = """
 select * from search_words_v1(:typed::text, :words::text, :forms::text, :plain::text, :head::text, :tail::text,

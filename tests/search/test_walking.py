@@ -1,5 +1,6 @@
 """A text that very many products have, sorted by something else than relevance: the index of the sort is walked."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -11,9 +12,10 @@ from shared.kernel.clock import SystemClock
 from shared.persistence.connecting import BY_INDEXES, connector
 from shared.persistence.database import Database, Row
 from shared.persistence.search import CatalogueReader, _rows
-from shared.persistence.search_matching import AS_WORDS
+from shared.persistence.search_matching import AS_WORDS, GOING_ON
 from shared.persistence.search_statements import (
     MANY,
+    RARITIES,
     WALKED,
     Statement,
     find_statement,
@@ -63,7 +65,10 @@ def database(postgres: ScratchServer) -> Iterator[RecordingDatabase]:
         connection.run(_FILL)
         find_by_filters(connection)
     connection.run("delete from search_tiers")
-    connection.run(f"insert into search_tiers values (0, 3, {PRODUCTS // 40}), (4, 0, {PRODUCTS})")
+    popular = PRODUCTS // 40
+    connection.run(f"insert into search_tiers values (0, 3, {popular}), (1, 3, {popular}), (4, 0, {PRODUCTS})")
+    # One of those that are not popular.
+    connection.run("update search_products set words = words || 'odd:1'::tsvector where slug = 'product-6302'")
     connection.run(
         "insert into query_rules (id, query, pinned, created_at, updated_at) values (gen_random_uuid(), 'lamps',"
         " array['00000000-0000-0000-0000-000000000007']::uuid[], now(), now())"
@@ -236,3 +241,33 @@ def test_a_walk_goes_by_the_index_of_its_sort(
     assert f"using {index} on search_products" in plan
     assert "Seq Scan on search_products" not in plan
     assert "search_products_words" not in plan
+
+
+@pytest.mark.parametrize(("word", "known", "readings"), [("lamp", True, 0), ("odd", True, 1), ("none", False, 1)])
+def test_that_a_word_is_there_is_told_by_the_popular_where_they_have_it(
+    database: Database, word: str, known: bool, readings: int
+) -> None:
+    """Of a word that very many have an index reads them all, to find the first."""
+    assert [row["known"] for row in database.call(RARITIES, words=word)] == [known]
+    assert readings_of_all(database, RARITIES, words=word) == readings
+
+
+@pytest.mark.parametrize(("head", "readings"), [("lamp", 0), ("odd", 1), ("none", 1)])
+def test_that_the_words_before_the_last_are_there_is_told_by_the_popular_where_they_have_them(
+    database: Database, head: str, readings: int
+) -> None:
+    sql, parameters = find_statement(Search(text=f"{head} zzz"), take_apart(f"{head} zzz"), GOING_ON)
+
+    for_the_text = 0 if head == "none" else 1
+    assert readings_of_all(database, sql, **parameters) == readings + for_the_text
+
+
+def readings_of_all(database: Database, sql: str, **parameters: Any) -> int:
+    """How often the index of the words of all products is asked."""
+    found = database.call(f"explain (analyze, format json) {sql}", **parameters)[0]["QUERY PLAN"]
+
+    def readings(node: dict[str, Any]) -> int:
+        own = node["Actual Loops"] if node.get("Index Name") == "search_products_words_4" else 0
+        return int(own) + sum(readings(child) for child in node.get("Plans", ()))
+
+    return readings((json.loads(found) if isinstance(found, str) else found)[0]["Plan"])
