@@ -2,8 +2,9 @@
 
 The catalogue is drawn from a seed, so two runs search the same. Columns, in milliseconds: ours in the database, by one
 warm connection, and over HTTP from the search function, by one kept connection; the predecessor's indexes of trigrams
-and its full scan, in the database; a search engine in this process. What is misspelt, trigrams find by what is similar.
-Everything is asked once before it counts. Times faster is the predecessor's time by ours, each at its own percentile.
+(a page as it comes, by ILIKE; `ranked` are the best of it by similar words) and its full scan, in the database; a
+search engine in this process. What is misspelt, trigrams find by what is similar, and rank. Everything is asked once
+before it counts. Times faster is the predecessor's time by ours, each at its own percentile.
 After the kinds: sizes, what building took, the first questions of new sessions, writes a second.
 
 Filling takes most of the time: --keep fills a server in a folder once and searches it again next time, migrated to the

@@ -27,8 +27,8 @@ from shared.settings import DatabaseSettings
 SEARCH_MAY_MS = 300
 _MAY_MS = 20_000
 
-OURS, OVER_HTTP, TRIGRAMS, SCAN, ENGINE = "ours", "HTTP", "trigrams", "scan", "engine"
-COLUMNS = (OURS, OVER_HTTP, TRIGRAMS, SCAN, ENGINE)
+OURS, OVER_HTTP, TRIGRAMS, RANKED, SCAN, ENGINE = "ours", "HTTP", "trigrams", "ranked", "scan", "engine"
+COLUMNS = (OURS, OVER_HTTP, TRIGRAMS, RANKED, SCAN, ENGINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +110,10 @@ class Measuring:
             case "HTTP":
                 folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="vitrine-searching-")))
                 return _Column(self._stack.enter_context(storefront(self.shop, folder)).ask, None)
-            case "trigrams" | "scan":
+            case "trigrams" | "ranked" | "scan":
                 connection = connect(self.shop.owner)
                 self._stack.callback(connection.close)
-                asked = Predecessor(connection, scanning=name == SCAN)
+                asked = Predecessor(connection, scanning=name == SCAN, ranking=name == RANKED)
                 most = self.effort.scanned if name == SCAN else None
                 return _Column(asked.ask, Cpu(connection.run("select pg_backend_pid()")[0][0]), asked.can, most)
             case _:

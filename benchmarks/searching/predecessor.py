@@ -1,7 +1,8 @@
 """The predecessor's answers to the same questions, from the shop's own tables: a full scan, and indexes of trigrams.
 
 A page of 24 is taken as it comes, where nothing is sorted: whoever sorts pays for all that matches. Deep pages go by
-OFFSET, as its did. Words that are misspelt a full scan does not find, trigrams find what is similar.
+OFFSET, as its did. Words that are misspelt a full scan does not find, trigrams find what is similar; asked for the best
+of a text, and not for any that have it, they find all by similar words.
 """
 
 import re
@@ -25,11 +26,13 @@ _SLOWEST_MS = 20_000
 
 
 class Predecessor:
-    """`scanning`: every row is read, as `UPPER(name) LIKE UPPER('%word%')` makes it; else by indexes, ILIKE."""
+    """`scanning`: every row is read, as `UPPER(name) LIKE UPPER('%word%')` makes it; else by indexes, ILIKE. `ranking`:
+    the best of a text, by word similarity, as ours are the best of it."""
 
-    def __init__(self, connection: pg8000.native.Connection, *, scanning: bool) -> None:
+    def __init__(self, connection: pg8000.native.Connection, *, scanning: bool = False, ranking: bool = False) -> None:
         self._connection = connection
         self._scanning = scanning
+        self._ranking = ranking
         for setting in ("enable_bitmapscan", "enable_indexscan", "enable_indexonlyscan"):
             connection.run(f"set {setting} = {'off' if scanning else 'on'}")
         connection.run(f"set enable_seqscan = {'on' if scanning else 'off'}")
@@ -37,6 +40,10 @@ class Predecessor:
         connection.run("set pg_trgm.word_similarity_threshold = 0.5")
 
     def can(self, question: Question) -> bool:
+        if self._ranking:
+            # What is misspelt is ranked in any case.
+            by_relevance = question.way is Way.LIST and question.search.sorted_by is Sort.RELEVANCE
+            return by_relevance and not question.misspelt
         return question.way is not Way.SUGGESTIONS and not (self._scanning and question.misspelt)
 
     def ask(self, question: Question) -> object:
@@ -50,10 +57,11 @@ class Predecessor:
     def _where(self, question: Question) -> tuple[str, dict[str, object]]:
         search = question.search
         conditions, parameters = ["p.published_at is not null"], dict[str, object]()
-        if search.text and question.misspelt:
+        similar = self._ranking or question.misspelt
+        if search.text and similar:
             conditions.append(":text <% p.name")
             parameters["text"] = search.text
-        for n, word in enumerate(search.text.split() if not question.misspelt else ()):
+        for n, word in enumerate(search.text.split() if not similar else ()):
             pattern = f":w{n}::text"
             conditions.append(f"upper(p.name) like upper({pattern})" if self._scanning else f"p.name ilike {pattern}")
             parameters[f"w{n}"] = "%" + re.sub(r"([\\%_])", r"\\\1", word) + "%"
@@ -79,6 +87,6 @@ class Predecessor:
                     " select 'brand', brand_id, count(*), min(price_minor) from found group by brand_id union all"
                     " select 'category', category_id, count(*), max(price_minor) from found group by category_id"
                 )
-        sort = _SORTS.get(question.search.sort) or (_BY_WORD if question.misspelt else None)
+        sort = _SORTS.get(question.search.sort) or (_BY_WORD if question.misspelt or self._ranking else None)
         order = f" order by {sort}" if sort is not None else ""
         return f"select {_SHOWN} from {_FROM} where {where}{order} limit {LIMIT} offset {(question.page - 1) * LIMIT}"

@@ -10,7 +10,8 @@ from benchmarks.searching.shops import Shop
 from benchmarks.searching.timing import Times, at
 from benchmarks.searching.writes import GOAL, Written
 
-_HEAD = ["kind", "n", "ours", "of it CPU", "HTTP", "trigrams", "times faster", "by CPU", "scan", "engine", "goal"]
+_HEAD = ["kind", "n", "ours", "of it CPU", "HTTP", "trigrams", "times faster", "by CPU", "ranked", "times faster"]
+_HEAD += ["scan", "engine", "goal"]
 _SIZES = """
 select c.relname::text, round(pg_relation_size(c.oid) / 1e6, 1)::float8
 from pg_class c left join pg_index i on i.indexrelid = c.oid
@@ -33,7 +34,7 @@ def table(measured: Iterable[Measured]) -> str:
 
 
 def _row(each: Measured) -> list[str]:
-    ours, http, trigrams, scan, engine = (each.times.get(name) for name in COLUMNS)
+    ours, http, trigrams, ranked, scan, engine = (each.times.get(name) for name in COLUMNS)
     return [
         each.kind.name,
         str(len(ours.took)) if ours else "",
@@ -43,6 +44,8 @@ def _row(each: Measured) -> list[str]:
         _figures(trigrams.took if trigrams else (), 0.5, 0.99),
         _ratios(trigrams.took if trigrams else (), ours.took if ours else ()),
         _ratios(trigrams.cpu if trigrams else (), ours.cpu if ours else ()),
+        _figures(ranked.took if ranked else (), 0.5, 0.99),
+        _ratios(ranked.took if ranked else (), ours.took if ours else ()),
         _figures(scan.took if scan else (), 0.5),
         _figures(engine.took if engine else (), 0.5, 0.99),
         stand(each),
