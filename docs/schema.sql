@@ -3327,6 +3327,156 @@ grant execute on function store_answer_v1(text,text,text,uuid,integer,text) to v
 grant execute on function store_answer_v1(text,text,text,uuid,integer,text) to vitrine_inventory;
 grant execute on function store_answer_v1(text,text,text,uuid,integer,text) to vitrine_support;
 
+CREATE OR REPLACE FUNCTION public.suggest_v1(p_typed text, p_head text, p_tail text, p_unspaced tsquery, p_limit integer)
+ RETURNS TABLE(kind text, name text, key text)
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+#variable_conflict use_column
+declare
+    typed constant text := fold_v1(p_typed);
+    beyond constant text := typed || chr(1114111);
+    hidden uuid[];
+    wanted integer;
+    head tsquery;
+    anywhere tsquery;
+    going_on tsquery;
+    all_go_on boolean;
+    places bigint[] := '{}';
+    names text[] := '{}';
+    keys text[] := '{}';
+begin
+    return query
+        (select 'brand', b.name, b.slug from (
+            select * from brands b
+            where fold_v1(b.name) collate "C" >= typed and fold_v1(b.name) collate "C" < beyond
+            order by fold_v1(b.name) collate "C" limit 20) b
+        order by length(b.name), b.name collate "C", b.slug limit 3)
+        union all
+        (select 'category', c.name, c.path from (
+            select * from categories c
+            where fold_v1(c.name) collate "C" >= typed and fold_v1(c.name) collate "C" < beyond
+            order by fold_v1(c.name) collate "C" limit 20) c
+        order by length(c.name), c.name collate "C", c.path limit 3)
+        limit p_limit;
+    get diagnostics wanted = row_count;
+    wanted := p_limit - wanted;
+    if wanted <= 0 then
+        return;
+    end if;
+    -- Staff have said that the whole text does not find them (shared.search.merchandising).
+    select r.buried into hidden from query_rules r where r.query = typed;
+    hidden := coalesce(hidden, '{}');
+
+    if p_tail <> '' then
+        head := plainto_tsquery('public.shop', p_head) && p_unspaced;
+        anywhere := head && to_tsquery('public.shop', p_tail || ':*');
+        going_on := head && to_tsquery('public.shop', p_tail || ':*A');
+    end if;
+    if numnode(going_on) > 0 then
+        if length(p_typed) <= 2 then
+            -- So little is in so many names that the first few hundred products nearly always have enough of them.
+            select array_agg(best.name), array_agg(best.slug), bool_and(best.goes_on) into names, keys, all_go_on
+            from (
+                select p.name, p.slug, p.named @@ going_on as goes_on
+                from (select * from search_products p where p.tier <= 4 order by p.place limit 200) p
+                where p.product_id <> all (hidden) and (p.named @@ going_on
+                    or left(p.search_text, 60) collate "C" >= typed and left(p.search_text, 60) collate "C" < beyond)
+                limit wanted) best;
+            if all_go_on and cardinality(keys) = wanted then
+                return query select 'product', unnest(names), unnest(keys);
+                return;
+            end if;
+            names := '{}';
+            keys := '{}';
+        end if;
+
+        select places || array_agg(best.place), names || array_agg(best.name), keys || array_agg(best.slug)
+            into places, names, keys
+            from (
+                select p.place, p.name, p.slug from (
+                    select * from search_products where named @@ going_on and tier <= 0 offset 0) p
+                where p.product_id <> all (hidden)
+                order by p.place, length(p.name), p.name collate "C", p.slug limit wanted - cardinality(keys)) best;
+        if cardinality(keys) < wanted and not exists (select from search_tiers t where t.tier = 0) then
+            select places || array_agg(best.place), names || array_agg(best.name), keys || array_agg(best.slug)
+                into places, names, keys
+                from (
+                    select p.place, p.name, p.slug from (
+                        select * from search_products where named @@ going_on and tier <= 4 and tier > 0 offset 0) p
+                    where p.product_id <> all (hidden)
+                    order by p.place, length(p.name), p.name collate "C", p.slug limit wanted - cardinality(keys)) best;
+        elsif cardinality(keys) < wanted and length(p_tail) >= 3 then
+            select places || array_agg(best.place), names || array_agg(best.name), keys || array_agg(best.slug)
+                into places, names, keys
+                from (
+                    select p.place, p.name, p.slug from (
+                        select * from search_products where named @@ going_on and tier <= 1 and tier > 0 offset 0) p
+                    where p.product_id <> all (hidden)
+                    order by p.place, length(p.name), p.name collate "C", p.slug limit wanted - cardinality(keys)) best;
+            -- A prefix costs as much as all words that begin so: where few products have the words before it, these are looked at.
+            if cardinality(keys) < wanted and numnode(head) > 0 and (
+                select count(*) <= 40 from (
+                    select from search_products p where p.named @@ head and p.tier <= 2 limit 41) few)
+            then
+                select places || array_agg(best.place), names || array_agg(best.name), keys || array_agg(best.slug)
+                    into places, names, keys
+                    from (
+                        select p.place, p.name, p.slug from (
+                            select * from (
+                                select * from search_products where named @@ head and tier <= 4 and tier > 1 offset 0) few
+                            where few.named @@ going_on offset 0) p
+                        where p.product_id <> all (hidden)
+                        order by p.place, length(p.name), p.name collate "C", p.slug limit wanted - cardinality(keys)) best;
+            elsif cardinality(keys) < wanted then
+                select places || array_agg(best.place), names || array_agg(best.name), keys || array_agg(best.slug)
+                    into places, names, keys
+                    from (
+                        select p.place, p.name, p.slug from (
+                            select * from search_products where named @@ going_on and tier <= 2 and tier > 1 offset 0) p
+                        where p.product_id <> all (hidden)
+                        order by p.place, length(p.name), p.name collate "C", p.slug limit wanted - cardinality(keys)) best;
+                if cardinality(keys) < wanted then
+                    select places || array_agg(best.place), names || array_agg(best.name), keys || array_agg(best.slug)
+                        into places, names, keys
+                        from (
+                            select p.place, p.name, p.slug from (
+                                select * from (
+                                    select * from search_products where named @@ anywhere and tier <= 4 and tier > 2 limit 2000) many
+                                where many.named @@ going_on offset 0) p
+                            where p.product_id <> all (hidden)
+                            order by p.place, length(p.name), p.name collate "C", p.slug limit wanted - cardinality(keys)) best;
+                end if;
+            end if;
+        end if;
+    end if;
+
+    -- The names themselves add nothing where none that begins so is more popular than what was found: the index tells, without a product.
+    if cardinality(keys) < wanted or length(p_typed) = 1 or exists (
+        select from search_products p
+        where left(p.search_text, 60) collate "C" >= typed and left(p.search_text, 60) collate "C" < beyond and p.tier <= 4
+            and p.place < places[wanted] and p.slug <> all (keys))
+    then
+        select array_agg(best.name), array_agg(best.key) into names, keys
+        from (
+            select once.name, once.key
+            from (
+                select distinct on (found.key) found.place, found.name, found.key
+                from (
+                    select unnest(places) as place, unnest(names) as name, unnest(keys) as key
+                    union all
+                    select begun.place, begun.name, begun.slug from (
+                        select * from search_products p
+                        where left(p.search_text, 60) collate "C" >= typed and left(p.search_text, 60) collate "C" < beyond and p.tier <= 4
+                        order by left(p.search_text, 60) collate "C" limit 300) begun
+                    where begun.product_id <> all (hidden)) found
+                order by found.key, found.place) once
+            order by once.place, length(once.name), once.name collate "C", once.key limit wanted) best;
+    end if;
+    return query select 'product', unnest(names), unnest(keys);
+end $function$;
+grant execute on function suggest_v1(text,text,text,tsquery,integer) to vitrine_search;
+
 CREATE OR REPLACE FUNCTION public.take_stock_again_v1(p_order_id uuid, p_number text, p_now timestamp with time zone)
  RETURNS void
  LANGUAGE plpgsql

@@ -75,6 +75,7 @@ SLOW = (
     "tests/search/test_projection.py",
     "tests/search/test_selling.py",
     "tests/search/test_sitemaps.py",
+    "tests/search/test_suggesting.py",
     "tests/search/test_tiers.py",
     "tests/search/test_walking.py",
     "tests/search/test_widening.py",

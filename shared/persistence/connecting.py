@@ -52,6 +52,8 @@ def session_limits(statement_timeout_ms: int) -> dict[str, str]:
         "idle_in_transaction_session_timeout": "5000",
         "timezone": "UTC",
         "jit": "off",
+        # Of words that it ignores in a text of a shopper PostgreSQL would tell the client, five times a search.
+        "client_min_messages": "warning",
     }
 
 

@@ -224,8 +224,8 @@ class CatalogueReader:
         text = take_apart(typed)
         if not text.searchable:
             return []
-        sql, parameters = suggestions_statement(text)
-        rows = self._database.call(sql, **parameters, limit=limit)
+        sql, parameters = suggestions_statement(text, limit=limit)
+        rows = self._database.call(sql, **parameters)
         return [Suggestion(row["kind"], row["name"], row["key"]) for row in rows]
 
     def get_product(self, slug: str, *, now: datetime) -> ProductPage | Moved:

@@ -29,6 +29,7 @@ from shared.search.texts import take_apart
 from shared.settings import DatabaseSettings
 from tests.catalog.conftest import Shop
 from tests.numbers import PROVE
+from tests.search.plans import plans_inside
 from tools.bulk import indexed_afterwards
 from tools.scratch_database import ScratchServer
 
@@ -195,16 +196,16 @@ def test_a_list_walks_an_index(
     assert "search_products" not in plan["scanned"]
 
 
-def test_a_page_and_a_suggestion_walk_an_index(real_shop: Shop) -> None:
+def test_a_page_and_a_suggestion_walk_an_index(real_shop: Shop, postgres: ScratchServer) -> None:
     page = _plan(real_shop.address, search_sql._PRODUCT, slug="xerox-kit-fuser", now=datetime.now(UTC))
     moved = _plan(real_shop.address, search_sql._MOVED_PRODUCT, slug="xerox-kit-fuser", now=datetime.now(UTC))
-    suggested, parameters = suggestions_statement(take_apart("xerox ton"))
-    suggestions = _plan(real_shop.address, suggested, **parameters, limit=8)
+    suggested = suggestions_statement(take_apart("xerox ton"), limit=8)
+    suggestions = plans_inside(real_shop.address, postgres.admin, [suggested])
 
     assert "products_slug_unique" in page["indexes"]
     assert {"variants_product", "stock_levels_pkey"} <= page["indexes"]
-    assert {"search_products_name", "search_products_named_4"} <= suggestions["indexes"]
-    assert not {"search_products", "products", "variants", "stock_levels"} & (page["scanned"] | suggestions["scanned"])
+    assert {"search_products_name", "search_products_named_4"} <= suggestions.indexes
+    assert not {"search_products", "products", "variants", "stock_levels"} & (page["scanned"] | suggestions.whole)
     assert "products" not in moved["scanned"]
 
 

@@ -18,6 +18,7 @@ from shared.kernel.errors import Unavailable
 from shared.persistence.connecting import connector
 from shared.persistence.database import Database
 from shared.settings import DatabaseSettings
+from tools.scratch_database import ScratchServer
 
 SETTINGS = DatabaseSettings(
     "connector", 1, instance="shop-1:europe-west3:vitrine", name="vitrine", user="vitrine-search@shop-1.iam"
@@ -144,6 +145,20 @@ def test_sixteen_first_connections_share_one_connector(library: Library, opened:
             future.result()
 
     assert (len(library.made), len(library.asked)) == (1, 16)
+
+
+def test_words_that_a_search_ignores_are_no_news(postgres: ScratchServer) -> None:
+    """PostgreSQL gives notice of each query of stop words, which travels to the client and is read there."""
+    connection = connector(DatabaseSettings("url", 1, postgres.admin.url), application="search")()
+    try:
+        connection.execute_simple("select plainto_tsquery('english', 'the')")
+        told = [notice[b"M"] for notice in connection.notices]
+        connection.execute_simple("do $$begin raise warning 'heard'; end$$")
+        heard = [notice[b"M"] for notice in connection.notices]
+    finally:
+        connection.close()
+
+    assert (told, heard) == ([], [b"heard"])
 
 
 def test_a_server_that_breaks_the_handshake_off_leaves_no_socket_open(monkeypatch: pytest.MonkeyPatch) -> None:

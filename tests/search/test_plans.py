@@ -259,7 +259,6 @@ def test_finding_the_rest_and_spelling_read_no_table_whole(shop: Shop) -> None:
         rest_statement(search, text, Matching.MOST, reach=0, after=None)[0],
         list_statement(search, text, Matching.MOST, reach=0, after=None, counting=False)[0],
         RARITIES,
-        suggestions_statement(text)[0],
         _FOLDED,
         _SPELLINGS,
     ]
@@ -288,6 +287,31 @@ def test_a_first_page_goes_by_the_index_of_each_tier(
         assert used == expected
     else:  # Among a thousand products they are all of a size.
         assert {name.rpartition("_")[0] for name in used} == {name.rpartition("_")[0] for name in expected}
+    assert not asked.whole & READ
+
+
+@pytest.mark.parametrize(
+    ("typed", "tiers"),
+    [("z", "0"), ("lamp zz", "0"), ("tor", "0124"), ("brass7 tor", "0124"), ("lamp tor", "0124")],
+)
+def test_suggestions_go_by_the_index_of_each_tier(shop: Shop, typed: str, tiers: str) -> None:
+    """None has enough of it, so all are looked at, but of one or two letters the first alone."""
+    asked = plans.plans_inside(shop.address, shop.admin, [suggestions_statement(take_apart(typed), limit=8)])
+
+    named = {name[-1] for name in asked.indexes if name.startswith("search_products_named_")}
+    if PROVE:
+        assert named == set(tiers)
+    else:  # Among a thousand products they are all of a size.
+        assert len(named) > 0
+    assert {"brands_folded", "categories_folded", "query_rules_query_unique", "search_products_name"} <= asked.indexes
+    assert not asked.whole & READ
+
+
+def test_suggestions_for_one_letter_go_by_popularity(shop: Shop) -> None:
+    asked = plans.plans_inside(shop.address, shop.admin, [suggestions_statement(take_apart("n"), limit=8)])
+
+    of_products = {name for name in asked.indexes if name.startswith("search_products_")}
+    assert of_products == {"search_products_place"}
     assert not asked.whole & READ
 
 
