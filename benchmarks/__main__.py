@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import answering, crypto, flash_sale, ordering, starting, travelling
+from benchmarks import answering, crypto, flash_sale, following, ordering, starting, travelling
 from benchmarks.figures import Figure, as_json, as_table, failed
 from benchmarks.stage import Effort, Stage
 
@@ -24,6 +24,7 @@ BENCHMARKS: Mapping[str, Callable[[Stage], Iterable[Figure]]] = {
     "hot-sku": ordering.orders_of_one_sku,
     "flash-sale": flash_sale.flash_sale,
     "outbox": ordering.outbox,
+    "following": following.following,
     "webhook-check": crypto.webhook_check,
 }
 

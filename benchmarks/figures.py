@@ -3,7 +3,7 @@
 import json
 import statistics
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 Stand = Literal["met", "missed", "shown", "skipped", "failed"]
@@ -65,6 +65,14 @@ def compare(
         stand=goal.stand(ratio),
         note="; ".join(part for part in (spread, note) if part),
     )
+
+
+def bounded(figure: Figure, of_all: str, value: float, *, at_most: float, unit: str) -> Figure:
+    """The same figure, whose goal is no ratio: the p99 or the worst of all may not be more than so much."""
+    stand: Stand = "met" if value <= at_most else "missed"
+    said = f"{of_all} {_number(value)} {unit}"
+    note = "; ".join(part for part in (said, figure.note) if part)
+    return replace(figure, goal=f"{of_all} <= {at_most:,g} {unit}", stand=stand, note=note)
 
 
 def skipped(what: str, why: str) -> Figure:

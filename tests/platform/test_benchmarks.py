@@ -7,7 +7,8 @@ import pytest
 
 from benchmarks import goods, ordering
 from benchmarks.buyers import Buyers
-from benchmarks.figures import Goal, as_table, compare, skipped
+from benchmarks.figures import Goal, as_table, bounded, compare, skipped
+from benchmarks.following import Product
 from benchmarks.travelling import counting
 from local.database import Address
 
@@ -32,6 +33,35 @@ def test_a_ratio_is_the_median_over_pairs_and_not_the_ratio_of_medians() -> None
 )
 def test_where_a_figure_stands(goal: Goal, ratio: float, stand: str) -> None:
     assert goal.stand(ratio) == stand
+
+
+@pytest.mark.parametrize(("worst", "stand"), [(2001, "missed"), (2000, "met")])
+def test_a_goal_that_is_no_ratio_is_held_against_the_slowest(worst: int, stand: str) -> None:
+    figure = bounded(compare("seen", [10], [20], unit="ms", goal=Goal()), "worst", worst, at_most=2000, unit="ms")
+
+    assert (figure.ratio, figure.goal, figure.stand, figure.note) == (
+        2,
+        "worst <= 2,000 ms",
+        stand,
+        f"worst {worst:,} ms",
+    )
+
+
+@pytest.mark.parametrize(
+    ("sku", "price_minor", "in_stock", "shown"),
+    [
+        ("LAMP", 1234, True, True),
+        ("LAMP", 1233, True, False),
+        ("LAMP", 1234, False, False),
+        ("VASE", 1234, True, False),
+    ],
+)
+def test_a_change_is_seen_where_the_list_says_all_that_staff_said(
+    sku: str, price_minor: int, in_stock: bool, shown: bool
+) -> None:
+    lamp = Product("id", "LAMP", price_minor=1234, on_hand=1)
+
+    assert lamp.is_shown_by([{"sku": sku, "price": {"amount_minor": price_minor}, "in_stock": in_stock}]) is shown
 
 
 def test_what_could_not_be_measured_is_in_the_table_with_its_reason() -> None:

@@ -9,6 +9,9 @@ from uuid import uuid4
 
 import pytest
 
+from benchmarks.following import Staff, by_events, follow, look, lose, shoppers
+from local.database import read_url
+from local.demo.shop import Shop
 from tests.numbers import CHANGES_IN_SEARCH
 from tests.system.cloud import Cloud
 
@@ -146,3 +149,26 @@ def test_none_of_many_changes_under_search_is_lost(cloud: Cloud) -> None:
     assert prices == dict.fromkeys(skus, 1000 + 7 * rounds)
     turns = [len(range(n, rounds * 5, PRODUCTS)) for n in range(PRODUCTS)]
     assert {item["sku"]: item["in_stock"] for item in items} == {sku: turns[n] % 2 == 0 for n, sku in enumerate(skus)}
+
+
+def test_the_benchmark_of_this_sees_what_is_told_and_loses_what_only_a_sweep_finds(cloud: Cloud) -> None:
+    shop, database = Shop(cloud.url, lambda call: None), read_url(cloud.database_url)
+    sku, staff = cloud.make_stock("LAMP", 1), Staff(shop)
+    cloud.settle()
+    lamp, told = staff.find(sku), "select count(*) from outbox where destination = 'topic:catalog'"
+
+    [[before]] = cloud.sql(told)
+    with shoppers(cloud.url, ["lamp"]) as searched_s:
+        prices, stocks = by_events(shop, staff, [lamp], many=2)
+    [[after_changes]] = cloud.sql(told)
+    shown = lamp.is_shown_by(look(shop, sku).json["items"])
+    answers = [lose(shop, staff, database, lamp, price=price) for price in (True, False)]
+    cloud.settle()
+    [[after_losses]] = cloud.sql(told)
+    found_by_look = [follow(shop, lamp, answered).looks for answered in answers]
+
+    assert (len(prices), len(stocks), searched_s != []) == (2, 2, True)
+    assert (after_changes - before, shown) == (4, True)
+    assert (after_losses - after_changes, found_by_look) == (0, [1, 1])
+    assert (lamp.price_minor, lamp.on_hand) == (1003, 0)
+    assert cloud.call("GET", "/_local/faults").json == []
