@@ -2782,7 +2782,7 @@ AS $function$
 $function$;
 grant execute on function sales_weight_v1(date) to vitrine_search_jobs;
 
-CREATE OR REPLACE FUNCTION public.search_words_v1(p_typed text, p_words text, p_forms text, p_plain text, p_head text, p_tail text, p_unspaced tsquery, p_partly tsquery, p_is_sku boolean, p_begins_sku boolean, p_narrow tsquery, p_category text, p_brand text, p_price_min bigint, p_price_max bigint, p_in_stock boolean, p_limit integer, OUT matching text, OUT reach integer, OUT counted integer, OUT among bigint, OUT everything bigint, OUT rule json, OUT widened boolean, OUT listed json)
+CREATE OR REPLACE FUNCTION public.search_words_v1(p_typed text, p_words text, p_forms text, p_plain text, p_head text, p_tail text, p_unspaced tsquery, p_partly tsquery, p_is_sku boolean, p_begins_sku boolean, p_narrow tsquery, p_category text, p_brand text, p_price_min bigint, p_price_max bigint, p_in_stock boolean, p_limit integer, OUT matching text, OUT reach integer, OUT counted integer, OUT among bigint, OUT everything bigint, OUT rule json, OUT widened boolean, OUT unpriced boolean, OUT listed json)
  RETURNS record
  LANGUAGE plpgsql
  STABLE
@@ -2815,6 +2815,7 @@ begin
     matching := 'nothing';
     reach := 4;
     counted := 0;
+    unpriced := false;
     listed := '[]';
     select json_build_object('pinned', r.pinned, 'buried', r.buried) into rule from query_rules r where r.query = typed;
     widened := exists (
@@ -2828,11 +2829,12 @@ begin
     -- Prices that few products have are asked for as words; each of these costs a look at all that the others find.
     if p_price_min is not null or p_price_max is not null then
         select count(*) into priced
-            from (select from search_products p where p.tier <= 4 and p.price_minor between low and high limit 1001) few;
-        if priced = 0 then
+            from (select from search_products p where p.tier <= 4 and p.price_minor between low and high limit 5001) few;
+        unpriced := priced = 0;
+        if unpriced then
             return;
         end if;
-        if priced <= 1000 then
+        if priced <= 5000 then
             select min(p.price_minor), max(p.price_minor) into cheapest, dearest from search_products p
                 where p.tier <= 4 and p.price_minor between low and high;
             narrow := narrow && price_query_v1(cheapest, dearest);
@@ -2879,7 +2881,7 @@ begin
         any_of := replace(plainto_tsquery('public.shop', p_words)::text, '&', '|')::tsquery
             || replace(p_unspaced::text, '&', '|')::tsquery;
     if matching = 'nothing' then
-        with matched as materialized (
+        with hits as materialized (
             select p.product_id, case when p_limit > 0 then partial_relevance_v1(p.words, any_of, p.boost) else 0 end as key
             from search_products p
             where p.tier <= 0 and p.words @@ most_narrowed and (p.words @@ narrowed) is not true and p.product_id <> all (begun)
@@ -2887,10 +2889,10 @@ begin
                 and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
                 and (p.in_stock or not p_in_stock)
             limit case when p_limit = 0 then 2000 end)
-        select (select count(*) from matched), best.ids, best.keys into matched, ids, keys
+        select (select count(*) from hits), best.ids, best.keys into matched, ids, keys
         from (
             select array_agg(first.product_id) as ids, array_agg(first.key) as keys
-            from (select * from matched m order by m.key desc, m.product_id desc limit p_limit) first) best;
+            from (select * from hits h order by h.key desc, h.product_id desc limit p_limit) first) best;
         counted := matched + cardinality(first_ids);
         if counted >= 48 then
             matching := 'most';
@@ -2898,7 +2900,7 @@ begin
         end if;
     end if;
     if matching = 'nothing' and matched > 0 then
-        with matched as materialized (
+        with hits as materialized (
             select p.product_id, case when p_limit > 0 then partial_relevance_v1(p.words, any_of, p.boost) else 0 end as key
             from search_products p
             where p.tier <= 1 and p.words @@ most_narrowed and (p.words @@ narrowed) is not true and p.product_id <> all (begun)
@@ -2906,10 +2908,10 @@ begin
                 and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
                 and (p.in_stock or not p_in_stock)
             limit case when p_limit = 0 then 2000 end)
-        select (select count(*) from matched), best.ids, best.keys into matched, ids, keys
+        select (select count(*) from hits), best.ids, best.keys into matched, ids, keys
         from (
             select array_agg(first.product_id) as ids, array_agg(first.key) as keys
-            from (select * from matched m order by m.key desc, m.product_id desc limit p_limit) first) best;
+            from (select * from hits h order by h.key desc, h.product_id desc limit p_limit) first) best;
         counted := matched + cardinality(first_ids);
         if counted >= 48 then
             matching := 'most';
@@ -2917,7 +2919,7 @@ begin
         end if;
     end if;
     if matching = 'nothing' then
-        with matched as materialized (
+        with hits as materialized (
             select p.product_id, case when p_limit > 0 then partial_relevance_v1(p.words, any_of, p.boost) else 0 end as key
             from search_products p
             where p.tier <= 2 and p.words @@ most_narrowed and (p.words @@ narrowed) is not true and p.product_id <> all (begun)
@@ -2925,10 +2927,10 @@ begin
                 and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
                 and (p.in_stock or not p_in_stock)
             limit case when p_limit = 0 then 2000 end)
-        select (select count(*) from matched), best.ids, best.keys into matched, ids, keys
+        select (select count(*) from hits), best.ids, best.keys into matched, ids, keys
         from (
             select array_agg(first.product_id) as ids, array_agg(first.key) as keys
-            from (select * from matched m order by m.key desc, m.product_id desc limit p_limit) first) best;
+            from (select * from hits h order by h.key desc, h.product_id desc limit p_limit) first) best;
         counted := matched + cardinality(first_ids);
         if counted >= 48 then
             matching := 'most';
@@ -2936,7 +2938,7 @@ begin
         end if;
     end if;
     if matching = 'nothing' and matched > 0 then
-        with matched as materialized (
+        with hits as materialized (
             select p.product_id, case when p_limit > 0 then partial_relevance_v1(p.words, any_of, p.boost) else 0 end as key
             from search_products p
             where p.tier <= 3 and p.words @@ most_narrowed and (p.words @@ narrowed) is not true and p.product_id <> all (begun)
@@ -2944,10 +2946,10 @@ begin
                 and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
                 and (p.in_stock or not p_in_stock)
             limit case when p_limit = 0 then 2000 end)
-        select (select count(*) from matched), best.ids, best.keys into matched, ids, keys
+        select (select count(*) from hits), best.ids, best.keys into matched, ids, keys
         from (
             select array_agg(first.product_id) as ids, array_agg(first.key) as keys
-            from (select * from matched m order by m.key desc, m.product_id desc limit p_limit) first) best;
+            from (select * from hits h order by h.key desc, h.product_id desc limit p_limit) first) best;
         counted := matched + cardinality(first_ids);
         if counted >= 48 then
             matching := 'most';
@@ -2955,7 +2957,7 @@ begin
         end if;
     end if;
     if matching = 'nothing' then
-        with matched as materialized (
+        with hits as materialized (
             select p.product_id, case when p_limit > 0 then partial_relevance_v1(p.words, any_of, p.boost) else 0 end as key
             from search_products p
             where p.tier <= 4 and p.words @@ most_narrowed and (p.words @@ narrowed) is not true and p.product_id <> all (begun)
@@ -2963,10 +2965,10 @@ begin
                 and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
                 and (p.in_stock or not p_in_stock)
             limit case when p_limit = 0 then 1001 end)
-        select (select count(*) from matched), best.ids, best.keys into matched, ids, keys
+        select (select count(*) from hits), best.ids, best.keys into matched, ids, keys
         from (
             select array_agg(first.product_id) as ids, array_agg(first.key) as keys
-            from (select * from matched m order by m.key desc, m.product_id desc limit p_limit) first) best;
+            from (select * from hits h order by h.key desc, h.product_id desc limit p_limit) first) best;
         counted := matched + cardinality(first_ids);
         if counted >= 1 then
             matching := 'most';
@@ -2976,7 +2978,7 @@ begin
     else
         if exists (select from search_tiers t where t.tier = 0) then
     if matching = 'nothing' then
-        with matched as materialized (
+        with hits as materialized (
             select p.product_id, case when p_limit > 0 then relevance_v1(density_v1(p.words, asked), p.words, described, p.search_text, typed, p.boost) else 0 end as key
             from search_products p
             where p.tier <= 0 and p.named @@ narrowed and p.product_id <> all (begun)
@@ -2984,10 +2986,10 @@ begin
                 and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
                 and (p.in_stock or not p_in_stock)
             limit case when p_limit = 0 then 2000 else 8001 end)
-        select (select count(*) from matched), best.ids, best.keys into matched, ids, keys
+        select (select count(*) from hits), best.ids, best.keys into matched, ids, keys
         from (
             select array_agg(first.product_id) as ids, array_agg(first.key) as keys
-            from (select * from matched m order by m.key desc, m.product_id desc limit p_limit) first) best;
+            from (select * from hits h order by h.key desc, h.product_id desc limit p_limit) first) best;
         counted := matched;
         if counted >= 48 then
             matching := 'named';
@@ -2995,7 +2997,7 @@ begin
         end if;
     end if;
     if matching = 'nothing' and matched > 0 then
-        with matched as materialized (
+        with hits as materialized (
             select p.product_id, case when p_limit > 0 then relevance_v1(density_v1(p.words, asked), p.words, described, p.search_text, typed, p.boost) else 0 end as key
             from search_products p
             where p.tier <= 1 and p.named @@ narrowed and p.product_id <> all (begun)
@@ -3003,10 +3005,10 @@ begin
                 and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
                 and (p.in_stock or not p_in_stock)
             limit case when p_limit = 0 then 2000 else 8001 end)
-        select (select count(*) from matched), best.ids, best.keys into matched, ids, keys
+        select (select count(*) from hits), best.ids, best.keys into matched, ids, keys
         from (
             select array_agg(first.product_id) as ids, array_agg(first.key) as keys
-            from (select * from matched m order by m.key desc, m.product_id desc limit p_limit) first) best;
+            from (select * from hits h order by h.key desc, h.product_id desc limit p_limit) first) best;
         counted := matched;
         if counted >= 48 then
             matching := 'named';
@@ -3014,7 +3016,7 @@ begin
         end if;
     end if;
     if matching = 'nothing' then
-        with matched as materialized (
+        with hits as materialized (
             select p.product_id, case when p_limit > 0 then relevance_v1(density_v1(p.words, asked), p.words, described, p.search_text, typed, p.boost) else 0 end as key
             from search_products p
             where p.tier <= 2 and p.named @@ narrowed and p.product_id <> all (begun)
@@ -3022,10 +3024,10 @@ begin
                 and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
                 and (p.in_stock or not p_in_stock)
             limit case when p_limit = 0 then 2000 else 8001 end)
-        select (select count(*) from matched), best.ids, best.keys into matched, ids, keys
+        select (select count(*) from hits), best.ids, best.keys into matched, ids, keys
         from (
             select array_agg(first.product_id) as ids, array_agg(first.key) as keys
-            from (select * from matched m order by m.key desc, m.product_id desc limit p_limit) first) best;
+            from (select * from hits h order by h.key desc, h.product_id desc limit p_limit) first) best;
         counted := matched;
         if counted >= 48 then
             matching := 'named';
@@ -3033,7 +3035,7 @@ begin
         end if;
     end if;
     if matching = 'nothing' and matched > 0 then
-        with matched as materialized (
+        with hits as materialized (
             select p.product_id, case when p_limit > 0 then relevance_v1(density_v1(p.words, asked), p.words, described, p.search_text, typed, p.boost) else 0 end as key
             from search_products p
             where p.tier <= 3 and p.named @@ narrowed and p.product_id <> all (begun)
@@ -3041,10 +3043,10 @@ begin
                 and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
                 and (p.in_stock or not p_in_stock)
             limit case when p_limit = 0 then 2000 else 8001 end)
-        select (select count(*) from matched), best.ids, best.keys into matched, ids, keys
+        select (select count(*) from hits), best.ids, best.keys into matched, ids, keys
         from (
             select array_agg(first.product_id) as ids, array_agg(first.key) as keys
-            from (select * from matched m order by m.key desc, m.product_id desc limit p_limit) first) best;
+            from (select * from hits h order by h.key desc, h.product_id desc limit p_limit) first) best;
         counted := matched;
         if counted >= 48 then
             matching := 'named';
@@ -3052,7 +3054,7 @@ begin
         end if;
     end if;
     if matching = 'nothing' then
-        with matched as materialized (
+        with hits as materialized (
             select p.product_id, case when p_limit > 0 then relevance_v1(density_v1(p.words, asked), p.words, described, p.search_text, typed, p.boost) else 0 end as key
             from search_products p
             where p.tier <= 4 and p.named @@ narrowed and p.product_id <> all (begun)
@@ -3060,10 +3062,10 @@ begin
                 and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
                 and (p.in_stock or not p_in_stock)
             limit case when p_limit = 0 then 1001 else 8001 end)
-        select (select count(*) from matched), best.ids, best.keys into matched, ids, keys
+        select (select count(*) from hits), best.ids, best.keys into matched, ids, keys
         from (
             select array_agg(first.product_id) as ids, array_agg(first.key) as keys
-            from (select * from matched m order by m.key desc, m.product_id desc limit p_limit) first) best;
+            from (select * from hits h order by h.key desc, h.product_id desc limit p_limit) first) best;
         counted := matched + cardinality(first_ids);
         if counted >= 48 then
             matching := 'named';
@@ -3072,7 +3074,7 @@ begin
     end if;
         end if;
     if matching = 'nothing' then
-        with matched as materialized (
+        with hits as materialized (
             select p.product_id, case when p_limit > 0 then relevance_v1(density_v1(p.words, asked), p.words, described, p.search_text, typed, p.boost) else 0 end as key
             from search_products p
             where p.tier <= 0 and p.words @@ narrowed and p.product_id <> all (begun)
@@ -3080,10 +3082,10 @@ begin
                 and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
                 and (p.in_stock or not p_in_stock)
             limit case when p_limit = 0 then 2000 else 8001 end)
-        select (select count(*) from matched), best.ids, best.keys into matched, ids, keys
+        select (select count(*) from hits), best.ids, best.keys into matched, ids, keys
         from (
             select array_agg(first.product_id) as ids, array_agg(first.key) as keys
-            from (select * from matched m order by m.key desc, m.product_id desc limit p_limit) first) best;
+            from (select * from hits h order by h.key desc, h.product_id desc limit p_limit) first) best;
         counted := matched;
         if counted >= 48 then
             matching := 'words';
@@ -3091,7 +3093,7 @@ begin
         end if;
     end if;
     if matching = 'nothing' and matched > 0 then
-        with matched as materialized (
+        with hits as materialized (
             select p.product_id, case when p_limit > 0 then relevance_v1(density_v1(p.words, asked), p.words, described, p.search_text, typed, p.boost) else 0 end as key
             from search_products p
             where p.tier <= 1 and p.words @@ narrowed and p.product_id <> all (begun)
@@ -3099,10 +3101,10 @@ begin
                 and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
                 and (p.in_stock or not p_in_stock)
             limit case when p_limit = 0 then 2000 else 8001 end)
-        select (select count(*) from matched), best.ids, best.keys into matched, ids, keys
+        select (select count(*) from hits), best.ids, best.keys into matched, ids, keys
         from (
             select array_agg(first.product_id) as ids, array_agg(first.key) as keys
-            from (select * from matched m order by m.key desc, m.product_id desc limit p_limit) first) best;
+            from (select * from hits h order by h.key desc, h.product_id desc limit p_limit) first) best;
         counted := matched;
         if counted >= 48 then
             matching := 'words';
@@ -3110,7 +3112,7 @@ begin
         end if;
     end if;
     if matching = 'nothing' then
-        with matched as materialized (
+        with hits as materialized (
             select p.product_id, case when p_limit > 0 then relevance_v1(density_v1(p.words, asked), p.words, described, p.search_text, typed, p.boost) else 0 end as key
             from search_products p
             where p.tier <= 2 and p.words @@ narrowed and p.product_id <> all (begun)
@@ -3118,10 +3120,10 @@ begin
                 and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
                 and (p.in_stock or not p_in_stock)
             limit case when p_limit = 0 then 2000 else 8001 end)
-        select (select count(*) from matched), best.ids, best.keys into matched, ids, keys
+        select (select count(*) from hits), best.ids, best.keys into matched, ids, keys
         from (
             select array_agg(first.product_id) as ids, array_agg(first.key) as keys
-            from (select * from matched m order by m.key desc, m.product_id desc limit p_limit) first) best;
+            from (select * from hits h order by h.key desc, h.product_id desc limit p_limit) first) best;
         counted := matched;
         if counted >= 48 then
             matching := 'words';
@@ -3129,7 +3131,7 @@ begin
         end if;
     end if;
     if matching = 'nothing' and matched > 0 then
-        with matched as materialized (
+        with hits as materialized (
             select p.product_id, case when p_limit > 0 then relevance_v1(density_v1(p.words, asked), p.words, described, p.search_text, typed, p.boost) else 0 end as key
             from search_products p
             where p.tier <= 3 and p.words @@ narrowed and p.product_id <> all (begun)
@@ -3137,10 +3139,10 @@ begin
                 and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
                 and (p.in_stock or not p_in_stock)
             limit case when p_limit = 0 then 2000 else 8001 end)
-        select (select count(*) from matched), best.ids, best.keys into matched, ids, keys
+        select (select count(*) from hits), best.ids, best.keys into matched, ids, keys
         from (
             select array_agg(first.product_id) as ids, array_agg(first.key) as keys
-            from (select * from matched m order by m.key desc, m.product_id desc limit p_limit) first) best;
+            from (select * from hits h order by h.key desc, h.product_id desc limit p_limit) first) best;
         counted := matched;
         if counted >= 48 then
             matching := 'words';
@@ -3148,7 +3150,7 @@ begin
         end if;
     end if;
     if matching = 'nothing' then
-        with matched as materialized (
+        with hits as materialized (
             select p.product_id, case when p_limit > 0 then relevance_v1(density_v1(p.words, asked), p.words, described, p.search_text, typed, p.boost) else 0 end as key
             from search_products p
             where p.tier <= 4 and p.words @@ narrowed and p.product_id <> all (begun)
@@ -3156,10 +3158,10 @@ begin
                 and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
                 and (p.in_stock or not p_in_stock)
             limit case when p_limit = 0 then 1001 else 8001 end)
-        select (select count(*) from matched), best.ids, best.keys into matched, ids, keys
+        select (select count(*) from hits), best.ids, best.keys into matched, ids, keys
         from (
             select array_agg(first.product_id) as ids, array_agg(first.key) as keys
-            from (select * from matched m order by m.key desc, m.product_id desc limit p_limit) first) best;
+            from (select * from hits h order by h.key desc, h.product_id desc limit p_limit) first) best;
         counted := matched + cardinality(first_ids);
         if counted >= 1 then
             matching := 'words';
@@ -3172,7 +3174,7 @@ begin
             narrowed := case when numnode(asked) > 0 then asked && narrow end;
             described := query_in_v1(asked, 'D');
     if matching = 'nothing' then
-        with matched as materialized (
+        with hits as materialized (
             select p.product_id, case when p_limit > 0 then relevance_v1(density_v1(p.words, asked), p.words, described, p.search_text, typed, p.boost) else 0 end as key
             from search_products p
             where p.tier <= 0 and p.words @@ narrowed and p.product_id <> all (begun)
@@ -3180,10 +3182,10 @@ begin
                 and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
                 and (p.in_stock or not p_in_stock)
             limit case when p_limit = 0 then 2000 else 8001 end)
-        select (select count(*) from matched), best.ids, best.keys into matched, ids, keys
+        select (select count(*) from hits), best.ids, best.keys into matched, ids, keys
         from (
             select array_agg(first.product_id) as ids, array_agg(first.key) as keys
-            from (select * from matched m order by m.key desc, m.product_id desc limit p_limit) first) best;
+            from (select * from hits h order by h.key desc, h.product_id desc limit p_limit) first) best;
         counted := matched;
         if counted >= 48 then
             matching := 'prefix';
@@ -3191,7 +3193,7 @@ begin
         end if;
     end if;
     if matching = 'nothing' and matched > 0 then
-        with matched as materialized (
+        with hits as materialized (
             select p.product_id, case when p_limit > 0 then relevance_v1(density_v1(p.words, asked), p.words, described, p.search_text, typed, p.boost) else 0 end as key
             from search_products p
             where p.tier <= 1 and p.words @@ narrowed and p.product_id <> all (begun)
@@ -3199,10 +3201,10 @@ begin
                 and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
                 and (p.in_stock or not p_in_stock)
             limit case when p_limit = 0 then 2000 else 8001 end)
-        select (select count(*) from matched), best.ids, best.keys into matched, ids, keys
+        select (select count(*) from hits), best.ids, best.keys into matched, ids, keys
         from (
             select array_agg(first.product_id) as ids, array_agg(first.key) as keys
-            from (select * from matched m order by m.key desc, m.product_id desc limit p_limit) first) best;
+            from (select * from hits h order by h.key desc, h.product_id desc limit p_limit) first) best;
         counted := matched;
         if counted >= 48 then
             matching := 'prefix';
@@ -3210,7 +3212,7 @@ begin
         end if;
     end if;
     if matching = 'nothing' then
-        with matched as materialized (
+        with hits as materialized (
             select p.product_id, case when p_limit > 0 then relevance_v1(density_v1(p.words, asked), p.words, described, p.search_text, typed, p.boost) else 0 end as key
             from search_products p
             where p.tier <= 2 and p.words @@ narrowed and p.product_id <> all (begun)
@@ -3218,10 +3220,10 @@ begin
                 and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
                 and (p.in_stock or not p_in_stock)
             limit case when p_limit = 0 then 2000 else 8001 end)
-        select (select count(*) from matched), best.ids, best.keys into matched, ids, keys
+        select (select count(*) from hits), best.ids, best.keys into matched, ids, keys
         from (
             select array_agg(first.product_id) as ids, array_agg(first.key) as keys
-            from (select * from matched m order by m.key desc, m.product_id desc limit p_limit) first) best;
+            from (select * from hits h order by h.key desc, h.product_id desc limit p_limit) first) best;
         counted := matched;
         if counted >= 48 then
             matching := 'prefix';
@@ -3229,9 +3231,10 @@ begin
         end if;
     end if;
     if matching = 'nothing' and (numnode(head) = 0
-            or exists (select from search_products p where p.tier <= 1 and p.words @@ head)
+            or exists (select from search_products p where p.tier <= 0 and p.words @@ head)
+            or exists (select from search_products p where p.tier <= 2 and p.words @@ head)
             or exists (select from search_products p where p.tier <= 4 and p.words @@ head)) then
-        with matched as materialized (
+        with hits as materialized (
             select p.product_id, case when p_limit > 0 then relevance_v1(density_v1(p.words, asked), p.words, described, p.search_text, typed, p.boost) else 0 end as key
             from search_products p
             where p.tier <= 4 and p.words @@ narrowed and p.product_id <> all (begun)
@@ -3239,10 +3242,10 @@ begin
                 and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
                 and (p.in_stock or not p_in_stock)
             limit case when p_limit = 0 then 1001 else 8001 end)
-        select (select count(*) from matched), best.ids, best.keys into matched, ids, keys
+        select (select count(*) from hits), best.ids, best.keys into matched, ids, keys
         from (
             select array_agg(first.product_id) as ids, array_agg(first.key) as keys
-            from (select * from matched m order by m.key desc, m.product_id desc limit p_limit) first) best;
+            from (select * from hits h order by h.key desc, h.product_id desc limit p_limit) first) best;
         counted := matched + cardinality(first_ids);
         if counted >= 1 then
             matching := 'prefix';

@@ -104,20 +104,18 @@ class Measuring:
         return Database(connecting, size=1, clock=SystemClock())
 
     def _make(self, name: str) -> _Column | None:
-        match name:
-            case "ours":
-                return self._ask_ours()
-            case "HTTP":
-                folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="vitrine-searching-")))
-                return _Column(self._stack.enter_context(storefront(self.shop, folder)).ask, None)
-            case "trigrams" | "ranked" | "scan":
-                connection = connect(self.shop.owner)
-                self._stack.callback(connection.close)
-                asked = Predecessor(connection, scanning=name == SCAN, ranking=name == RANKED)
-                most = self.effort.scanned if name == SCAN else None
-                return _Column(asked.ask, Cpu(connection.run("select pg_backend_pid()")[0][0]), asked.can, most)
-            case _:
-                return self._ask_engine()
+        if name == OURS:
+            return self._ask_ours()
+        if name == OVER_HTTP:
+            folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="vitrine-searching-")))
+            return _Column(self._stack.enter_context(storefront(self.shop, folder)).ask, None)
+        if name == ENGINE:
+            return self._ask_engine()
+        connection = connect(self.shop.owner)
+        self._stack.callback(connection.close)
+        asked = Predecessor(connection, scanning=name == SCAN, ranking=name == RANKED)
+        most = self.effort.scanned if name == SCAN else None
+        return _Column(asked.ask, Cpu(connection.run("select pg_backend_pid()")[0][0]), asked.can, most)
 
     def _ask_ours(self) -> _Column:
         database = self.open_database()

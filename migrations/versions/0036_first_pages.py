@@ -27,16 +27,16 @@ _LISTED = """p.product_id, p.slug, p.sku, p.name, p.brand_name, p.brand_slug, p.
 # the planner sees the number. Where a tier has none of it at all, the next is skipped for the one after it.
 _TIER = """
     if <gate> then
-        with matched as materialized (
+        with hits as materialized (
             select p.product_id, case when p_limit > 0 then <key> else 0 end as key
             from search_products p
             where p.tier <= <tier> and <matches> and p.product_id <> all (begun)
                 and <left>
-            limit <most>)
-        select (select count(*) from matched), best.ids, best.keys into matched, ids, keys
+            limit <limit>)
+        select (select count(*) from hits), best.ids, best.keys into matched, ids, keys
         from (
             select array_agg(first.product_id) as ids, array_agg(first.key) as keys
-            from (select * from matched m order by m.key desc, m.product_id desc limit p_limit) first) best;
+            from (select * from hits h order by h.key desc, h.product_id desc limit p_limit) first) best;
         counted := matched<besides>;
         if counted >= <enough> then
             matching := '<way>';
@@ -47,7 +47,8 @@ _TIER = """
 
 # What goes on from a word is costly to look for, so not at all beside words that nothing has.
 _HEAD_IS_KNOWN = """ and (numnode(head) = 0
-            or exists (select from search_products p where p.tier <= 1 and p.words @@ head)
+            or exists (select from search_products p where p.tier <= 0 and p.words @@ head)
+            or exists (select from search_products p where p.tier <= 2 and p.words @@ head)
             or exists (select from search_products p where p.tier <= 4 and p.words @@ head))"""
 
 
@@ -65,7 +66,7 @@ def _tiers(way: str, *, matches: str, key: str) -> str:
             )
             .replace("<key>", key)
             .replace("<matches>", matches)
-            .replace("<most>", f"{counted} end" if partly else f"{counted} else {_RANKED + 1} end")
+            .replace("<limit>", f"{counted} end" if partly else f"{counted} else {_RANKED + 1} end")
             .replace("<besides>", " + cardinality(first_ids)" if partly or is_last else "")
             .replace("<enough>", str(1 if is_last and way != "named" else _ENOUGH))
             .replace("<too_many>", "false" if partly else f"matched > {_RANKED}")

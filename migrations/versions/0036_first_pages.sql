@@ -25,16 +25,16 @@ create function query_in_v1(asked tsquery, field text) returns tsquery language 
 -- How a text finds anything as words, or as words of which the last goes on (`p_tail`, where it is not empty; `p_head` are those before
 -- it), among what the filters leave: {matching, reach, counted} as shared/persistence/search_statements.py has them, with the best
 -- `p_limit` of it, each as the array that lists show (LISTED there, and the key). None where so many match that they are not ranked
--- (reach -1), or where none are asked for. Where staff have said something of the text (`rule`, `widened`), it looks for nothing. Reads
--- only. `p_forms` are those of the words that may stand in one piece, `p_plain` the others; `p_partly`, where it is not empty, are the
--- words that say most: what has these is found, and first of it what has all words. `p_narrow` is what the filters ask for, as words
--- that no text can spell.
+-- (reach -1), or where none are asked for. Where staff have said something of the text (`rule`, `widened`), it looks for nothing, nor
+-- where no product at all has such a price (`unpriced`). Reads only. `p_forms` are those of the words that may stand in one piece,
+-- `p_plain` the others; `p_partly`, where it is not empty, are the words that say most: what has these is found, and first of it what
+-- has all words. `p_narrow` is what the filters ask for, as words that no text can spell.
 create function search_words_v1(
     p_typed text, p_words text, p_forms text, p_plain text, p_head text, p_tail text, p_unspaced tsquery, p_partly tsquery,
     p_is_sku boolean, p_begins_sku boolean, p_narrow tsquery, p_category text, p_brand text, p_price_min bigint, p_price_max bigint,
     p_in_stock boolean, p_limit integer,
     out matching text, out reach integer, out counted integer, out among bigint, out everything bigint, out rule json,
-    out widened boolean, out listed json)
+    out widened boolean, out unpriced boolean, out listed json)
 language plpgsql stable as $$
 declare
     typed constant text := fold_v1(p_typed);
@@ -64,6 +64,7 @@ begin
     matching := 'nothing';
     reach := 4;
     counted := 0;
+    unpriced := false;
     listed := '[]';
     select json_build_object('pinned', r.pinned, 'buried', r.buried) into rule from query_rules r where r.query = typed;
     widened := exists (
@@ -77,11 +78,12 @@ begin
     -- Prices that few products have are asked for as words; each of these costs a look at all that the others find.
     if p_price_min is not null or p_price_max is not null then
         select count(*) into priced
-            from (select from search_products p where p.tier <= 4 and p.price_minor between low and high limit 1001) few;
-        if priced = 0 then
+            from (select from search_products p where p.tier <= 4 and p.price_minor between low and high limit 5001) few;
+        unpriced := priced = 0;
+        if unpriced then
             return;
         end if;
-        if priced <= 1000 then
+        if priced <= 5000 then
             select min(p.price_minor), max(p.price_minor) into cheapest, dearest from search_products p
                 where p.tier <= 4 and p.price_minor between low and high;
             narrow := narrow && price_query_v1(cheapest, dearest);

@@ -278,8 +278,13 @@ class CatalogueReader:
         if search.sorted_by is not Sort.RELEVANCE:
             wanted = None
         as_typed = self._try_words(search, text, corrected=None, wanted=wanted, going_on=True)
-        if as_typed.matching is Matching.NAMED or (as_typed.matching is Matching.WORDS and as_typed.counted > FEW):
+        if (
+            as_typed.hopeless
+            or as_typed.matching is Matching.NAMED
+            or (as_typed.matching is Matching.WORDS and as_typed.counted > FEW)
+        ):
             return self._completed(as_typed, wanted)
+        # Where staff have said nothing it was tried by the way.
         if as_typed.matching is Matching.NOTHING and text.tail and as_typed.steering is not UNSTEERED:
             as_typed = self._try(search, text, GOING_ON, steering=as_typed.steering)
         found_none = as_typed.matching is Matching.NOTHING and as_typed.counted == 0
@@ -346,8 +351,16 @@ class CatalogueReader:
         steering = _steering(row)
         if steering is not UNSTEERED:
             return self._try(search, text, AS_WORDS, corrected=corrected, steering=steering)
-        first = None if wanted is None else _rows(row)
-        return _Found(search, text, Matching(row["matching"]), row["reach"], corrected, _estimate(row), first=first)
+        return _Found(
+            search,
+            text,
+            Matching(row["matching"]),
+            row["reach"],
+            corrected,
+            _estimate(row),
+            first=None if wanted is None else _rows(row),
+            hopeless=row["unpriced"],
+        )
 
     def _try(
         self,
@@ -468,7 +481,8 @@ class CatalogueReader:
 @dataclass(frozen=True, slots=True)
 class _Found:
     """How a list's text finds its products: what is searched for in the end, among how many tiers it is ranked, what
-    staff have said of it, and its first rows where they came with that."""
+    staff have said of it, and its first rows where they came with that; `hopeless`: whatever its text, nothing is left
+    of it."""
 
     search: Search
     text: Text
@@ -478,6 +492,7 @@ class _Found:
     total: Total | None
     steering: Steering = UNSTEERED
     first: Sequence[Row] | None = None
+    hopeless: bool = False
 
     @property
     def matches_many(self) -> bool:

@@ -288,18 +288,18 @@ def relevance(search: Search, text: Text, matching: Matching, steering: Steering
         by_words = relevance(search, text, Matching.WORDS, steering)
         return f"(case when {whole} then {_ALL_WORDS_KEY} + {by_words} else {partial} end)"
     terms = Terms.of(search, text, matching, steering)
-    rank = rank_by(matching, steering, terms)
-    return first_of_sku(rank, terms) if matching in AS_WORDS and text.may_be_sku else rank
+    rank = _rank_by(matching, steering, terms)
+    return _first_of_sku(rank, terms) if matching in AS_WORDS and text.may_be_sku else rank
 
 
-def rank_by(matching: Matching, steering: Steering, terms: Terms) -> str:
+def _rank_by(matching: Matching, steering: Steering, terms: Terms) -> str:
     density = _DENSITY.format(query=terms.plain)
     if steering.widened:
         density = _WIDENED_DENSITY.format(density=density, name=terms.in_name)
     return _RANK.format(density=density, description=terms.in_description, folded=terms.folded)
 
 
-def first_of_sku(rank: str, terms: Terms) -> str:
+def _first_of_sku(rank: str, terms: Terms) -> str:
     """The product of the SKU itself, then those of SKUs that go on from it, then the others."""
     whole, begun = f"p.product_id = any({terms.whole})", f"p.product_id = any({terms.begun})"
     return f"(case when {whole} then 2000000000 when {begun} then 1000000000 else 0 end + {rank})"

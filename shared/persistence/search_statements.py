@@ -2,7 +2,7 @@
 
 A statement names only the filters that are asked for, so that the planner sees which index serves; those in use stay
 prepared. A text is looked for among the most popular products first, and among more only where these held too few:
-`tier <= n` is an index of its own.
+`tier <= n` is an index of its own. How most texts are found, with their first page, is one function of the database.
 """
 
 from collections.abc import Iterator, Sequence
@@ -37,8 +37,7 @@ from shared.search.texts import Text
 COUNTED = 1000
 # So many matches among the popular, and no more are looked for: these are ranked, the rest follows by popularity.
 ENOUGH = 48
-# More than so many are not ranked at all, they come by popularity: reach is NOTHING_RANKED.
-RANKED = 8_000
+# The reach of what more than 8,000 products match: these are not ranked, they come by popularity (search_words_v1).
 NOTHING_RANKED = -1
 # So many matches, about, and a list by something else than relevance walks the index of its sort: it sorts nothing.
 MANY = 20_000
@@ -220,8 +219,8 @@ def _tiers(text: Text, way: Matching) -> Sequence[int]:
 def words_statement(search: Search, text: Text, *, wanted: int | None, going_on: bool = False) -> Statement:
     """What find_statement tells of a text that is looked for as words (NAMED, then WORDS, then, where it may be
     `going_on`, PREFIX), or by those that say most (MOST) where it has them; with the best `wanted` rows (`listed`),
-    none where so many are found that they are not ranked. Where staff have said something of the text nothing is looked
-    for, and that is told: {rule, widened}."""
+    none where so many are found that they are not ranked (reach NOTHING_RANKED). Where staff have said something of the
+    text nothing is looked for, and that is told: {rule, widened}; nor where no product has such a price: {unpriced}."""
     parameters = words_of(text, Matching.WORDS) | {
         "typed": text.typed,
         "head": text.head,

@@ -1,6 +1,7 @@
 """Which indexes PostgreSQL goes by, and what it reads whole: of a statement, and of all that a function makes."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,18 +18,26 @@ _TELLING = {
     "auto_explain.log_min_duration": "0",
     "auto_explain.log_nested_statements": "on",
     "auto_explain.log_format": "json",
+    "auto_explain.log_analyze": "on",
     "client_min_messages": "log",
 } | BY_INDEXES
 
 
 @dataclass
 class Plans:
+    """`readings`: how often each index was asked; `rows`: how many were read of each table."""
+
     indexes: set[str] = field(default_factory=set)
     whole: set[str] = field(default_factory=set)
+    readings: Counter[str] = field(default_factory=Counter)
+    rows: Counter[str] = field(default_factory=Counter)
 
     def read(self, node: dict[str, Any]) -> None:
         if "Index Name" in node:
             self.indexes.add(node["Index Name"])
+            self.readings[node["Index Name"]] += int(node.get("Actual Loops", 0))
+        if "Relation Name" in node:
+            self.rows[node["Relation Name"]] += round(node.get("Actual Rows", 0) * node.get("Actual Loops", 0))
         # By its key a row is read for its key: without one the whole table is, in the order of its keys.
         by_no_key = node.get("Index Name") == "search_products_pkey" and "Index Cond" not in node
         if node["Node Type"] == "Seq Scan" or by_no_key:

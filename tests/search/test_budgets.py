@@ -48,6 +48,8 @@ def counting(catalogue_database: Address) -> Iterator[CountingDatabase]:
         (lambda reader: reader.list_products(Search(text="no-such-thing"), limit=100), 4),
         (lambda reader: reader.list_products(Search(text="brulee torch"), limit=100), 4),
         (lambda reader: reader.list_products(Search(text="unheard lamp"), limit=100), 6),
+        (lambda reader: reader.list_products(Search(text="unheard lamp", price_min=10**12), limit=100), 1),
+        (lambda reader: reader.facets(Search(text="lamp", price_min=10**12)), 1),
         (lambda reader: reader.facets(Search()), 1),
         (lambda reader: reader.facets(Search(text="lamp")), 2),
         (lambda reader: reader.suggest("lam", limit=20), 1),

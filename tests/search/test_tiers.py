@@ -1,7 +1,6 @@
 """Large catalogues: the popular are looked at first, and pages still go on to the end without a gap or a repeat."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -10,11 +9,11 @@ from shared.kernel.clock import SystemClock
 from shared.persistence.connecting import connector
 from shared.persistence.database import Database
 from shared.persistence.search import CatalogueReader
-from shared.persistence.search_matching import AS_WORDS
-from shared.persistence.search_statements import find_statement
+from shared.persistence.search_statements import words_statement
 from shared.search.listing import Continuation, ListedProduct, Search, Sort, Total
 from shared.search.texts import take_apart
 from shared.settings import DatabaseSettings
+from tests.search.plans import plans_inside
 from tools.bulk import find_by_filters
 from tools.scratch_database import ScratchServer
 
@@ -34,9 +33,9 @@ from generate_series(1, 3000) as n,
 
 
 @pytest.fixture(scope="module")
-def database(postgres: ScratchServer) -> Iterator[Database]:
-    address: Address = postgres.copy()
-    connection = address.connect()
+def address(postgres: ScratchServer) -> Address:
+    made = postgres.copy()
+    connection = made.connect()
     connection.run(_FILL)
     find_by_filters(connection)
     connection.run("delete from search_tiers")
@@ -50,6 +49,11 @@ def database(postgres: ScratchServer) -> Iterator[Database]:
     )
     connection.run("vacuum analyze")
     connection.close()
+    return made
+
+
+@pytest.fixture(scope="module")
+def database(postgres: ScratchServer, address: Address) -> Iterator[Database]:
     login = postgres.login(address, "search")
     settings = DatabaseSettings("url", 1, login.url)
     database = Database(connector(settings, application="test", statement_timeout_ms=5000), size=1, clock=SystemClock())
@@ -103,18 +107,24 @@ def test_the_pinned_come_first_from_any_tier_and_are_not_among_the_rest(reader: 
     assert numbers[501:] == [n for n in range(501, 3000) if n not in (1001, 2500)]
 
 
-def test_what_has_enough_among_the_popular_is_looked_for_nowhere_else(database: Database) -> None:
-    sql, parameters = find_statement(Search(text="lamp"), take_apart("lamp"), AS_WORDS)
+def test_what_has_enough_among_the_popular_is_looked_for_nowhere_else(
+    address: Address, postgres: ScratchServer
+) -> None:
+    statement = words_statement(Search(text="lamp"), take_apart("lamp"), wanted=None)
 
-    plan = database.call(f"explain (analyze, timing off, costs off, format json) {sql}", **parameters)[0]["QUERY PLAN"]
-
-    assert rows_read(plan[0]["Plan"]) == 500
+    assert plans_inside(address, postgres.admin, [statement]).rows["search_products"] == 500
 
 
-def rows_read(node: dict[str, Any]) -> int:
-    """Of the products themselves."""
-    own = node["Actual Rows"] * node["Actual Loops"] if node.get("Relation Name") == "search_products" else 0
-    return int(own) + sum(rows_read(child) for child in node.get("Plans", ()))
+@pytest.mark.parametrize(("text", "named", "words"), [("torch", 3, 3), ("brass shine", 4, 5)])
+def test_the_tier_after_one_that_has_nothing_is_left_out(
+    address: Address, postgres: ScratchServer, text: str, named: int, words: int
+) -> None:
+    """No torch anywhere; brass lamps that shine are in each tier, one of the first thousand is called so."""
+    statement = words_statement(Search(text=text), take_apart(text), wanted=24)
+    readings = plans_inside(address, postgres.admin, [statement]).readings
+
+    assert sum(many for index, many in readings.items() if "named" in index) == named
+    assert sum(many for index, many in readings.items() if "words" in index) == words
 
 
 def test_a_rarer_word_is_looked_for_among_more_and_counted_to_the_end(reader: CatalogueReader) -> None:

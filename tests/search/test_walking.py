@@ -8,13 +8,15 @@ from uuid import UUID
 
 import pytest
 
+from local.database import Address
 from shared.kernel.clock import SystemClock
 from shared.persistence.connecting import BY_INDEXES, connector
 from shared.persistence.database import Database, Row
 from shared.persistence.search import CatalogueReader, _rows
-from shared.persistence.search_matching import AS_WORDS, GOING_ON
+from shared.persistence.search_matching import AS_WORDS
 from shared.persistence.search_statements import (
     MANY,
+    NOTHING_RANKED,
     RARITIES,
     WALKED,
     Statement,
@@ -27,19 +29,21 @@ from shared.persistence.search_statements import (
 from shared.search.listing import Matching, Position, Search, Sort, Steering
 from shared.search.texts import take_apart
 from shared.settings import DatabaseSettings
+from tests.search.plans import plans_inside
 from tools.bulk import find_by_filters, indexed_afterwards
 from tools.scratch_database import ScratchServer
 
 PRODUCTS = 27_000
 LAMPS = 21_000
 
-# The lamps are the dearest and the newest, three at a time of one price; each fortieth product is popular.
+# The lamps are the dearest and the newest, three at a time of one price; each fortieth product is popular, and of the
+# others each third is said to be a gadget: 8,775.
 _FILL = f"""
 insert into search_products (product_id, slug, sku, name, price_minor, offer_minor, currency, in_stock, created_at,
     heat, tier, place, words, search_text, projected_at)
 select md5(n::text)::uuid, 'product-' || n, 'SKU-' || n, name, n / 3, n / 3, 'USD', n % 2 = 0,
     '2026-01-01'::timestamptz + n / 5 * interval '1 second', 0, tier, (tier::bigint << 32) + n,
-    product_words_v1(name, '', '', ''), name, now()
+    product_words_v1(name, '', '', case when n % 3 = 0 and tier = 4 then 'gadget' else '' end), name, now()
 from generate_series(1, {PRODUCTS}) as n,
     lateral (select case when n > {PRODUCTS - LAMPS} then 'lamp' else 'stand' end as name,
         case when n % 40 = 0 then 0 else 4 end as tier) of
@@ -58,9 +62,9 @@ class RecordingDatabase(Database):
 
 
 @pytest.fixture(scope="module")
-def database(postgres: ScratchServer) -> Iterator[RecordingDatabase]:
-    address = postgres.copy()
-    connection = address.connect()
+def address(postgres: ScratchServer) -> Address:
+    made = postgres.copy()
+    connection = made.connect()
     with indexed_afterwards(connection):
         connection.run(_FILL)
         find_by_filters(connection)
@@ -77,6 +81,11 @@ def database(postgres: ScratchServer) -> Iterator[RecordingDatabase]:
     connection.run("insert into search_variants values (md5('6301')::uuid, 'LAMP', 'lamp', true)")
     connection.run("vacuum analyze")
     connection.close()
+    return made
+
+
+@pytest.fixture(scope="module")
+def database(postgres: ScratchServer, address: Address) -> Iterator[RecordingDatabase]:
     login = postgres.login(address, "search")
     connect = connector(DatabaseSettings("url", 1, login.url), application="test", planning=BY_INDEXES)
     made = RecordingDatabase(connect, size=1, clock=SystemClock())
@@ -254,12 +263,39 @@ def test_that_a_word_is_there_is_told_by_the_popular_where_they_have_it(
 
 @pytest.mark.parametrize(("head", "readings"), [("lamp", 0), ("odd", 1), ("none", 1)])
 def test_that_the_words_before_the_last_are_there_is_told_by_the_popular_where_they_have_them(
-    database: Database, head: str, readings: int
+    address: Address, postgres: ScratchServer, head: str, readings: int
 ) -> None:
-    sql, parameters = find_statement(Search(text=f"{head} zzz"), take_apart(f"{head} zzz"), GOING_ON)
+    text = take_apart(f"{head} zzz")
+    statements = [
+        words_statement(Search(text=text.typed), text, wanted=24, going_on=going_on) for going_on in (False, True)
+    ]
+    as_words, going_on = (
+        plans_inside(address, postgres.admin, [statement]).readings["search_products_words_4"]
+        for statement in statements
+    )
 
     for_the_text = 0 if head == "none" else 1
-    assert readings_of_all(database, sql, **parameters) == readings + for_the_text
+    assert going_on - as_words == readings + for_the_text
+
+
+@pytest.mark.parametrize("limit", [24, 1_000])
+def test_what_more_than_8000_have_is_listed_by_popularity_from_the_first_page_on(
+    database: Database, limit: int
+) -> None:
+    """And none of it is ranked."""
+    sql, parameters = words_statement(Search(text="gadget"), take_apart("gadget"), wanted=24)
+    [found] = database.call(sql, **parameters)
+    reader, search, following = CatalogueReader(database), Search(text="gadget"), None
+    slugs: list[str] = []
+    for _ in range(3):
+        page = reader.list_products(search, limit=limit, following=following)
+        slugs += [item.slug for item in page.items]
+        following = page.next
+
+    assert (found["matching"], found["reach"], found["listed"]) == ("words", NOTHING_RANKED, [])
+    expected = [f"product-{n}" for n in range(3, PRODUCTS + 1, 3) if n % 40]
+    assert len(expected) == 8_775
+    assert slugs == expected[: limit * 3]
 
 
 def readings_of_all(database: Database, sql: str, **parameters: Any) -> int:
