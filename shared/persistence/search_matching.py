@@ -250,7 +250,8 @@ def found_in(
 ) -> tuple[str, list[str], dict[str, Any]]:
     """Where what matches is read from, up to a tier, and what is still to be checked of each. `own`: without the pinned
     and the buried; `skus`: with the products of a SKU that was typed, of any tier. They are read beside the others: one
-    condition for both would look at the words of each product once more."""
+    condition for both would look at the words of each product once more. OFFSET 0 keeps the filters out of it: what a
+    brand sells is a thousandth of a catalogue to the planner, and may be a tenth."""
     matches, parameters = (matches_of if own else _matches_alone)(search, text, matching, steering)
     if is_scan(text, matching):
         return (
@@ -263,9 +264,14 @@ def found_in(
         whole, *_ = found_in(search, text, Matching.WORDS, LAST_TIER, steering, own=own)
         source = f"""select * from {whole} union all select p.* from search_products p
             where p.tier <= {reach} and {most_match(search)} and {not_whole(search, text, steering)}"""
-        return f"({source}) p", matches[1:], parameters
-    if matching not in AS_WORDS:
+        return f"({source} offset 0) p", matches[1:], parameters
+    if not matches or matching is Matching.NOTHING:
         return f"(select * from search_products where tier <= {reach}) p", matches, parameters
+    if matching not in AS_WORDS:
+        alone = MOST_PARTS if matching is Matching.SUBSTRING else 1
+        found = " and ".join(matches[:alone])
+        source = f"select p.* from search_products p where p.tier <= {reach} and {found} offset 0"
+        return f"({source}) p", matches[alone:], parameters
     terms = Terms.of(search, text, matching, steering)
     source = f"select p.* from search_products p where p.tier <= {reach} and {terms.words_match(matching)}"
     if text.may_be_sku:
@@ -273,7 +279,7 @@ def found_in(
         if skus:
             source += f""" union all select p.* from search_products p
                 where p.tier <= {LAST_TIER} and p.product_id = any({terms.begun})"""
-    return f"({source}) p", matches[1:], parameters
+    return f"({source} offset 0) p", matches[1:], parameters
 
 
 def relevance(search: Search, text: Text, matching: Matching, steering: Steering) -> str:

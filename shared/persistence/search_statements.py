@@ -329,7 +329,8 @@ def step_statement(search: Search, text: Text, matching: Matching, *, after: Pos
     first = step_of.format(":after_key::bigint" if after is not None else start)
     steps = f"generate_series({first}, {step_of.format(end)}, {1 if sort is Sort.PRICE_ASC else -1}) step"
     page = f"""select m.product_id, m.key from {steps}
-        cross join lateral (select p.product_id, {key} as key from ({source}) p where {" and ".join(checked) or "true"}
+        cross join lateral (select p.product_id, {key} as key from ({source} offset 0) p
+            where {" and ".join(checked) or "true"}
             order by {key} {direction}, p.product_id {direction} limit :limit::int) m
         limit :limit::int"""
     return _with_rows(page, "page.key", f"page.key {direction}, page.product_id {direction}", ""), parameters
@@ -386,17 +387,20 @@ def rest_statement(
     """What matches beyond the tiers that were ranked, by popularity. Its keys are negative: -place."""
     filters, parameters = filters_of(search)
     matches, more = matches_of(search, text, matching, steering)
-    parameters |= more
-    conditions = [f"p.tier <= {LAST_TIER}", f"p.tier > {reach}", *matches, *filters]
+    conditions = [f"p.tier <= {LAST_TIER}", f"p.tier > {reach}", *matches]
     if matching is Matching.MOST:
         conditions += [most_match(search), not_whole(search, text, steering)]
         conditions.remove(matches[0])
     if matching in AS_WORDS and text.may_be_sku and reach != NOTHING_RANKED:
         conditions.append(not_of_sku(search, text, matching, steering))
+    # OFFSET 0 as in found_in.
+    source = f"(select p.* from search_products p where {' and '.join(conditions)} offset 0) p"
+    following = list(filters)
+    parameters |= more
     if after is not None:
-        conditions.append("(p.place, p.product_id) > (:after_place::bigint, :after_id::uuid)")
+        following.append("(p.place, p.product_id) > (:after_place::bigint, :after_id::uuid)")
         parameters |= {"after_place": -after.key, "after_id": after.id}
-    page = f"""select p.product_id, p.place as key from search_products p where {" and ".join(conditions)}
+    page = f"""select p.product_id, p.place as key from {source} where {" and ".join(following) or "true"}
         order by p.place, p.product_id limit :limit::int"""
     return _with_rows(page, "-page.key", "page.key, page.product_id", ""), parameters
 

@@ -21,6 +21,7 @@ from shared.persistence.search_statements import (
     find_statement,
     list_statement,
     rest_statement,
+    step_statement,
     words_statement,
 )
 from shared.persistence.search_suggestions import suggestions_statement
@@ -119,6 +120,9 @@ def shop(postgres: ScratchServer) -> Iterator[Shop]:
         " from made, generate_series(1, 500) n"
     )
     connection.run(_WIDEN.replace(":more::int", str(MOST_LEXEMES - 2)))
+    # To the planner each brand and each category is a thousandth of the catalogue, as in a large one.
+    for column in ("brand_id", "category_id"):
+        connection.run(f"alter table search_products alter column {column} set (n_distinct = 1000)")
     connection.run("vacuum analyze")
     connection.close()
     settings = DatabaseSettings("url", 1, postgres.login(address, "search").url)
@@ -287,6 +291,31 @@ def test_a_first_page_goes_by_the_index_of_each_tier(
     else:  # Among a thousand products they are all of a size.
         assert {name.rpartition("_")[0] for name in used} == {name.rpartition("_")[0] for name in expected}
     assert not asked.whole & READ
+
+
+@pytest.mark.parametrize("filters", [Search(brand="brand-3"), Search(category="home/shelf-3")])
+@pytest.mark.parametrize(
+    "matching", [Matching.NAMED, Matching.WORDS, Matching.PREFIX, Matching.SUBSTRING, Matching.MOST, Matching.SOME]
+)
+def test_a_text_is_found_by_itself_however_few_the_planner_takes_a_brand_for(
+    shop: Shop, filters: Search, matching: Matching
+) -> None:
+    """A brand may be a tenth of a million products, all of which would be read to look for a word."""
+    search, text = replace(filters, text="lamp brass77"), replace(take_apart("lamp brass77"), most="'brass77'")
+    by_price = replace(search, sort=Sort.PRICE_ASC)
+    statements: list[Statement] = [
+        find_statement(search, text, [matching]),
+        list_statement(search, text, matching, reach=4, after=None, counting=False),
+        list_statement(by_price, text, matching, reach=4, after=None, counting=False),
+        rest_statement(search, text, matching, reach=0, after=None),
+        facets_statement(search, text, matching, reach=4),
+    ]
+    if matching in (*AS_WORDS, *GOING_ON):
+        statements.append(step_statement(by_price, text, matching, after=None, many=True))
+
+    for sql, _ in statements:
+        indexes, _ = plan_of(shop, sql)
+        assert not {index for index in indexes if index.startswith(("search_products_brand", "search_products_cat"))}
 
 
 @pytest.mark.parametrize(
