@@ -13,7 +13,7 @@ from shared.search.texts import MOST_PARTS, Text
 
 LAST_TIER = 4
 # A range of prices that so few products have is looked for by its lexemes.
-RARE = 5_000
+RARE = 20_000
 # Parts of one or two characters have no trigrams: they are looked for among so many popular products only.
 SCANNED = 1_000
 MOST_SKUS = 20
@@ -52,14 +52,13 @@ _WIDENED = {
     Matching.SOME: "((select widened_query_v2(:words::text, true)) || replace(:unspaced::text, '&', '|')::tsquery)",
 }
 
-# Where few products have such a price: each lexeme more costs a look at every product that the rest finds. No further
-# than there are prices, for steps that nothing has would be looked for as well.
-_OF_TIERS = f"from search_products where tier <= {LAST_TIER}"
-_PRICES = f"""(case when (select count(*) from (select {_OF_TIERS}
-        and price_minor between :price_min::bigint and :price_max::bigint limit {RARE + 1}) few) <= {RARE}
-    then price_query_v1(greatest(:price_min::bigint, (select min(price_minor) {_OF_TIERS})),
-        least(:price_max::bigint, (select max(price_minor) {_OF_TIERS})))
-    else '' end)"""
+# Where few products have such a price: each lexeme more costs a look at every product that the rest finds. Null where
+# none has, and then nothing is found. No further than there are prices, for steps that nothing has would be looked for
+# as well.
+_PRICES = f"""(select case when n = 0 then null when n <= {RARE} then price_query_v1(low, high) else '' end
+    from (select count(*) as n, min(price_minor) as low, max(price_minor) as high
+        from (select price_minor from search_products where tier <= {LAST_TIER}
+            and price_minor between :price_min::bigint and :price_max::bigint limit {RARE + 1}) few) prices)"""
 
 # A SKU that somebody has typed, whole or so much of it that few begin like this, goes before whatever has its words.
 _SKU = "select product_id from search_variants where folded = fold_v1(:typed::text)"

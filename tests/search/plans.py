@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from pg8000.native import to_statement
 
 from local.database import Address
 from shared.persistence.connecting import BY_INDEXES
+from shared.persistence.database import Database
 from shared.persistence.search_statements import Statement
 
 _TELLING = {
@@ -53,6 +54,24 @@ def plan_of(asking: CoreConnection, statement: str) -> Plans:
     plans = Plans()
     plans.read((json.loads(found) if isinstance(found, str) else found)[0]["Plan"])
     return plans
+
+
+def as_it_ran(database: Database, sql: str, **parameters: Any) -> list[dict[str, Any]]:
+    """The nodes of the plan, with what each did."""
+    found = database.call(f"explain (analyze, format json) {sql}", **parameters)[0]["QUERY PLAN"]
+
+    def nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        yield node
+        for child in node.get("Plans", ()):
+            yield from nodes(child)
+
+    return list(nodes((json.loads(found) if isinstance(found, str) else found)[0]["Plan"]))
+
+
+def readings(database: Database, index: str, sql: str, **parameters: Any) -> int:
+    """How often the index is asked."""
+    nodes = as_it_ran(database, sql, **parameters)
+    return sum(round(node["Actual Loops"]) for node in nodes if node.get("Index Name") == index)
 
 
 def plans_inside(database: Address, admin: Address, statements: Sequence[Statement]) -> Plans:

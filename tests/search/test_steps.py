@@ -1,8 +1,6 @@
 """Lists by price of many go from one step of prices to the next: whatever the size of a step, the same list."""
 
-import json
 from collections.abc import Iterator, Sequence
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -13,11 +11,12 @@ from shared.kernel.clock import SystemClock
 from shared.persistence.connecting import BY_INDEXES, connector
 from shared.persistence.database import Database, Row
 from shared.persistence.search import _rows
-from shared.persistence.search_statements import step_statement
+from shared.persistence.search_statements import list_statement, step_statement
 from shared.search.listing import Matching, Position, Search, Sort
 from shared.search.texts import take_apart
 from shared.settings import DatabaseSettings
 from tests.numbers import PROPERTY_EXAMPLES
+from tests.search.plans import as_it_ran
 from tools.bulk import find_by_filters
 from tools.scratch_database import ScratchServer
 
@@ -161,14 +160,29 @@ def test_steps_are_those_of_the_prices_asked_for(
 def steps_of(database: Database, search: Search, *, many: bool) -> int:
     """How many steps a list to its end looks at."""
     sql, parameters = step_statement(search, take_apart(search.text), Matching.WORDS, after=None, many=many)
-    rows = database.call(f"explain (analyze, format json) {sql}", **parameters, limit=PRODUCTS)
-    found = rows[0]["QUERY PLAN"]
+    [series] = [
+        node
+        for node in as_it_ran(database, sql, **parameters, limit=PRODUCTS)
+        if node.get("Function Name") == "generate_series"
+    ]
+    steps: int = round(series["Actual Rows"])
+    return steps
 
-    def series(node: dict[str, Any]) -> Iterator[float]:
-        if node.get("Function Name") == "generate_series":
-            yield node["Actual Rows"]
-        for child in node.get("Plans", ()):
-            yield from series(child)
 
-    [steps] = series((json.loads(found) if isinstance(found, str) else found)[0]["Plan"])
-    return round(steps)
+@pytest.mark.parametrize("matching", [Matching.WORDS, Matching.PREFIX, Matching.SOME])
+@pytest.mark.parametrize(("low", "high", "read", "products"), [(27, 54, 0, 0), (2**41, 2**42, 0, 0), (26, 54, 60, 20)])
+def test_words_are_not_looked_for_where_nothing_has_such_a_price(
+    database: Database, matching: Matching, low: int, high: int, read: int, products: int
+) -> None:
+    """A step of prices may have products that lie outside the range."""
+    search, text = Search(text="lamp", price_min=low, price_max=high), take_apart("lamp")
+    sql, parameters = list_statement(search, text, matching, reach=4, after=None, counting=False)
+
+    looked_at = [
+        node["Actual Rows"]
+        for node in as_it_ran(database, sql, **parameters, limit=PRODUCTS)
+        if node.get("Index Name", "").startswith("search_products_words")
+    ]
+
+    assert looked_at == [read]
+    assert len(_rows(database.call(sql, **parameters, limit=PRODUCTS)[0])) == products

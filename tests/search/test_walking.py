@@ -1,6 +1,5 @@
 """A text that very many products have, sorted by something else than relevance: the index of the sort is walked."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -29,12 +28,13 @@ from shared.persistence.search_statements import (
 from shared.search.listing import Matching, Position, Search, Sort, Steering
 from shared.search.texts import take_apart
 from shared.settings import DatabaseSettings
-from tests.search.plans import plans_inside
+from tests.search.plans import plans_inside, readings
 from tools.bulk import find_by_filters, indexed_afterwards
 from tools.scratch_database import ScratchServer
 
 PRODUCTS = 27_000
 LAMPS = 21_000
+OF_ALL = "search_products_words_4"
 
 # The lamps are the dearest and the newest, three at a time of one price; each fortieth product is popular, and of the
 # others each third is said to be a gadget: 8,775.
@@ -252,30 +252,29 @@ def test_a_walk_goes_by_the_index_of_its_sort(
     assert "search_products_words" not in plan
 
 
-@pytest.mark.parametrize(("word", "known", "readings"), [("lamp", True, 0), ("odd", True, 1), ("none", False, 1)])
+@pytest.mark.parametrize(("word", "known", "asked"), [("lamp", True, 0), ("odd", True, 1), ("none", False, 1)])
 def test_that_a_word_is_there_is_told_by_the_popular_where_they_have_it(
-    database: Database, word: str, known: bool, readings: int
+    database: Database, word: str, known: bool, asked: int
 ) -> None:
     """Of a word that very many have an index reads them all, to find the first."""
     assert [row["known"] for row in database.call(RARITIES, words=word)] == [known]
-    assert readings_of_all(database, RARITIES, words=word) == readings
+    assert readings(database, OF_ALL, RARITIES, words=word) == asked
 
 
-@pytest.mark.parametrize(("head", "readings"), [("lamp", 0), ("odd", 1), ("none", 1)])
+@pytest.mark.parametrize(("head", "asked"), [("lamp", 0), ("odd", 1), ("none", 1)])
 def test_that_the_words_before_the_last_are_there_is_told_by_the_popular_where_they_have_them(
-    address: Address, postgres: ScratchServer, head: str, readings: int
+    address: Address, postgres: ScratchServer, head: str, asked: int
 ) -> None:
     text = take_apart(f"{head} zzz")
     statements = [
         words_statement(Search(text=text.typed), text, wanted=24, going_on=going_on) for going_on in (False, True)
     ]
     as_words, going_on = (
-        plans_inside(address, postgres.admin, [statement]).readings["search_products_words_4"]
-        for statement in statements
+        plans_inside(address, postgres.admin, [statement]).readings[OF_ALL] for statement in statements
     )
 
     for_the_text = 0 if head == "none" else 1
-    assert going_on - as_words == readings + for_the_text
+    assert going_on - as_words == asked + for_the_text
 
 
 @pytest.mark.parametrize("limit", [24, 1_000])
@@ -296,14 +295,3 @@ def test_what_more_than_8000_have_is_listed_by_popularity_from_the_first_page_on
     expected = [f"product-{n}" for n in range(3, PRODUCTS + 1, 3) if n % 40]
     assert len(expected) == 8_775
     assert slugs == expected[: limit * 3]
-
-
-def readings_of_all(database: Database, sql: str, **parameters: Any) -> int:
-    """How often the index of the words of all products is asked."""
-    found = database.call(f"explain (analyze, format json) {sql}", **parameters)[0]["QUERY PLAN"]
-
-    def readings(node: dict[str, Any]) -> int:
-        own = node["Actual Loops"] if node.get("Index Name") == "search_products_words_4" else 0
-        return int(own) + sum(readings(child) for child in node.get("Plans", ()))
-
-    return readings((json.loads(found) if isinstance(found, str) else found)[0]["Plan"])
