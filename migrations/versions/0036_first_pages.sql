@@ -77,15 +77,13 @@ begin
 
     -- Prices that few products have are asked for as words; each of these costs a look at all that the others find.
     if p_price_min is not null or p_price_max is not null then
-        select count(*) into priced
-            from (select from search_products p where p.tier <= 4 and p.price_minor between low and high limit 5001) few;
+        select count(*), min(few.price_minor), max(few.price_minor) into priced, cheapest, dearest
+            from (select p.price_minor from search_products p where p.tier <= 4 and p.price_minor between low and high limit 20001) few;
         unpriced := priced = 0;
         if unpriced then
             return;
         end if;
-        if priced <= 5000 then
-            select min(p.price_minor), max(p.price_minor) into cheapest, dearest from search_products p
-                where p.tier <= 4 and p.price_minor between low and high;
+        if priced <= 20000 then
             narrow := narrow && price_query_v1(cheapest, dearest);
         end if;
     end if;

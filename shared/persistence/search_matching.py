@@ -14,6 +14,12 @@ from shared.search.texts import MOST_PARTS, Text
 LAST_TIER = 4
 # A range of prices that so few products have is looked for by its lexemes.
 RARE = 20_000
+# So few products that filters leave are all looked at for a substring; else no more than so many that have it, of the
+# popular and of the others.
+LEFT = 10_000
+LOOKED_AT = 20_000
+# Filters leave more where they leave more than so many of these tiers.
+_LEFT_OF_TIERS = {0: 100, 2: 1_000}
 # Parts of one or two characters have no trigrams: they are looked for among so many popular products only.
 SCANNED = 1_000
 MOST_SKUS = 20
@@ -258,6 +264,9 @@ def found_in(
             matches,
             parameters,
         )
+    if matching is Matching.SUBSTRING and search.is_filtered:
+        source, more = _having_parts(search, matches[:MOST_PARTS], reach)
+        return source, matches[MOST_PARTS:], parameters | more
     if matching is Matching.MOST:
         # The few that have all words are found in whatever tier; beside the others, for an index serves either alone.
         whole, *_ = found_in(search, text, Matching.WORDS, LAST_TIER, steering, own=own)
@@ -279,6 +288,35 @@ def found_in(
             source += f""" union all select p.* from search_products p
                 where p.tier <= {LAST_TIER} and p.product_id = any({terms.begun})"""
     return f"({source} offset 0) p", matches[1:], parameters
+
+
+def _having_parts(search: Search, parts: Sequence[str], reach: int) -> tuple[str, dict[str, Any]]:
+    """What has the substrings, before the filters. An index finds all that has them, and most of it would be read to be
+    left out: where the filters leave few, these are read instead. Else no more than LOOKED_AT of the popular and of the
+    others are read, and what lies beyond is left out."""
+    has_parts = " and ".join(parts)
+    some = f"(select p.* from search_products p where {{}} and {has_parts} limit {LOOKED_AT})"
+    if reach < LAST_TIER:
+        return f"{some.format(f'p.tier <= {reach}')} p", {}
+    narrow, parameters = narrow_of(search)
+    popular = max(_LEFT_OF_TIERS)
+    having = """(select count(*) from (
+        select from search_products where tier <= {} and words @@ asked.narrow limit {}) n)"""
+    many = " ".join(
+        f"when {having.format(tier, most + 1)} > {most} then false" for tier, most in _LEFT_OF_TIERS.items()
+    )
+    # OFFSET 0: by what the filters ask for, whatever the planner thinks of the substrings.
+    few = f"""select * from search_products where filters.leave_few and tier <= {LAST_TIER} and words @@ asked.narrow
+        offset 0"""
+    return (
+        f"""(select p.* from (select {narrow} as narrow offset 0) asked
+        cross join lateral (select case when numnode(asked.narrow) = 0 then false {many}
+            else {having.format(LAST_TIER, LEFT + 1)} <= {LEFT} end as leave_few offset 0) filters
+        cross join lateral (select p.* from ({few}) p where {has_parts}
+            union all {some.format(f"not filters.leave_few and p.tier <= {popular}")}
+            union all {some.format(f"not filters.leave_few and p.tier > {popular} and p.tier <= {LAST_TIER}")}) p) p""",
+        parameters,
+    )
 
 
 def relevance(search: Search, text: Text, matching: Matching, steering: Steering) -> str:

@@ -282,7 +282,8 @@ def list_statement(
     else:
         # OFFSET 0 keeps the planner from walking the sort key's index past everything that does not match.
         beyond = "where " + beyond.format(key="m.key", id="m.product_id") if beyond else ""
-        source, matches, _ = found_in(search, text, matching, reach, steering, own=True)
+        source, matches, more = found_in(search, text, matching, reach, steering, own=True)
+        parameters |= more
         wanted = " and ".join([*matches, *filters]) or "true"
         found = f"select p.product_id, {key} as key from {source} where {wanted} offset 0"
         if steering.pinned:
@@ -387,20 +388,24 @@ def rest_statement(
     """What matches beyond the tiers that were ranked, by popularity. Its keys are negative: -place."""
     filters, parameters = filters_of(search)
     matches, more = matches_of(search, text, matching, steering)
-    conditions = [f"p.tier <= {LAST_TIER}", f"p.tier > {reach}", *matches]
-    if matching is Matching.MOST:
-        conditions += [most_match(search), not_whole(search, text, steering)]
-        conditions.remove(matches[0])
-    if matching in AS_WORDS and text.may_be_sku and reach != NOTHING_RANKED:
-        conditions.append(not_of_sku(search, text, matching, steering))
-    # OFFSET 0 as in found_in.
-    source = f"(select p.* from search_products p where {' and '.join(conditions)} offset 0) p"
-    following = list(filters)
+    following = [f"p.tier > {reach}", *filters]
+    if matching is Matching.SUBSTRING:
+        source, matches, more = found_in(search, text, matching, LAST_TIER, steering, own=True)
+        following += matches
+    else:
+        conditions = [f"p.tier <= {LAST_TIER}", f"p.tier > {reach}", *matches]
+        if matching is Matching.MOST:
+            conditions += [most_match(search), not_whole(search, text, steering)]
+            conditions.remove(matches[0])
+        if matching in AS_WORDS and text.may_be_sku and reach != NOTHING_RANKED:
+            conditions.append(not_of_sku(search, text, matching, steering))
+        # OFFSET 0 as in found_in.
+        source = f"(select p.* from search_products p where {' and '.join(conditions)} offset 0) p"
     parameters |= more
     if after is not None:
         following.append("(p.place, p.product_id) > (:after_place::bigint, :after_id::uuid)")
         parameters |= {"after_place": -after.key, "after_id": after.id}
-    page = f"""select p.product_id, p.place as key from {source} where {" and ".join(following) or "true"}
+    page = f"""select p.product_id, p.place as key from {source} where {" and ".join(following)}
         order by p.place, p.product_id limit :limit::int"""
     return _with_rows(page, "-page.key", "page.key, page.product_id", ""), parameters
 

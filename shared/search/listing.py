@@ -58,6 +58,11 @@ class Search:
         """Without a text nothing is more relevant than anything else: what is popular comes first."""
         return Sort.POPULARITY if self.sort is Sort.RELEVANCE and not self.text else self.sort
 
+    @property
+    def is_filtered(self) -> bool:
+        narrowed = (self.category, self.brand, self.price_min, self.price_max)
+        return self.in_stock or any(each is not None for each in narrowed)
+
 
 @dataclass(frozen=True, slots=True)
 class Total:
