@@ -176,7 +176,8 @@ def _matches_alone(
 ) -> tuple[list[str], dict[str, Any]]:
     """The condition of the text first."""
     if matching is Matching.SUBSTRING:
-        parts = [*text.parts, *[text.parts[-1]] * (MOST_PARTS - len(text.parts))]
+        parts = [*text.long_parts, *(part for part in text.parts if part not in text.long_parts)]
+        parts += [parts[-1]] * (MOST_PARTS - len(parts))
         names = [f"part{number}" for number in range(MOST_PARTS)]
         return [f"p.search_text like {_contains(name)}" for name in names], dict(zip(names, parts, strict=True))
     if matching is Matching.MOST:
@@ -247,7 +248,7 @@ def _contains(name: str) -> str:
 
 
 def is_scan(text: Text, matching: Matching) -> bool:
-    return matching is Matching.SUBSTRING and not text.has_long_part
+    return matching is Matching.SUBSTRING and not text.long_parts
 
 
 def found_in(
@@ -264,9 +265,11 @@ def found_in(
             matches,
             parameters,
         )
-    if matching is Matching.SUBSTRING and search.is_filtered:
-        source, more = _having_parts(search, matches[:MOST_PARTS], reach)
-        return source, matches[MOST_PARTS:], parameters | more
+    has_short_parts = matching is Matching.SUBSTRING and set(text.parts) != set(text.long_parts)
+    if matching is Matching.SUBSTRING and (search.is_filtered or has_short_parts):
+        indexed = len(text.long_parts) if has_short_parts else MOST_PARTS
+        source, more = _having_parts(search, matches[:indexed], reach)
+        return source, matches[indexed:], parameters | more
     if matching is Matching.MOST:
         # The few that have all words are found in whatever tier; beside the others, for an index serves either alone.
         whole, *_ = found_in(search, text, Matching.WORDS, LAST_TIER, steering, own=own)
@@ -291,9 +294,9 @@ def found_in(
 
 
 def _having_parts(search: Search, parts: Sequence[str], reach: int) -> tuple[str, dict[str, Any]]:
-    """What has the substrings, before the filters. An index finds all that has them, and most of it would be read to be
-    left out: where the filters leave few, these are read instead. Else no more than LOOKED_AT of the popular and of the
-    others are read, and what lies beyond is left out."""
+    """What has the substrings, before the filters and before parts that are too short for an index. An index finds all
+    that has the others, and most of it would be read to be left out: where the filters leave few, these are read
+    instead. Else no more than LOOKED_AT of the popular and of the others are, and what lies beyond is left out."""
     has_parts = " and ".join(parts)
     some = f"(select p.* from search_products p where {{}} and {has_parts} limit {LOOKED_AT})"
     if reach < LAST_TIER:

@@ -68,9 +68,9 @@ class Text:
         )
 
     @property
-    def has_long_part(self) -> bool:
-        """Whether an index of trigrams has anything to go by."""
-        return any(len(word) >= 3 for part in self.parts for word in _WORD.findall(part))
+    def long_parts(self) -> tuple[str, ...]:
+        """The parts of which an index of trigrams has anything to go by."""
+        return tuple(part for part in self.parts if any(len(word) >= 3 for word in _WORD.findall(part)))
 
     @property
     def spans(self) -> list[tuple[int, int, str]]:

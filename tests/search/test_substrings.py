@@ -25,7 +25,7 @@ from shared.search.listing import Matching, Position, Search, Sort
 from shared.search.texts import take_apart
 from shared.settings import DatabaseSettings
 from tests.numbers import PROPERTY_EXAMPLES
-from tests.search.plans import readings
+from tests.search.plans import as_it_ran, readings
 from tools.bulk import find_by_filters, indexed_afterwards
 from tools.scratch_database import ScratchServer
 
@@ -192,6 +192,35 @@ def test_pages_go_on_to_the_end_without_a_gap_or_a_repeat(database: Database, se
     assert set(slugs) == set(listed(database, search))
     if sort is not Sort.RELEVANCE:
         assert slugs == listed(database, search)
+
+
+def test_beside_a_part_that_no_index_has_no_more_are_looked_at(database: Database) -> None:
+    """`zz` is nowhere: all that has the other part would be read to be left out."""
+    search, text = Search(text="amp zz"), take_apart("amp zz")
+    statements = [
+        list_statement(search, text, Matching.SUBSTRING, reach=4, after=None, counting=False),
+        rest_statement(search, text, Matching.SUBSTRING, reach=0, after=None),
+        facets_statement(search, text, Matching.SUBSTRING, reach=4),
+    ]
+    popular = len(plain(database, Search(text="amp"), tiers="tier <= 2"))
+
+    for sql, parameters in statements:
+        nodes = as_it_ran(database, sql, **parameters, limit=30)
+        read = [node for node in nodes if node.get("Relation Name") == "search_products"]
+        assert sum(node["Actual Rows"] * node["Actual Loops"] for node in read) == popular + LOOKED_AT
+        assert sum(node.get("Rows Removed by Filter", 0) for node in read) <= popular
+
+
+def test_a_part_that_no_index_has_is_in_all_that_is_found(database: Database) -> None:
+    amp = Search(text="amp")
+    expected = set(plain(database, amp)) & set(plain(database, Search(text="xx")))
+    popular = set(plain(database, amp, tiers="tier <= 2")) & expected
+
+    some = listed(database, Search(text="xx amp"))
+
+    assert len(some) == len(set(some))
+    assert popular < set(some) < expected
+    assert len(expected) - len(some) <= len(plain(database, amp, tiers="tier > 2")) - LOOKED_AT
 
 
 _SEARCHES = st.builds(
