@@ -239,8 +239,10 @@ def test_staff_see_what_waits_and_wake_one_row_of_it(cloud: Cloud) -> None:
     """PayPal did the capture and nobody heard: the attempt stays open until somebody asks again."""
     staff = cloud.staff()
     order = cloud.order({cloud.make_stock("LAMP", 5): 1})
-    # Without the notice of the approval, which would capture too.
-    cloud.fault("webhooks", "lose", path="/v1/webhooks/paypal/CHECKOUT.ORDER.APPROVED")
+    # Without the notice of the approval, which would capture too, nor soon that of the capture or the attempt's task.
+    for notice in ("CHECKOUT.ORDER.APPROVED", "PAYMENT.CAPTURE.COMPLETED"):
+        cloud.fault("webhooks", "lose", path=f"/v1/webhooks/paypal/{notice}")
+    cloud.fault("tasks-push", "delay", path="/jobs/payments/capture", delay_s=3)
     cloud.approve(order)
     capture = f"/v2/checkout/orders/{order['payment']['paypal_order_id']}/capture"
     # A kept connection that breaks is taken for an idle one that has died, and asked over a new one at once.

@@ -24,6 +24,8 @@ def settings(cloud: Cloud, **changed: int) -> Iterator[None]:
 
 
 def refuse(cloud: Cloud, order: Any) -> None:
+    # Without the notice of the approval, which would be refused a capture as well.
+    cloud.fault("webhooks", "lose", path="/v1/webhooks/paypal/CHECKOUT.ORDER.APPROVED")
     cloud.approve(order, "declined")
     assert cloud.capture(order).json["type"] == PROBLEMS + "payment-refused"
 
