@@ -7,15 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.kernel.clock import SystemClock
-from shared.persistence.connecting import BY_INDEXES, connector
 from shared.persistence.database import Database, Row
 from shared.persistence.search import _rows
 from shared.persistence.search_statements import list_statement, step_statement
 from shared.search.listing import Matching, Position, Search, Sort
 from shared.search.texts import take_apart
-from shared.settings import DatabaseSettings
 from tests.numbers import PROPERTY_EXAMPLES
+from tests.search.connections import as_search
 from tests.search.plans import as_it_ran
 from tools.bulk import find_by_filters
 from tools.scratch_database import ScratchServer
@@ -77,11 +75,8 @@ def database(postgres: ScratchServer) -> Iterator[Database]:
     connection.run("update search_tiers set products = 640")
     connection.run("vacuum analyze")
     connection.close()
-    login = postgres.login(address, "search")
-    connect = connector(DatabaseSettings("url", 1, login.url), application="test", planning=BY_INDEXES)
-    made = Database(connect, size=1, clock=SystemClock())
-    yield made
-    made.close()
+    with as_search(postgres, address) as made:
+        yield made
 
 
 def expected(database: Database, search: Search) -> list[tuple[str, int]]:

@@ -8,8 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.kernel.clock import SystemClock
-from shared.persistence.connecting import BY_INDEXES, connector
 from shared.persistence.database import Database, Row
 from shared.persistence.search import CatalogueReader, _rows
 from shared.persistence.search_matching import LEFT, LOOKED_AT
@@ -23,8 +21,8 @@ from shared.persistence.search_statements import (
 )
 from shared.search.listing import Matching, Position, Search, Sort
 from shared.search.texts import take_apart
-from shared.settings import DatabaseSettings
 from tests.numbers import PROPERTY_EXAMPLES
+from tests.search.connections import as_search
 from tests.search.plans import as_it_ran, readings
 from tools.bulk import find_by_filters, indexed_afterwards
 from tools.scratch_database import ScratchServer
@@ -82,11 +80,8 @@ def database(postgres: ScratchServer) -> Iterator[Database]:
         connection.run(f"insert into search_tiers values ({tier}, {4 - tier}, {products})")
     connection.run("vacuum analyze")
     connection.close()
-    login = postgres.login(address, "search")
-    connect = connector(DatabaseSettings("url", 1, login.url), application="test", planning=BY_INDEXES)
-    made = Database(connect, size=1, clock=SystemClock())
-    yield made
-    made.close()
+    with as_search(postgres, address) as made:
+        yield made
 
 
 def rows_of(database: Database, statement: Statement, *, limit: int = PRODUCTS) -> list[Row]:

@@ -7,13 +7,11 @@ from typing import Any
 
 import pytest
 
-from shared.kernel.clock import SystemClock
-from shared.persistence.connecting import BY_INDEXES, connector
 from shared.persistence.database import Database, Transaction
 from shared.persistence.search import CatalogueReader
 from shared.persistence.search_suggestions import suggestions_statement
 from shared.search.texts import take_apart
-from shared.settings import DatabaseSettings
+from tests.search.connections import as_search
 from tools.scratch_database import ScratchServer
 
 # By popularity: 200, 400 and 600 products of the first tiers, and 5,400 others. Half of all are lamps, each 40th a
@@ -96,11 +94,8 @@ def _make(postgres: ScratchServer, *, tiered: bool) -> Iterator[Catalogue]:
     )
     connection.run("vacuum analyze")
     connection.close()
-    settings = DatabaseSettings("url", 1, postgres.login(address, "search").url)
-    connect = connector(settings, application="test", statement_timeout_ms=5000, planning=BY_INDEXES)
-    database = Database(connect, size=1, clock=SystemClock())
-    yield Catalogue(tiered, database, CatalogueReader(database))
-    database.close()
+    with as_search(postgres, address) as database:
+        yield Catalogue(tiered, database, CatalogueReader(database))
 
 
 @pytest.fixture(scope="module")
