@@ -17,7 +17,7 @@ from functions.inventory import cli
 from functions.search import cli as search_cli
 from local.database import Address
 from shared.kernel.clock import SystemClock
-from shared.persistence import search as search_sql
+from shared.persistence import search_pages
 from shared.persistence.connecting import BY_INDEXES, connector
 from shared.persistence.database import Database
 from shared.persistence.search import CatalogueReader
@@ -197,8 +197,8 @@ def test_a_list_walks_an_index(
 
 
 def test_a_page_and_a_suggestion_walk_an_index(real_shop: Shop, postgres: ScratchServer) -> None:
-    page = _plan(real_shop.address, search_sql._PRODUCT, slug="xerox-kit-fuser", now=datetime.now(UTC))
-    moved = _plan(real_shop.address, search_sql._MOVED_PRODUCT, slug="xerox-kit-fuser", now=datetime.now(UTC))
+    page = _plan(real_shop.address, search_pages.PRODUCT, slug="xerox-kit-fuser", now=datetime.now(UTC))
+    moved = _plan(real_shop.address, search_pages.MOVED_PRODUCT, slug="xerox-kit-fuser", now=datetime.now(UTC))
     suggested = suggestions_statement(take_apart("xerox ton"), limit=8)
     suggestions = plans_inside(real_shop.address, postgres.admin, [suggested])
 

@@ -11,7 +11,8 @@ from local.database import Address
 from shared.kernel.clock import SystemClock
 from shared.persistence.connecting import connector
 from shared.persistence.database import Database, Row
-from shared.persistence.search import PLENTY, CatalogueReader
+from shared.persistence.search import CatalogueReader
+from shared.persistence.search_finding import PLENTY
 from shared.search.listing import Continuation, ListedProduct, Matching, Search, Sort, Total
 from shared.search.rarity import Rarity, most_of
 from shared.settings import DatabaseSettings
@@ -144,7 +145,7 @@ def test_filters_narrow_what_completes_as_well(reader: CatalogueReader) -> None:
 
 
 def test_a_word_that_nothing_has_weighs_nothing(reader: CatalogueReader) -> None:
-    found = reader._find(Search(text="unheard copper"))
+    found = reader._finder.find(Search(text="unheard copper"))
 
     assert (found.matching, found.counted) == (Matching.MOST, 1)
 

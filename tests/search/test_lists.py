@@ -6,7 +6,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from local.database import Address
-from shared.persistence.search import counted_total
+from shared.persistence.search_finding import counted_total
 from shared.persistence.search_projection import SearchProjection
 from shared.search.listing import Total
 from shared.search.projecting import follow_stock

@@ -11,8 +11,10 @@ from local.database import Address
 from shared.kernel.clock import SystemClock
 from shared.persistence.connecting import BY_INDEXES, connector
 from shared.persistence.database import Database
-from shared.persistence.search import _FOLDED, _PRODUCT, _SPELLINGS, CatalogueReader
+from shared.persistence.search import CatalogueReader
+from shared.persistence.search_finding import _FOLDED, _SPELLINGS
 from shared.persistence.search_matching import AS_WORDS, GOING_ON, SOMEHOW
+from shared.persistence.search_pages import PRODUCT
 from shared.persistence.search_statements import (
     RARITIES,
     STEERING,
@@ -375,7 +377,7 @@ def test_what_staff_say_is_looked_up_by_two_indexes(shop: Shop) -> None:
 
 
 def test_a_product_and_what_stands_beside_it_are_read_by_keys(shop: Shop) -> None:
-    indexes, whole = plan_of(shop, _PRODUCT)
+    indexes, whole = plan_of(shop, PRODUCT)
 
     assert {"search_products_pkey", "search_products_category_place"} <= indexes
     assert indexes & {"related_products_pkey", "related_products_once"}

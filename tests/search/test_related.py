@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 from pg8000.native import Connection
 
 from local.database import Address
-from shared.persistence.search import POPULAR_LOOKED_AT, POPULAR_SHOWN
+from shared.persistence.search_pages import POPULAR_LOOKED_AT, POPULAR_SHOWN
 from shared.persistence.search_projection import SearchProjection
 from tests.search.test_product_pages import open_page
 

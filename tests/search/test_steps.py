@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.persistence.database import Database, Row
-from shared.persistence.search import _rows
+from shared.persistence.search_finding import listed_rows
 from shared.persistence.search_statements import list_statement, step_statement
 from shared.search.listing import Matching, Position, Search, Sort
 from shared.search.texts import take_apart
@@ -92,7 +92,7 @@ def expected(database: Database, search: Search) -> list[tuple[str, int]]:
 
 def stepped(database: Database, search: Search, after: Position | None, *, many: bool, limit: int) -> list[Row]:
     sql, parameters = step_statement(search, take_apart(search.text), Matching.WORDS, after=after, many=many)
-    return _rows(database.call(sql, **parameters, limit=limit)[0])
+    return listed_rows(database.call(sql, **parameters, limit=limit)[0])
 
 
 _SEARCHES = st.builds(
@@ -180,4 +180,4 @@ def test_words_are_not_looked_for_where_nothing_has_such_a_price(
     ]
 
     assert looked_at == [read]
-    assert len(_rows(database.call(sql, **parameters, limit=PRODUCTS)[0])) == products
+    assert len(listed_rows(database.call(sql, **parameters, limit=PRODUCTS)[0])) == products

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.persistence.database import Database, Row
-from shared.persistence.search import CatalogueReader, _rows
+from shared.persistence.search import CatalogueReader
+from shared.persistence.search_finding import listed_rows
 from shared.persistence.search_matching import LEFT, LOOKED_AT
 from shared.persistence.search_statements import (
     COUNTED,
@@ -86,7 +87,7 @@ def database(postgres: ScratchServer) -> Iterator[Database]:
 
 def rows_of(database: Database, statement: Statement, *, limit: int = PRODUCTS) -> list[Row]:
     sql, parameters = statement
-    return _rows(database.call(sql, **parameters, limit=limit)[0])
+    return listed_rows(database.call(sql, **parameters, limit=limit)[0])
 
 
 def plain(database: Database, search: Search, *, tiers: str = "tier <= 4", sort: Sort | None = None) -> list[str]:

@@ -11,7 +11,8 @@ from local.database import Address
 from shared.kernel.clock import SystemClock
 from shared.persistence.connecting import BY_INDEXES, connector
 from shared.persistence.database import Database, Row
-from shared.persistence.search import CatalogueReader, _rows
+from shared.persistence.search import CatalogueReader
+from shared.persistence.search_finding import listed_rows
 from shared.persistence.search_matching import AS_WORDS
 from shared.persistence.search_statements import (
     MANY,
@@ -96,7 +97,7 @@ def database(postgres: ScratchServer, address: Address) -> Iterator[RecordingDat
 
 def rows_of(database: Database, statement: Statement, *, limit: int = 30) -> list[Row]:
     sql, parameters = statement
-    return _rows(database.call(sql, **parameters, limit=limit)[0])
+    return listed_rows(database.call(sql, **parameters, limit=limit)[0])
 
 
 @pytest.mark.parametrize("sort", [Sort.PRICE_DESC, Sort.NEWEST, Sort.POPULARITY])

@@ -13,7 +13,8 @@ from local.database import Address
 from shared.kernel.clock import SystemClock
 from shared.persistence.connecting import connector
 from shared.persistence.database import Database
-from shared.persistence.search import CatalogueReader, _rows
+from shared.persistence.search import CatalogueReader
+from shared.persistence.search_finding import listed_rows
 from shared.persistence.search_matching import LAST_TIER
 from shared.persistence.search_statements import list_statement
 from shared.search.listing import Matching, Search
@@ -100,7 +101,7 @@ def test_a_word_is_found_whatever_joins_it_to_others(reader: CatalogueReader, te
     page = reader.list_products(Search(text=text), limit=5)
 
     assert [item.sku for item in page.items] == [found]
-    assert reader._find(Search(text=text)).matching is Matching.WORDS
+    assert reader._finder.find(Search(text=text)).matching is Matching.WORDS
 
 
 @pytest.mark.parametrize(
@@ -130,7 +131,7 @@ def test_what_may_stand_in_one_piece_or_apart_is_found_as_both(
     )
 
     [row] = reader._database.call(sql, **parameters, limit=9)
-    assert sorted(product["sku"] for product in _rows(row)) == found
+    assert sorted(product["sku"] for product in listed_rows(row)) == found
 
 
 @pytest.mark.parametrize(
