@@ -116,8 +116,9 @@ def word_similarity(connection: pg8000.native.Connection, *, threshold: float) -
     def answer(text: str) -> list[tuple[str, str]]:
         connection.run(f"set pg_trgm.word_similarity_threshold = {threshold}")
         rows = connection.run(
-            "select sku, name from search_products where tier <= 4 and :text <% search_text"
-            " order by word_similarity(:text, search_text) desc, length(name), sku limit 10",
+            "select s.sku, s.name from search_texts t join search_products s on s.product_id = t.product_id"
+            " where t.tier <= 4 and :text <% t.search_text"
+            " order by word_similarity(:text, t.search_text) desc, length(s.name), s.sku limit 10",
             text=text.lower(),
         )
         return [(row[0], row[1]) for row in rows or ()]

@@ -884,6 +884,23 @@ create table search_popularity (
 comment on column search_popularity.weight is 'sum of units by sales_weight_v1 of their day: what is sold later weighs more, so that nothing that was sold is written again to decay';
 grant insert, select, update on search_popularity to vitrine_search_jobs;
 
+create table search_prices (
+    product_id uuid not null,
+    category_id uuid,
+    brand_id uuid,
+    price_minor bigint not null,
+    in_stock boolean not null,
+    constraint search_prices_pkey PRIMARY KEY (product_id)
+) with (fillfactor=90);
+comment on table search_prices is 'what lists by price walk: the products of search_products that are on lists, and what filters ask of them';
+CREATE INDEX search_prices_brand ON public.search_prices USING btree (brand_id, price_minor, product_id) INCLUDE (in_stock);
+CREATE INDEX search_prices_brand_category ON public.search_prices USING btree (brand_id, category_id, price_minor, product_id) INCLUDE (in_stock);
+CREATE INDEX search_prices_category ON public.search_prices USING btree (category_id, price_minor, product_id) INCLUDE (in_stock);
+CREATE INDEX search_prices_in_stock ON public.search_prices USING btree (product_id, price_minor) WHERE in_stock;
+CREATE INDEX search_prices_price ON public.search_prices USING btree (price_minor, product_id) INCLUDE (in_stock);
+grant select on search_prices to vitrine_search;
+grant delete, insert, select, update on search_prices to vitrine_search_jobs;
+
 create table search_products (
     product_id uuid not null,
     slug text collate "C" not null default ''::text,
@@ -912,7 +929,7 @@ create table search_products (
     named tsvector not null default ''::tsvector,
     constraint search_products_pkey PRIMARY KEY (product_id),
     constraint search_products_tier_known CHECK ((((tier >= 0) AND (tier <= 4)) OR (tier = 9)))
-);
+) with (fillfactor=80);
 comment on table search_products is 'a copy for lists; whoever locks its row first reads the product after it, so the last writer has read last';
 comment on column search_products.heat is 'popularity in quarters of a doubling; it moves only when popularity has left its step by a margin';
 comment on column search_products.named is 'words of name, brand and categories, and what filters ask for; words has the description as well';
@@ -944,6 +961,8 @@ CREATE INDEX search_products_words_1 ON public.search_products USING gin (words)
 CREATE INDEX search_products_words_2 ON public.search_products USING gin (words) WITH (fastupdate=off) WHERE (tier <= 2);
 CREATE INDEX search_products_words_3 ON public.search_products USING gin (words) WITH (fastupdate=off) WHERE (tier <= 3);
 CREATE INDEX search_products_words_4 ON public.search_products USING gin (words) WITH (fastupdate=off) WHERE (tier <= 4);
+CREATE TRIGGER search_products_prices AFTER INSERT OR DELETE OR UPDATE ON public.search_products FOR EACH ROW EXECUTE FUNCTION copy_price_v1();
+CREATE TRIGGER search_products_texts AFTER INSERT OR DELETE OR UPDATE ON public.search_products FOR EACH ROW EXECUTE FUNCTION copy_text_v1();
 grant select on search_products to vitrine_search;
 grant delete, insert, select, update on search_products to vitrine_search_jobs;
 
@@ -989,6 +1008,20 @@ create table search_sweep (
     constraint search_sweep_single CHECK ((id = 'sweep'::text))
 );
 grant select, update on search_sweep to vitrine_search_jobs;
+
+create table search_texts (
+    product_id uuid not null,
+    tier smallint not null,
+    place bigint not null,
+    search_text text not null,
+    constraint search_texts_pkey PRIMARY KEY (product_id)
+);
+comment on table search_texts is 'what substrings are looked for in: the products of search_products that are on lists';
+CREATE INDEX search_texts_0 ON public.search_texts USING gin (search_text gin_trgm_ops) WITH (fastupdate=off) WHERE (tier <= 0);
+CREATE INDEX search_texts_2 ON public.search_texts USING gin (search_text gin_trgm_ops) WITH (fastupdate=off) WHERE (tier <= 2);
+CREATE INDEX search_texts_4 ON public.search_texts USING gin (search_text gin_trgm_ops) WITH (fastupdate=off) WHERE (tier <= 4);
+grant select on search_texts to vitrine_search;
+grant delete, insert, select, update on search_texts to vitrine_search_jobs;
 
 create table search_tiers (
     tier smallint not null,
@@ -1526,6 +1559,39 @@ grant execute on function claim_key_v1(text,text,text,bytea,uuid,timestamp with 
 grant execute on function claim_key_v1(text,text,text,bytea,uuid,timestamp with time zone,timestamp with time zone) to vitrine_desk;
 grant execute on function claim_key_v1(text,text,text,bytea,uuid,timestamp with time zone,timestamp with time zone) to vitrine_inventory;
 grant execute on function claim_key_v1(text,text,text,bytea,uuid,timestamp with time zone,timestamp with time zone) to vitrine_support;
+
+CREATE OR REPLACE FUNCTION public.copy_price_v1()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+    if tg_op = 'DELETE' or new.tier = 9 then
+        delete from search_prices where product_id = case tg_op when 'DELETE' then old.product_id else new.product_id end;
+    elsif tg_op = 'INSERT' or old.tier = 9 or (new.category_id, new.brand_id, new.price_minor, new.in_stock)
+            is distinct from (old.category_id, old.brand_id, old.price_minor, old.in_stock) then
+        insert into search_prices (product_id, category_id, brand_id, price_minor, in_stock)
+            values (new.product_id, new.category_id, new.brand_id, new.price_minor, new.in_stock)
+            on conflict (product_id) do update set category_id = excluded.category_id, brand_id = excluded.brand_id,
+                price_minor = excluded.price_minor, in_stock = excluded.in_stock;
+    end if;
+    return null;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.copy_text_v1()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+    if tg_op = 'DELETE' or new.tier = 9 then
+        delete from search_texts where product_id = case tg_op when 'DELETE' then old.product_id else new.product_id end;
+    elsif tg_op = 'INSERT' or (new.tier, new.place, new.search_text) is distinct from (old.tier, old.place, old.search_text) then
+        insert into search_texts (product_id, tier, place, search_text)
+            values (new.product_id, new.tier, new.place, new.search_text)
+            on conflict (product_id) do update set tier = excluded.tier, place = excluded.place,
+                search_text = excluded.search_text;
+    end if;
+    return null;
+end $function$;
 
 CREATE OR REPLACE FUNCTION public.density_v1(words tsvector, asked tsquery)
  RETURNS real
@@ -2275,11 +2341,20 @@ CREATE OR REPLACE FUNCTION public.project_products_v2(p_ids uuid[], p_counting b
  LANGUAGE plpgsql
 AS $function$
 begin
-    return project_products_v3(p_ids, p_counting, p_now);
+    return project_products_v4(p_ids, p_counting, p_now);
 end $function$;
 grant execute on function project_products_v2(uuid[],boolean,timestamp with time zone) to vitrine_search_jobs;
 
 CREATE OR REPLACE FUNCTION public.project_products_v3(p_ids uuid[], p_counting boolean, p_now timestamp with time zone)
+ RETURNS integer
+ LANGUAGE plpgsql
+AS $function$
+begin
+    return project_products_v4(p_ids, p_counting, p_now);
+end $function$;
+grant execute on function project_products_v3(uuid[],boolean,timestamp with time zone) to vitrine_search_jobs;
+
+CREATE OR REPLACE FUNCTION public.project_products_v4(p_ids uuid[], p_counting boolean, p_now timestamp with time zone)
  RETURNS integer
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
@@ -2308,13 +2383,16 @@ begin
     select array_agg(s.product_id) into told from search_products s join products p on p.id = s.product_id
         where s.product_id = any (p_ids) and p.published_at <= p_now
             and (s.tier = 9 or ts_filter(s.words, '{a,b,c,d}') <> p.words);
-    with read as (
+    with read as materialized (
         select p.id, p.slug, p.name, p.brand_id, b.slug as brand_slug, b.name as brand_name, p.category_id,
             c.path as category_path, c.name as category_name, p.price_minor, p.currency, p.image_urls[1] as image_url,
-            p.created_at, p.updated_at, p.search_text, o.sku, o.price_minor as offer_minor, o.in_stock,
+            p.created_at, p.updated_at, p.search_text, coalesce(o.sku, '') as sku,
+            coalesce(o.price_minor, p.price_minor) as offer_minor, coalesce(o.in_stock, false) as in_stock,
             heat_v1(s.heat, popularity_v1(p.popularity, w.weight, p_now)) as heat,
-            p.words || unspaced_lexemes_v1(concat_ws(' ', p.name, b.name, c.name, p.description)) || filters as words,
-            ts_filter(p.words, '{a,b,c}') || unspaced_lexemes_v1(concat_ws(' ', p.name, b.name, c.name)) || filters as named
+            p.words || filters || case when unspaced
+                then unspaced_lexemes_v1(concat_ws(' ', p.name, b.name, c.name, p.description)) else '' end as words,
+            ts_filter(p.words, '{a,b,c}') || filters || case when unspaced
+                then unspaced_lexemes_v1(concat_ws(' ', p.name, b.name, c.name)) else '' end as named
         from products p
         join search_products s on s.product_id = p.id
         cross join lateral (
@@ -2327,28 +2405,47 @@ begin
             from variants v left join stock_levels l on l.sku = v.sku and l.location = 'main'
             where v.product_id = p.id and v.active
             order by 3 desc, v.price_minor, v.position, v.sku limit 1) o on true
-        cross join lateral filter_lexemes_v1(b.slug, c.path, p.price_minor, coalesce(o.in_stock, false)) as filters
+        cross join lateral filter_lexemes_v1(b.slug, c.path, p.price_minor,
+            coalesce(o.in_stock, false) or not p_counting and s.words @@ '''s:1''') as filters
+        cross join lateral (select concat_ws(' ', p.name, b.name, c.name, p.description)
+            ~ '[぀-ヿ㐀-䶿一-鿿豈-﫿ก-๛ກ-ໟက-႟ក-៿]' as unspaced offset 0) scripts
         where p.id = any (p_ids) and p.published_at <= p_now
-    ), stood as (
+    ), stood as materialized (
         select read.*, (heat::bigint << 23) + (('x' || right(id::text, 6))::bit(24)::bigint >> 1) as standing from read
     ), ranked as (
         select stood.*, t.tier, (t.tier::bigint << 32) + 2147483647 - standing as place
         from stood, lateral (select min(tier) as tier from search_tiers where standing_from <= standing) t
+    ), compared as materialized (
+        select r.*,
+            (s.tier, s.place, s.brand_id, s.category_id, s.created_at, s.search_text, s.words, s.named)
+                is distinct from (r.tier, r.place, r.brand_id, r.category_id, r.created_at, r.search_text, r.words, r.named)
+                as anew
+        from ranked r join search_products s on s.product_id = r.id
+    ), written_lightly as (
+        update search_products s set
+            slug = r.slug, sku = r.sku, name = r.name, brand_slug = r.brand_slug, brand_name = r.brand_name,
+            category_path = r.category_path, category_name = r.category_name, price_minor = r.price_minor,
+            offer_minor = r.offer_minor, currency = r.currency, in_stock = r.in_stock, image_url = r.image_url,
+            source_updated_at = r.updated_at, projected_at = p_now
+        from compared r
+        where s.product_id = r.id and not r.anew and (s.source_updated_at, s.sku, s.offer_minor, s.in_stock, s.brand_slug,
+                s.brand_name, s.category_path, s.category_name)
+            is distinct from (r.updated_at, r.sku, r.offer_minor, r.in_stock, r.brand_slug, r.brand_name, r.category_path,
+                r.category_name)
+        returning 1
+    ), written_anew as (
+        update search_products s set
+            slug = r.slug, sku = r.sku, name = r.name, brand_id = r.brand_id, brand_slug = r.brand_slug,
+            brand_name = r.brand_name, category_id = r.category_id, category_path = r.category_path,
+            category_name = r.category_name, price_minor = r.price_minor, offer_minor = r.offer_minor,
+            currency = r.currency, in_stock = r.in_stock, image_url = r.image_url, created_at = r.created_at,
+            heat = r.heat, boost = 1 + r.heat * ln(2::float8) / 40, tier = r.tier, place = r.place, words = r.words,
+            named = r.named, search_text = r.search_text, source_updated_at = r.updated_at, projected_at = p_now
+        from compared r
+        where s.product_id = r.id and r.anew
+        returning 1
     )
-    update search_products s set
-        slug = r.slug, sku = coalesce(r.sku, ''), name = r.name, brand_id = r.brand_id, brand_slug = r.brand_slug,
-        brand_name = r.brand_name, category_id = r.category_id, category_path = r.category_path,
-        category_name = r.category_name, price_minor = r.price_minor, offer_minor = coalesce(r.offer_minor, r.price_minor),
-        currency = r.currency, in_stock = coalesce(r.in_stock, false), image_url = r.image_url, created_at = r.created_at,
-        heat = r.heat, boost = 1 + r.heat * ln(2::float8) / 40, tier = r.tier, place = r.place, words = r.words, named = r.named,
-        search_text = r.search_text, source_updated_at = r.updated_at, projected_at = p_now
-    from ranked r
-    where s.product_id = r.id and (s.source_updated_at, s.sku, s.offer_minor, s.in_stock, s.tier, s.place, s.brand_slug,
-            s.brand_name, s.category_path, s.category_name, s.words, s.named)
-        is distinct from (r.updated_at, coalesce(r.sku, ''), coalesce(r.offer_minor, r.price_minor),
-            coalesce(r.in_stock, false), r.tier, r.place, r.brand_slug, r.brand_name, r.category_path, r.category_name,
-            r.words, r.named);
-    get diagnostics changed = row_count;
+    select (select count(*) from written_lightly) + (select count(*) from written_anew) into changed;
     update search_products s set tier = 9, heat = null, words = '', named = '', search_text = '', source_updated_at = null,
             projected_at = p_now
         where s.product_id = any (p_ids) and s.tier <> 9
@@ -2359,7 +2456,7 @@ begin
     end if;
     return changed + gone;
 end $function$;
-grant execute on function project_products_v3(uuid[],boolean,timestamp with time zone) to vitrine_search_jobs;
+grant execute on function project_products_v4(uuid[],boolean,timestamp with time zone) to vitrine_search_jobs;
 
 CREATE OR REPLACE FUNCTION public.query_in_v1(asked tsquery, field text)
  RETURNS tsquery
@@ -2829,7 +2926,7 @@ begin
     -- Prices that few products have are asked for as words; each of these costs a look at all that the others find.
     if p_price_min is not null or p_price_max is not null then
         select count(*), min(few.price_minor), max(few.price_minor) into priced, cheapest, dearest
-            from (select p.price_minor from search_products p where p.tier <= 4 and p.price_minor between low and high limit 20001) few;
+            from (select p.price_minor from search_prices p where p.price_minor between low and high limit 20001) few;
         unpriced := priced = 0;
         if unpriced then
             return;

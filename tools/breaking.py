@@ -123,6 +123,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--chaos", type=int, default=0, metavar="N", help="also tell N histories against each broken tree"
     )
     options = parser.parse_args(argv)
+    if unknown := set(options.names) - {each.name for each in mutations}:
+        parser.error(f"no rule is named {', '.join(sorted(unknown))}")
     chosen = [each for each in mutations if not options.names or each.name in options.names]
     unnoticed = 0
     with tempfile.TemporaryDirectory(prefix="vitrine-breaking-") as folder:

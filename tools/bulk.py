@@ -19,7 +19,7 @@ def indexed_afterwards(
     indexes = connection.run(
         "select indexrelid::regclass::text, pg_get_indexdef(indexrelid) from pg_index"
         " where indrelid = any (:tables::text[]::regclass[]) and not indisunique order by indexrelid",
-        tables=list(tables or ("search_products",)),
+        tables=list(tables or ("search_products", "search_prices", "search_texts")),
     )
     for name, _ in indexes:
         connection.run(f"drop index {name}")

@@ -24,7 +24,7 @@ INSTANCES = Path(".local")
 STATEMENT_TIMEOUT_MS = 120_000
 SAID_EVERY_S = 2.0
 # Whoever does not own the tables gets a warning instead; autovacuum comes a minute later anyway.
-_ANALYZE = "analyze search_products, search_variants, search_words, search_misspellings"
+_ANALYZE = "analyze search_products, search_prices, search_texts, search_variants, search_words, search_misspellings"
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -233,6 +233,10 @@ class Database:
         """
         return self._attempt(lambda connection: connection.run(sql, parameters))
 
+    def now(self) -> datetime:
+        """By the clock of its steps."""
+        return self._clock.now()
+
     def find(self, sql: str, **parameters: Any) -> Row | None:
         rows = self.call(sql, **parameters)
         return rows[0] if rows else None

@@ -1,14 +1,14 @@
 """What of a product matches a text, what the filters leave, and how relevant it is: conditions and keys, as SQL.
 
-A condition names `p`, a row of search_products. No text of a shopper is part of any SQL: it comes as a parameter, or as
-quoted lexemes.
+A condition names `p`, a row of search_products, or of what stands apart from it and knows as much. No text of a shopper
+is part of any SQL: it comes as a parameter, or as quoted lexemes.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from shared.search.listing import Matching, Search, Sort, Steering
+from shared.search.listing import Matching, Search, Steering
 from shared.search.texts import MOST_PARTS, Text
 
 LAST_TIER = 4
@@ -18,18 +18,24 @@ RARE = 20_000
 # popular and of the others.
 LEFT = 10_000
 LOOKED_AT = 20_000
-# Filters leave more where they leave more than so many of these tiers.
-_LEFT_OF_TIERS = {0: 100, 2: 1_000}
+# Filters leave more where they leave more than so many of these tiers, the popular.
+_POPULAR = 2
+_LEFT_OF_TIERS = {0: 100, _POPULAR: 1_000}
 # Parts of one or two characters have no trigrams: they are looked for among so many popular products only.
 SCANNED = 1_000
 MOST_SKUS = 20
 
 _DEAREST = 2**62
+
+# The copy of each row of what was found, by its key: `offset 0` keeps the planner from joining. It takes a page for a
+# tenth of the catalogue, for it knows no limit that is a parameter, and would read all of it.
+BY_KEY = "cross join lateral (select * from search_products where product_id = {}.product_id offset 0) p"
 _HIGHEST = chr(0x10FFFF)
 
 # A path is the range of its subtree: '/' and what follows it in ASCII, '0'.
 SUBTREE = """select id from categories
     where path = :category::text or (path > :category::text || '/' and path < :category::text || '0')"""
+OF_BRAND = "p.brand_id = (select id from brands where slug = :brand::text)"
 IN_CATEGORY = f"p.category_id = any(array({SUBTREE}))"
 
 # Evaluated once, and not for each row where the rows are walked or ranked; an index serves all the same. What stands
@@ -63,8 +69,8 @@ _WIDENED = {
 # as well.
 _PRICES = f"""(select case when n = 0 then null when n <= {RARE} then price_query_v1(low, high) else '' end
     from (select count(*) as n, min(price_minor) as low, max(price_minor) as high
-        from (select price_minor from search_products where tier <= {LAST_TIER}
-            and price_minor between :price_min::bigint and :price_max::bigint limit {RARE + 1}) few) prices)"""
+        from (select price_minor from search_prices
+            where price_minor between :price_min::bigint and :price_max::bigint limit {RARE + 1}) few) prices)"""
 
 # A SKU that somebody has typed, whole or so much of it that few begin like this, goes before whatever has its words.
 _SKU = "select product_id from search_variants where folded = fold_v1(:typed::text)"
@@ -95,25 +101,35 @@ GOING_ON = (Matching.PREFIX,)
 SOMEHOW = (Matching.SUBSTRING, Matching.SOME)
 
 
-def filters_of(search: Search) -> tuple[list[str], dict[str, Any]]:
+def filters_of(search: Search, *, of_prices: bool = False) -> tuple[list[str], dict[str, Any]]:
+    """`of_prices`: of rows of search_prices, which has indexes of them. Until 0040 has run search_products has one too,
+    which would be a second, larger set to intersect: `+ 0` hides it."""
     conditions: list[str] = []
     parameters: dict[str, Any] = {}
-    # Only a list by price walks an index of prices; else it would be a second, larger set to intersect: `+ 0` hides it.
-    by_price = not search.text and search.sorted_by in (Sort.PRICE_ASC, Sort.PRICE_DESC)
-    price = "p.price_minor" if by_price else "p.price_minor + 0"
     if search.category is not None:
         conditions.append(IN_CATEGORY)
         parameters["category"] = search.category
     if search.brand is not None:
-        conditions.append("p.brand_id = (select id from brands where slug = :brand::text)")
+        conditions.append(OF_BRAND)
         parameters["brand"] = search.brand
     if search.price_min is not None or search.price_max is not None:
+        price = "p.price_minor" if of_prices else "p.price_minor + 0"
         conditions.append(f"{price} between :price_min::bigint and :price_max::bigint")
         parameters["price_min"] = 0 if search.price_min is None else search.price_min
         parameters["price_max"] = _DEAREST if search.price_max is None else search.price_max
     if search.in_stock:
         conditions.append("p.in_stock")
     return conditions, parameters
+
+
+def left_by_filters(search: Search) -> tuple[str, dict[str, Any]]:
+    """The rows of search_prices that the filters leave, as what follows FROM. Categories are asked for a brand one by
+    one: as one condition they would tempt the planner to read all of the brand."""
+    filters, parameters = filters_of(search, of_prices=True)
+    if search.category is None or search.brand is None:
+        return f"search_prices p where {' and '.join(filters) or 'true'}", parameters
+    own = " and ".join(["p.category_id = c.id", *(each for each in filters if each != IN_CATEGORY)])
+    return f"({SUBTREE}) c cross join lateral (select * from search_prices p where {own}) p", parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,12 +268,21 @@ def is_scan(text: Text, matching: Matching) -> bool:
 
 
 def found_in(
-    search: Search, text: Text, matching: Matching, reach: int, steering: Steering, *, own: bool, skus: bool = True
+    search: Search,
+    text: Text,
+    matching: Matching,
+    reach: int,
+    steering: Steering,
+    *,
+    own: bool,
+    skus: bool = True,
+    whole_rows: bool = True,
 ) -> tuple[str, list[str], dict[str, Any]]:
     """Where what matches is read from, up to a tier, and what is still to be checked of each. `own`: without the pinned
     and the buried; `skus`: with the products of a SKU that was typed, of any tier. They are read beside the others: one
-    condition for both would look at the words of each product once more. OFFSET 0 keeps the filters out of it: what a
-    brand sells is a thousandth of a catalogue to the planner, and may be a tenth."""
+    condition for both would look at the words of each product once more. `whole_rows`: with all columns of the copies,
+    and not only what search_texts has of them where no filter asks for more. OFFSET 0 keeps the filters out of it: what
+    a brand sells is a thousandth of a catalogue to the planner, and may be a tenth."""
     matches, parameters = (matches_of if own else _matches_alone)(search, text, matching, steering)
     if is_scan(text, matching):
         return (
@@ -265,24 +290,33 @@ def found_in(
             matches,
             parameters,
         )
-    has_short_parts = matching is Matching.SUBSTRING and set(text.parts) != set(text.long_parts)
-    if matching is Matching.SUBSTRING and (search.is_filtered or has_short_parts):
+    if matching is Matching.SUBSTRING:
+        has_short_parts = set(text.parts) != set(text.long_parts)
         indexed = len(text.long_parts) if has_short_parts else MOST_PARTS
-        source, more = _having_parts(search, matches[:indexed], reach)
-        return source, matches[indexed:], parameters | more
+        parts, short_parts = (" and ".join(each) or "true" for each in (matches[:indexed], matches[indexed:MOST_PARTS]))
+        if search.is_filtered and reach == LAST_TIER:
+            source, more = _having_few_or_some(search, parts, short_parts)
+            return f"({source}) p", matches[MOST_PARTS:], parameters | more
+        limited = search.is_filtered or has_short_parts
+        source = _having(reach, parts, short_parts, limited=limited, whole_rows=whole_rows or search.is_filtered)
+        return f"({source}) p", matches[MOST_PARTS:], parameters
     if matching is Matching.MOST:
         # The few that have all words are found in whatever tier; beside the others, for an index serves either alone.
         whole, *_ = found_in(search, text, Matching.WORDS, LAST_TIER, steering, own=own)
         source = f"""select * from {whole} union all select p.* from search_products p
             where p.tier <= {reach} and {most_match(search)} and {not_whole(search, text, steering)}"""
         return f"({source} offset 0) p", matches[1:], parameters
+    if matching is Matching.EVERYTHING and search.is_filtered:
+        left, more = left_by_filters(search)
+        source = f"(select p.* from (select p.product_id from {left} offset 0) found {BY_KEY.format('found')}) p"
+        return source, matches, parameters | more
+    if matching is Matching.EVERYTHING:
+        return f"(select * from search_products where tier <= {reach} order by place offset 0) p", matches, parameters
     if not matches or matching is Matching.NOTHING:
         return f"(select * from search_products where tier <= {reach}) p", matches, parameters
     if matching not in AS_WORDS:
-        alone = MOST_PARTS if matching is Matching.SUBSTRING else 1
-        found = " and ".join(matches[:alone])
-        source = f"select p.* from search_products p where p.tier <= {reach} and {found} offset 0"
-        return f"({source}) p", matches[alone:], parameters
+        source = f"select p.* from search_products p where p.tier <= {reach} and {matches[0]} offset 0"
+        return f"({source}) p", matches[1:], parameters
     terms = Terms.of(search, text, matching, steering)
     source = f"select p.* from search_products p where p.tier <= {reach} and {terms.words_match(matching)}"
     if text.may_be_sku:
@@ -293,16 +327,27 @@ def found_in(
     return f"({source} offset 0) p", matches[1:], parameters
 
 
-def _having_parts(search: Search, parts: Sequence[str], reach: int) -> tuple[str, dict[str, Any]]:
-    """What has the substrings, before the filters and before parts that are too short for an index. An index finds all
-    that has the others, and most of it would be read to be left out: where the filters leave few, these are read
-    instead. Else no more than LOOKED_AT of the popular and of the others are, and what lies beyond is left out."""
-    has_parts = " and ".join(parts)
-    some = f"(select p.* from search_products p where {{}} and {has_parts} limit {LOOKED_AT})"
-    if reach < LAST_TIER:
-        return f"{some.format(f'p.tier <= {reach}')} p", {}
+def _having(reach: int, parts: str, short_parts: str, *, limited: bool, whole_rows: bool, gate: str = "true") -> str:
+    """What has parts that an index finds, and then the others. Where it is `limited`, because most of what was found
+    would be left out, no more than LOOKED_AT of the popular and of the others are looked at."""
+    tiers = [f"p.tier <= {reach}"]
+    if limited and reach == LAST_TIER:
+        tiers = [f"p.tier <= {_POPULAR}", f"p.tier > {_POPULAR} and p.tier <= {LAST_TIER}"]
+    found = " union all ".join(
+        f"""(select p.* from search_texts p
+            where {gate} and {tier} and {parts} {f"limit {LOOKED_AT}" if limited else "offset 0"})"""
+        for tier in tiers
+    )
+    having = f"select p.* from ({found}) p where {short_parts}"
+    if not whole_rows:
+        return having
+    return f"select p.* from ({having} offset 0) found {BY_KEY.format('found')}"
+
+
+def _having_few_or_some(search: Search, parts: str, short_parts: str) -> tuple[str, dict[str, Any]]:
+    """What has the substrings, of any tier, before the filters: where the filters leave few, these are read instead of
+    all that an index finds."""
     narrow, parameters = narrow_of(search)
-    popular = max(_LEFT_OF_TIERS)
     having = """(select count(*) from (
         select from search_products where tier <= {} and words @@ asked.narrow limit {}) n)"""
     many = " ".join(
@@ -311,13 +356,12 @@ def _having_parts(search: Search, parts: Sequence[str], reach: int) -> tuple[str
     # OFFSET 0: by what the filters ask for, whatever the planner thinks of the substrings.
     few = f"""select * from search_products where filters.leave_few and tier <= {LAST_TIER} and words @@ asked.narrow
         offset 0"""
+    some = _having(LAST_TIER, parts, short_parts, limited=True, whole_rows=True, gate="not filters.leave_few")
     return (
-        f"""(select p.* from (select {narrow} as narrow offset 0) asked
+        f"""select p.* from (select {narrow} as narrow offset 0) asked
         cross join lateral (select case when numnode(asked.narrow) = 0 then false {many}
             else {having.format(LAST_TIER, LEFT + 1)} <= {LEFT} end as leave_few offset 0) filters
-        cross join lateral (select p.* from ({few}) p where {has_parts}
-            union all {some.format(f"not filters.leave_few and p.tier <= {popular}")}
-            union all {some.format(f"not filters.leave_few and p.tier > {popular} and p.tier <= {LAST_TIER}")}) p) p""",
+        cross join lateral (select p.* from ({few}) p where {parts} and {short_parts} union all ({some})) p""",
         parameters,
     )
 

@@ -16,7 +16,7 @@ _HASHES = 1 << 23
 # Each with its thirty traces at most: far from the statement's timeout.
 WORDS_AT_ONCE = 2_000
 
-_PROJECT = "select project_products_v3(:ids::uuid[], :counting::boolean, :now::timestamptz) as changed"
+_PROJECT = "select project_products_v4(:ids::uuid[], :counting::boolean, :now::timestamptz) as changed"
 
 _OUT_OF_DATE = """
 select distinct v.product_id from variants v
@@ -151,9 +151,8 @@ class SearchProjection:
         self._words_at_once = words_at_once
 
     def project(self, product_ids: Sequence[UUID]) -> int:
-        changed: int = self._database.step(
-            lambda tx: tx.one(_PROJECT, ids=list(product_ids), counting=False, now=tx.clock.now())["changed"]
-        )
+        now = self._database.now()
+        changed: int = self._database.call(_PROJECT, ids=list(product_ids), counting=False, now=now)[0]["changed"]
         return changed
 
     def find_products_out_of_date(self, skus: Sequence[str]) -> list[UUID]:

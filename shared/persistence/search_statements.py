@@ -12,8 +12,10 @@ from typing import Any
 
 from shared.persistence.search_matching import (
     AS_WORDS,
+    BY_KEY,
     IN_CATEGORY,
     LAST_TIER,
+    OF_BRAND,
     OWN,
     SUBTREE,
     Terms,
@@ -21,6 +23,7 @@ from shared.persistence.search_matching import (
     filters_of,
     found_in,
     is_scan,
+    left_by_filters,
     matches_of,
     most_match,
     narrow_of,
@@ -48,6 +51,8 @@ STEPPED = 400
 DOUBLED = 10_000
 # It gives up after so many products: what is many may all lie at the other end.
 WALKED = 5_000
+# So few products that filters leave are sorted; of more, the next ones of a page lie not far along any sort.
+BROWSED_FEW = 2_000
 # Facets are counted over so many; where there are no tiers, a whole catalogue of usual size.
 FACETED = 4_000
 FACETED_WITHOUT_TIERS = 20_000
@@ -63,6 +68,8 @@ _SORT_KEYS = {
     Sort.NEWEST: ("p.created_at", "desc"),
     Sort.POPULARITY: ("p.place", "asc"),
 }
+
+_BY_PRICE = (Sort.PRICE_ASC, Sort.PRICE_DESC)
 
 # What staff have said of a text: one look at an index for the whole of it, one for its words, of which it must have all
 # that are widened together.
@@ -84,9 +91,7 @@ _HEAD = "plainto_tsquery('public.shop', :head::text)"
 _HAVING_HEAD = f"exists (select from search_products h where h.tier <= {{tier}} and h.words @@ (select {_HEAD}))"
 _HEAD_IS_KNOWN = f"(numnode({_HEAD}) = 0 or {' or '.join(_HAVING_HEAD.format(tier=n) for n in (0, 2, LAST_TIER))})"
 
-# Each row of the page by its key: `offset 0` keeps the planner from joining, which takes a page for a tenth of the
-# catalogue, for it knows no limit that is a parameter, and would read all of it.
-_BY_KEY = "cross join lateral (select * from search_products where product_id = page.product_id offset 0) p"
+_BY_KEY = BY_KEY.format("page")
 
 # What a list shows of a product, by the names that rows have; each row's key comes after them.
 LISTED = {
@@ -151,7 +156,7 @@ def find_statement(
     cases, reaches, counts = [], [], []
     for scan in _scans(text, ways):
         source, matches, more = found_in(
-            search, text, scan.way, scan.tier, steering, own=False, skus=scan.tier == LAST_TIER
+            search, text, scan.way, scan.tier, steering, own=False, skus=scan.tier == LAST_TIER, whole_rows=False
         )
         parameters |= more
         limit = (COUNTED + 1 if scan.tier == LAST_TIER else COUNTED * 2) + len(steering.apart)
@@ -251,6 +256,8 @@ def list_statement(
 ) -> Statement:
     """A page's rows, with their `key` and the total where it is counted. Relevance ranks what the tiers up to `reach`
     hold, all of it, so that no page's order depends on another's. Pinned products have the highest keys of all."""
+    if matching is Matching.EVERYTHING:
+        return _browsing_statement(search, after=after, counting=counting)
     filters, parameters = filters_of(search)
     matches, more = matches_of(search, text, matching, steering)
     parameters |= more
@@ -264,43 +271,69 @@ def list_statement(
     beyond, following = _beyond(sort, direction, after)
     parameters |= following
     conditions = " and ".join([*matches, *filters])
-    if matching is Matching.EVERYTHING:
-        # The index of the sort key is walked and the filters are checked on the way.
-        beyond = " and " + beyond.format(key=key, id="p.product_id") if beyond else ""
-        page = f"""select p.product_id, {key} as key from search_products p
-            where p.tier <= {LAST_TIER} and {{conditions}}{beyond}
-            order by {key} {direction}, p.product_id {direction} limit :limit::int"""
-        if search.category is None:
-            page = page.format(conditions=conditions or "true")
-        else:
-            # Each category of the subtree has its own sorted range of an index: their first rows are merged. As one
-            # condition it would tempt the planner to walk the whole catalogue in order until enough of it fit.
-            own = " and ".join(["p.category_id = c.id", *(each for each in filters if each != IN_CATEGORY)])
-            page = f"""select m.product_id, m.key from ({SUBTREE}) c
-                cross join lateral ({page.format(conditions=own)}) m
-                order by m.key {direction}, m.product_id {direction} limit :limit::int"""
-    else:
-        # OFFSET 0 keeps the planner from walking the sort key's index past everything that does not match.
-        beyond = "where " + beyond.format(key="m.key", id="m.product_id") if beyond else ""
-        source, matches, more = found_in(search, text, matching, reach, steering, own=True)
-        parameters |= more
-        wanted = " and ".join([*matches, *filters]) or "true"
-        found = f"select p.product_id, {key} as key from {source} where {wanted} offset 0"
-        if steering.pinned:
-            place = _PINNED_KEY if sort is Sort.RELEVANCE else key
-            found = f"""({found}) union all
-                select p.product_id, {place} as key from {pinned_products(filters)}"""
-            parameters["pinned"] = list(steering.pinned)
-        page = f"""select m.product_id, m.key from ({found}) m {beyond}
-            order by m.key {direction}, m.product_id {direction} limit :limit::int"""
+    # OFFSET 0 keeps the planner from walking the sort key's index past everything that does not match.
+    beyond = "where " + beyond.format(key="m.key", id="m.product_id") if beyond else ""
+    whole_rows = sort not in (Sort.RELEVANCE, Sort.POPULARITY)
+    source, matches, more = found_in(search, text, matching, reach, steering, own=True, whole_rows=whole_rows)
+    parameters |= more
+    wanted = " and ".join([*matches, *filters]) or "true"
+    found = f"select p.product_id, {key} as key from {source} where {wanted} offset 0"
+    if steering.pinned:
+        place = _PINNED_KEY if sort is Sort.RELEVANCE else key
+        found = f"""({found}) union all
+            select p.product_id, {place} as key from {pinned_products(filters)}"""
+        parameters["pinned"] = list(steering.pinned)
+    page = f"""select m.product_id, m.key from ({found}) m {beyond}
+        order by m.key {direction}, m.product_id {direction} limit :limit::int"""
     total = ""
     if counting:
-        counted = (
-            f"select from search_products p where p.tier <= {LAST_TIER} and {conditions or 'true'} limit {COUNTED + 1}"
-        )
+        counted = f"select from search_products p where p.tier <= {LAST_TIER} and {conditions} limit {COUNTED + 1}"
         total = f", (select count(*) from ({counted}) t) as total"
     order = f"page.key {direction}, page.product_id {direction}"
     return _with_rows(page, _number(sort), order, total), parameters
+
+
+def _browsing_statement(search: Search, *, after: Position | None, counting: bool) -> Statement:
+    """All that the filters leave: the index of the sort is walked and they are checked on the way. What few products
+    have may lie at its other end: where the filters ask for more than an index of the sort knows, and no more than
+    BROWSED_FEW are left, these are read by the filters and sorted instead."""
+    sort = search.sorted_by
+    key, direction = _SORT_KEYS[sort]
+    by_price = sort in _BY_PRICE
+    left, parameters = left_by_filters(search)
+    filters, _ = filters_of(search, of_prices=by_price)
+    beyond, following = _beyond(sort, direction, after)
+    parameters |= following
+    beyond = " and " + beyond.format(key=key, id="p.product_id") if beyond else ""
+    order = f"order by {key} {direction}, p.product_id {direction} limit :limit::int"
+    # Besides categories the index of places knows brands, that of prices brands and prices.
+    known = {Sort.NEWEST: [IN_CATEGORY], Sort.POPULARITY: [IN_CATEGORY] if search.category else [OF_BRAND]}
+    may_be_few = search.in_stock or not (by_price or set(filters) <= set(known[sort]))
+    gate, counted = "", f"select from {left} limit {COUNTED + 1}"
+    few = f"few as materialized (select p.product_id, p.price_minor from {left} limit {BROWSED_FEW + 1}), "
+    if may_be_few:
+        gate, counted = f" and (select count(*) > {BROWSED_FEW} from few)", f"select from few limit {COUNTED + 1}"
+        if not by_price:
+            # What the planner takes for rare it would read whole, by an index of that, and sort.
+            filters = [each if each == IN_CATEGORY else f"coalesce({each}, false)" for each in filters]
+    walk = f"select p.product_id, {key} as key from {_walked(sort)} and {{conditions}}{beyond}{gate} {order}"
+    if search.category is None:
+        page = walk.format(conditions=" and ".join(filters) or "true")
+    else:
+        # Each category of the subtree has its own sorted range of an index: their first rows are merged. As one
+        # condition it would tempt the planner to walk the whole catalogue in order until enough of it fit.
+        own = " and ".join(["p.category_id = c.id", *(each for each in filters if each != IN_CATEGORY)])
+        page = f"""select m.product_id, m.key from ({SUBTREE}) c
+            cross join lateral ({walk.format(conditions=own)}) m
+            order by m.key {direction}, m.product_id {direction} limit :limit::int"""
+    if may_be_few:
+        source = "few p" if by_price else f"few page {_BY_KEY}"
+        page = f"""(select p.product_id, {key} as key from {source}
+                where (select count(*) <= {BROWSED_FEW} from few){beyond} {order})
+            union all ({page})"""
+    total = f", (select count(*) from ({counted}) t) as total" if counting else ""
+    in_order = f"page.key {direction}, page.product_id {direction}"
+    return _with_rows(page, _number(sort), in_order, total, few if may_be_few else ""), parameters
 
 
 def step_statement(search: Search, text: Text, matching: Matching, *, after: Position | None, many: bool) -> Statement:
@@ -323,7 +356,7 @@ def step_statement(search: Search, text: Text, matching: Matching, *, after: Pos
     if matching in AS_WORDS and text.may_be_sku:
         source += f""" and p.product_id <> all({terms.begun}) union all {products.format("p.*")}
             and p.product_id = any({terms.begun}) and {step_of.format("p.price_minor")} = step"""
-    cheapest, dearest = (f"({products.format(f'{end}(p.price_minor)')})" for end in ("min", "max"))
+    cheapest, dearest = (f"(select {end}(price_minor) from search_prices)" for end in ("min", "max"))
     if "price_min" in parameters:
         cheapest, dearest = f"greatest(:price_min::bigint, {cheapest})", f"least(:price_max::bigint, {dearest})"
     start, end = (cheapest, dearest) if sort is Sort.PRICE_ASC else (dearest, cheapest)
@@ -354,7 +387,7 @@ def walk_statement(
     key, direction = _SORT_KEYS[search.sorted_by]
     following, where_to = _beyond(search.sorted_by, direction, after)
     parameters |= more | where_to
-    walked = [f"p.tier <= {LAST_TIER}"]
+    walked = []
     if following:
         walked.append(following.format(key=key, id="p.product_id"))
     elif beyond is not None:
@@ -367,9 +400,13 @@ def walk_statement(
     if steering.pinned and beyond is None:
         matched = f"({matched} or p.product_id = any(:pinned::uuid[]))"
         parameters["pinned"] = list(steering.pinned)
-    page = f"""select p.product_id, p.key from (
-            select p.*, {key} as key from search_products p where {" and ".join(walked)}
-            order by {key} {direction}, p.product_id {direction} limit {WALKED}) p
+    by_price = search.sorted_by in _BY_PRICE
+    looked_at = f"""select {"p.product_id" if by_price else "p.*"}, {key} as key
+        from {" and ".join([_walked(search.sorted_by), *walked])}
+        order by {key} {direction}, p.product_id {direction} limit {WALKED}"""
+    if by_price:
+        looked_at = f"select p.*, page.key from ({looked_at}) page {_BY_KEY}"
+    page = f"""select p.product_id, p.key from ({looked_at}) p
         where {" and ".join([matched, *filters])}
         order by p.key {direction}, p.product_id {direction} limit :limit::int"""
     shown = _number(search.sorted_by) if beyond is None else "-page.key"
@@ -390,7 +427,7 @@ def rest_statement(
     matches, more = matches_of(search, text, matching, steering)
     following = [f"p.tier > {reach}", *filters]
     if matching is Matching.SUBSTRING:
-        source, matches, more = found_in(search, text, matching, LAST_TIER, steering, own=True)
+        source, matches, more = found_in(search, text, matching, LAST_TIER, steering, own=True, whole_rows=False)
         following += matches
     else:
         conditions = [f"p.tier <= {LAST_TIER}", f"p.tier > {reach}", *matches]
@@ -426,6 +463,11 @@ def facets_statement(
     return sql, parameters | more
 
 
+def _walked(sort: Sort) -> str:
+    """What has an index of the sort's key."""
+    return "search_prices p where true" if sort in _BY_PRICE else f"search_products p where p.tier <= {LAST_TIER}"
+
+
 def _beyond(sort: Sort, direction: str, after: Position | None) -> tuple[str, dict[str, Any]]:
     """What lies after a position, of a {key} and an {id}; nothing for the first page."""
     if after is None:
@@ -441,9 +483,9 @@ def _number(sort: Sort) -> str:
     return "(extract(epoch from page.key) * 1000000)::bigint" if sort is Sort.NEWEST else "page.key"
 
 
-def _with_rows(page: str, key: str, order: str, total: str) -> str:
+def _with_rows(page: str, key: str, order: str, total: str, before: str = "") -> str:
     return f"""
-        with page as materialized ({page})
+        with {before}page as materialized ({page})
         select {_rows(key, order)} as listed{total}
         from page {_BY_KEY}"""
 

@@ -10,7 +10,15 @@ from tools.scratch_database import ScratchServer
 ROLES = {f"vitrine_{row['database_role']}": row for row in ROWS}
 
 CATALOGUE = {"brands", "categories", "category_history", "products", "slug_history", "variants", "stock_levels"}
-CATALOGUE |= {"search_products", "search_variants", "search_words", "search_misspellings", "search_tiers"}
+CATALOGUE |= {
+    "search_products",
+    "search_prices",
+    "search_texts",
+    "search_variants",
+    "search_words",
+    "search_misspellings",
+    "search_tiers",
+}
 CATALOGUE |= {"query_rules", "synonym_rewrites", "related_products"}
 
 

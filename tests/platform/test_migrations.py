@@ -2,6 +2,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -273,3 +274,66 @@ def test_what_hinders_writers_is_seen() -> None:
 )
 def test_no_transaction_of_a_migration_hinders_the_writers_of_tables_that_were_there(migration: Path) -> None:
     assert hindrances(migration.read_text(encoding="utf-8")) == []
+
+
+_COPIES = """
+insert into search_products (product_id, name, search_text, price_minor, in_stock, tier, place, words, projected_at)
+select md5(n::text)::uuid, 'lamp ' || n, 'lamp ' || n, n, true, case n when 1 then 9 else 4 end, n,
+    product_words_v1('lamp ' || n, '', '', '') || filter_lexemes_v1(null, null, n, true), now()
+from generate_series(1, 5) as n
+"""
+_PRICED = """
+select matching, counted, unpriced
+from search_words_v1('lamp', 'lamp', '', 'lamp', '', '', '', '', false, false, '', null, null, 1, 10, false, 10)
+"""
+# Whoever fills the table waits with its first row until the lock is free.
+_WAITING = """
+create function wait_here() returns trigger language plpgsql as $$
+begin
+    perform pg_advisory_xact_lock_shared(42);
+    return new;
+end $$;
+create trigger waiting before insert on search_prices for each row execute function wait_here();
+"""
+
+
+def test_prices_and_texts_are_filled_beside_whoever_changes_copies(postgres: ScratchServer) -> None:
+    """A product leaves the lists while the filling has read it and not yet written what it read. Whoever searches by
+    price meanwhile finds all that is there."""
+    shop = postgres.empty()
+    before = start_migration(shop, "0037")
+    output = before.communicate(timeout=120)[0]
+    assert before.returncode == 0, output
+    holder, writer = shop.connect(), shop.connect()
+    holder.run(_COPIES)
+    holder.run((ROOT / "migrations/versions/0038_prices_and_texts.sql").read_text())
+    holder.run(_WAITING)
+    holder.run("select pg_advisory_lock(42)")
+
+    run = start_migration(shop)
+    _await_waiting(holder, 1, run)
+    found_meanwhile = holder.run(_PRICED)
+    leaving = threading.Thread(target=lambda: writer.run("update search_products set tier = 9 where name = 'lamp 3'"))
+    leaving.start()
+    _await_waiting(holder, 2, run)
+    holder.run("select pg_advisory_unlock(42)")
+    output = run.communicate(timeout=60)[0]
+    leaving.join()
+
+    prices = holder.run("select price_minor from search_prices order by 1")
+    texts = holder.run("select search_text from search_texts order by 1")
+    found_then = holder.run(_PRICED)
+    writer.close()
+    holder.close()
+    assert run.returncode == 0, output
+    assert prices == [[2], [4], [5]]
+    assert texts == [["lamp 2"], ["lamp 4"], ["lamp 5"]]
+    assert (found_meanwhile, found_then) == ([["words", 4, False]], [["words", 3, False]])
+
+
+def _await_waiting(connection: pg8000.native.Connection, many: int, run: "subprocess.Popen[str]") -> None:
+    """Until so many wait for a lock of others."""
+    deadline = time.monotonic() + 60
+    while connection.run("select count(*) from pg_locks where not granted")[0][0] < many:
+        assert run.poll() is None
+        assert time.monotonic() < deadline

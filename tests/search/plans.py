@@ -1,6 +1,7 @@
 """Which indexes PostgreSQL goes by, and what it reads whole: of a statement, and of all that a function makes."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -40,7 +41,7 @@ class Plans:
         if "Relation Name" in node:
             self.rows[node["Relation Name"]] += round(node.get("Actual Rows", 0) * node.get("Actual Loops", 0))
         # By its key a row is read for its key: without one the whole table is, in the order of its keys.
-        by_no_key = node.get("Index Name") == "search_products_pkey" and "Index Cond" not in node
+        by_no_key = re.fullmatch(r"search_\w+_pkey", node.get("Index Name", "")) and "Index Cond" not in node
         if node["Node Type"] == "Seq Scan" or by_no_key:
             self.whole.add(node["Relation Name"])
         for child in node.get("Plans", ()):

@@ -40,7 +40,16 @@ PRODUCTS = 1_000_000 if PROVE else 1_000
 # What search has; among a thousand products nothing takes long, and on a busy machine anything may.
 STATEMENT_TIMEOUT_MS = 300 if PROVE else 3000
 READ = {"query_rules", "synonym_rewrites"}
-READ |= {"brands", "categories", "search_products", "search_variants", "search_words", "search_misspellings"}
+READ |= {
+    "brands",
+    "categories",
+    "search_products",
+    "search_prices",
+    "search_texts",
+    "search_variants",
+    "search_words",
+    "search_misspellings",
+}
 
 # `lamp` is in a third of the names, `brassN` in seven, nothing is called a torch.
 _FILL = """
@@ -147,14 +156,28 @@ def kinds() -> dict[str, tuple[Search, str]]:
     found: dict[str, tuple[Search, str]] = {
         "everything": (Search(), "search_products_place"),
         "everything in stock": (Search(in_stock=True), "search_products_place"),
-        "prices": (Search(sort=Sort.PRICE_ASC), "search_products_price"),
-        "prices down": (Search(sort=Sort.PRICE_DESC, price_min=500), "search_products_price"),
+        "prices": (Search(sort=Sort.PRICE_ASC), "search_prices_price"),
+        "prices down": (Search(sort=Sort.PRICE_DESC, price_min=500), "search_prices_price"),
         "newest": (Search(sort=Sort.NEWEST), "search_products_newest"),
         "category": (Search(category="home"), "search_products_category_place"),
-        "category by price": (Search(category="home/shelf-3", sort=Sort.PRICE_ASC), "search_products_category_price"),
+        "category by price": (Search(category="home/shelf-3", sort=Sort.PRICE_ASC), "search_prices_category"),
         "category newest": (Search(category="home", sort=Sort.NEWEST), "search_products_category_newest"),
         "brand": (Search(brand="brand-3"), "search_products_brand_place"),
-        "brand by price": (Search(brand="brand-3", sort=Sort.PRICE_DESC), "search_products_brand_price"),
+        "brand by price": (Search(brand="brand-3", sort=Sort.PRICE_DESC), "search_prices_brand"),
+        "brand newest": (Search(brand="brand-3", sort=Sort.NEWEST), "search_products_newest"),
+        "brand in category": (Search(category="home", brand="brand-3"), "search_products_category_place"),
+        "brand in category newest": (
+            Search(category="home", brand="brand-3", sort=Sort.NEWEST),
+            "search_products_category_newest",
+        ),
+        "brand in category by price": (
+            Search(category="home", brand="brand-3", sort=Sort.PRICE_ASC),
+            "search_prices_brand_category",
+        ),
+        "some prices": (Search(price_min=500, price_max=900), "search_products_place"),
+        "some prices newest": (Search(price_min=500, price_max=900, sort=Sort.NEWEST), "search_products_newest"),
+        "few of some prices": (Search(price_min=500, price_max=900), "search_prices_price"),
+        "few in stock": (Search(in_stock=True), "search_prices_in_stock"),
     }
     for what, text in {"common": "lamp", "rare": "brass77", "absent": "torch", "two": "lamp brass77"}.items():
         found[f"{what} word"] = (Search(text=text), "search_products_words_4")
@@ -215,7 +238,7 @@ def test_the_rows_of_a_page_are_read_by_key_however_many_the_planner_takes_a_pag
     [
         (Matching.WORDS, "search_products_words_4"),
         (Matching.PREFIX, "search_products_words_4"),
-        (Matching.SUBSTRING, "search_products_text_4"),
+        (Matching.SUBSTRING, "search_texts_4"),
         (Matching.MOST, "search_products_words_4"),
         (Matching.SOME, "search_products_words_4"),
     ],
@@ -342,7 +365,7 @@ def test_suggestions_for_one_letter_go_by_popularity(shop: Shop) -> None:
     [
         (Matching.WORDS, "search_products_words_4"),
         (Matching.PREFIX, "search_products_words_4"),
-        (Matching.SUBSTRING, "search_products_text_4"),
+        (Matching.SUBSTRING, "search_texts_4"),
         (Matching.SOME, "search_products_words_4"),
     ],
 )

@@ -94,6 +94,20 @@ class Shop:
             id=product_id,
         )
 
+    def price(self, product_id: UUID, price_minor: int) -> None:
+        self.clock.moment += timedelta(seconds=1)
+        self.run(
+            "update variants set price_minor = :price_minor where product_id = cast(:id as uuid)",
+            price_minor=price_minor,
+            id=product_id,
+        )
+        self.run(
+            "update products set price_minor = :price_minor, updated_at = :now where id = cast(:id as uuid)",
+            price_minor=price_minor,
+            now=self.clock.now(),
+            id=product_id,
+        )
+
     def stock(self, sku: str, on_hand: int) -> None:
         """As every change of stock: with its movement."""
         self.run("update stock_levels set on_hand = :on_hand where sku = :sku", on_hand=on_hand, sku=sku)
@@ -185,7 +199,7 @@ def test_a_late_reader_reads_after_the_one_before_it(shop: Shop, postgres: Scrat
     lamp = shop.add("lamp")
     first = shop.address.connect()
     first.run("begin")
-    first.run("select project_products_v3(array[cast(:id as uuid)], false, :now)", id=lamp, now=NOW)
+    first.run("select project_products_v4(array[cast(:id as uuid)], false, :now)", id=lamp, now=NOW)
     late = threading.Thread(target=lambda: shop.projection.project([lamp]))
     late.start()
     shop.await_waiting()
@@ -202,7 +216,7 @@ def test_a_reader_of_before_does_not_bring_back_what_is_gone(shop: Shop) -> None
     lamp = shop.add("lamp")
     first = shop.address.connect()
     first.run("begin")
-    first.run("select project_products_v3(array[cast(:id as uuid)], false, :now)", id=lamp, now=NOW)
+    first.run("select project_products_v4(array[cast(:id as uuid)], false, :now)", id=lamp, now=NOW)
     shop.delete(lamp)
     gone = threading.Thread(target=lambda: shop.projection.project([lamp]))
     gone.start()
@@ -219,6 +233,8 @@ CHANGES: list[Change] = [
     lambda shop, product_id: shop.rename(product_id, f"{uuid4()}"),
     lambda shop, product_id: shop.stock(_sku_of(shop, product_id), 0),
     lambda shop, product_id: shop.stock(_sku_of(shop, product_id), 7),
+    lambda shop, product_id: shop.price(product_id, 1_001),
+    lambda shop, product_id: shop.price(product_id, 90_000),
     lambda shop, product_id: shop.unpublish(product_id),
     lambda shop, product_id: shop.schedule(product_id, shop.clock.now() + timedelta(days=1)),
     lambda shop, product_id: shop.delete(product_id),

@@ -233,8 +233,8 @@ def test_a_list_that_is_walked_ends_where_it_ends(database: Database) -> None:
 @pytest.mark.parametrize(
     ("sort", "index"),
     [
-        (Sort.PRICE_ASC, "search_products_price"),
-        (Sort.PRICE_DESC, "search_products_price"),
+        (Sort.PRICE_ASC, "search_prices_price"),
+        (Sort.PRICE_DESC, "search_prices_price"),
         (Sort.NEWEST, "search_products_newest"),
         (Sort.POPULARITY, "search_products_place"),
     ],
@@ -248,8 +248,8 @@ def test_a_walk_goes_by_the_index_of_its_sort(
 
     plan = "\n".join(row["QUERY PLAN"] for row in database.call(f"explain {sql}", **parameters, limit=30))
 
-    assert f"using {index} on search_products" in plan
-    assert "Seq Scan on search_products" not in plan
+    assert f"using {index} on {index.rpartition('_')[0]}" in plan
+    assert "Seq Scan" not in plan
     assert "search_products_words" not in plan
 
 
