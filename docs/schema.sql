@@ -938,10 +938,8 @@ comment on column search_products.place is 'ascending is most popular first: tie
 comment on column search_products.price_minor is 'the lowest price of its variants: sorts and filters';
 comment on column search_products.tier is '0 the most popular, 4 the rest; 9 is on no list: not published, gone, or not read yet';
 CREATE INDEX search_products_brand_place ON public.search_products USING btree (brand_id, place, product_id) WHERE (tier <= 4);
-CREATE INDEX search_products_brand_price ON public.search_products USING btree (brand_id, price_minor, product_id) WHERE (tier <= 4);
 CREATE INDEX search_products_category_newest ON public.search_products USING btree (category_id, created_at, product_id) WHERE (tier <= 4);
 CREATE INDEX search_products_category_place ON public.search_products USING btree (category_id, place, product_id) WHERE (tier <= 4);
-CREATE INDEX search_products_category_price ON public.search_products USING btree (category_id, price_minor, product_id) WHERE (tier <= 4);
 CREATE INDEX search_products_name ON public.search_products USING btree ("left"(search_text, 60) COLLATE "C", place) WHERE (tier <= 4);
 CREATE INDEX search_products_named_0 ON public.search_products USING gin (named) WITH (fastupdate=off) WHERE (tier <= 0);
 CREATE INDEX search_products_named_1 ON public.search_products USING gin (named) WITH (fastupdate=off) WHERE (tier <= 1);
@@ -950,12 +948,6 @@ CREATE INDEX search_products_named_3 ON public.search_products USING gin (named)
 CREATE INDEX search_products_named_4 ON public.search_products USING gin (named) WITH (fastupdate=off) WHERE (tier <= 4);
 CREATE INDEX search_products_newest ON public.search_products USING btree (created_at, product_id) WHERE (tier <= 4);
 CREATE INDEX search_products_place ON public.search_products USING btree (place, product_id) WHERE (tier <= 4);
-CREATE INDEX search_products_price ON public.search_products USING btree (price_minor, product_id) WHERE (tier <= 4);
-CREATE INDEX search_products_text_0 ON public.search_products USING gin (search_text gin_trgm_ops) WITH (fastupdate=off) WHERE (tier <= 0);
-CREATE INDEX search_products_text_1 ON public.search_products USING gin (search_text gin_trgm_ops) WITH (fastupdate=off) WHERE (tier <= 1);
-CREATE INDEX search_products_text_2 ON public.search_products USING gin (search_text gin_trgm_ops) WITH (fastupdate=off) WHERE (tier <= 2);
-CREATE INDEX search_products_text_3 ON public.search_products USING gin (search_text gin_trgm_ops) WITH (fastupdate=off) WHERE (tier <= 3);
-CREATE INDEX search_products_text_4 ON public.search_products USING gin (search_text gin_trgm_ops) WITH (fastupdate=off) WHERE (tier <= 4);
 CREATE INDEX search_products_words_0 ON public.search_products USING gin (words) WITH (fastupdate=off) WHERE (tier <= 0);
 CREATE INDEX search_products_words_1 ON public.search_products USING gin (words) WITH (fastupdate=off) WHERE (tier <= 1);
 CREATE INDEX search_products_words_2 ON public.search_products USING gin (words) WITH (fastupdate=off) WHERE (tier <= 2);

@@ -1,7 +1,7 @@
 """Prices and texts stand apart from the words of a product: what a new price writes, and that nothing differs."""
 
 from collections.abc import Iterator
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -23,6 +23,10 @@ _COPIES = """
 select product_id::text, category_id::text, brand_id::text, price_minor, in_stock, tier, place, search_text
 from search_products where tier <= 4 order by 1
 """
+# How many rows of its copy a transaction has written, and how many of these no index heard of.
+_WRITTEN = """
+select n_tup_upd, n_tup_hot_upd from pg_stat_xact_user_tables where relname = 'search_products'
+"""
 
 
 @pytest.fixture
@@ -31,6 +35,49 @@ def shop(postgres: ScratchServer) -> Iterator[Shop]:
     yield made
     made.close()
     postgres.drop(made.address)
+
+
+def written(shop: Shop, product_id: UUID) -> tuple[int, int]:
+    """By making the copy anew, of all rows and of those that are in no index."""
+    shop.run("begin")
+    [before] = shop.run(_WRITTEN)
+    shop.run("select project_products_v4(array[cast(:id as uuid)], false, :now)", id=product_id, now=shop.clock.now())
+    [after] = shop.run(_WRITTEN)
+    shop.run("commit")
+    return after[0] - before[0], after[1] - before[1]
+
+
+@pytest.mark.parametrize("words", [1, 1_000], ids=["few words", "more words than a row has room for"])
+def test_a_price_of_the_same_step_writes_no_index_of_words(shop: Shop, words: int) -> None:
+    lamp = shop.add("lamp", price_minor=10_000)
+    shop.run(
+        "update products set words = words || product_words_v1('', '', '', (select string_agg(md5(n::text), ' ')"
+        " from generate_series(1, cast(:words as int)) as n))",
+        words=words,
+    )
+    shop.projection.project([lamp])
+
+    shop.price(lamp, 10_001)
+    within = written(shop, lamp)
+    shop.price(lamp, 20_000)
+    beyond = written(shop, lamp)
+
+    assert (within, beyond) == ((1, 1), (1, 0))
+    assert shop.listed() == {"lamp": (True, 20_000)}
+
+
+def test_what_is_sold_out_and_there_again_writes_no_index_of_words(shop: Shop) -> None:
+    lamp = shop.add("lamp")
+    shop.projection.project([lamp])
+
+    shop.stock("LAMP", 0)
+    sold_out = written(shop, lamp)
+    nothing = shop.listed()
+    shop.stock("LAMP", 3)
+    there_again = written(shop, lamp)
+
+    assert (sold_out, there_again) == ((1, 1), (1, 1))
+    assert (nothing, shop.listed()) == ({"lamp": (False, 1000)}, {"lamp": (True, 1000)})
 
 
 @pytest.mark.parametrize("sort", Sort)
