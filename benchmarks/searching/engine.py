@@ -60,7 +60,7 @@ class Engine:
         self._searcher = self._index.searcher()
 
     def can(self, question: Question) -> bool:
-        return question.way is not Way.SUGGESTIONS
+        return question.way is not Way.SUGGESTIONS and not question.search.in_stock
 
     def ask(self, question: Question) -> object:
         query = self._query(question)
@@ -90,6 +90,8 @@ class Engine:
             parts.append((occur.Must, text))
         if search.category is not None:
             parts.append((occur.Must, query.term_query(self._schema, "category", search.category)))
+        if search.brand is not None:
+            parts.append((occur.Must, query.term_query(self._schema, "sold_by", search.brand)))
         if search.price_min is not None or search.price_max is not None:
             kind = self._tantivy.FieldType.Unsigned
             low, high = search.price_min or 0, search.price_max if search.price_max is not None else 2**62

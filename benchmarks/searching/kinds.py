@@ -75,7 +75,16 @@ class Kinds:
         return [row[0] for row in rows]
 
     def all(self) -> Iterator[Kind]:
-        for some in (self._words, self._spelt_otherwise, self._browsed, self._sorted, self._counted, self._odd):
+        ways = (
+            self._words,
+            self._spelt_otherwise,
+            self._browsed,
+            self._sorted,
+            self._counted,
+            self._odd,
+            self._narrowed,
+        )
+        for some in ways:
             for kind in some():
                 yield replace(kind, questions=kind.questions[: self._asked])
 
@@ -179,6 +188,26 @@ class Kinds:
         yield _texts("wildcards and quotes", [*signs, *(f'"{word}%' for word in words[:20])], _SHOPPERS)
         scripts = [*UNSPACED, *(first + second for first, second in itertools.pairwise(UNSPACED))]
         yield _texts("CJK", scripts, _HOPED)
+
+    def _narrowed(self) -> Iterator[Kind]:
+        """No text: two filters or more, of brands large and small, of prices that many have or hardly any."""
+        searches: list[Search] = []
+        while len(searches) < self._asked:
+            price = self._dice.choice(self._sold).price_minor
+            narrowed = Search(
+                category=self._dice.choice([None, self._dice.choice(self.tops), self._dice.choice(self.leaves)]),
+                brand=self._dice.choice(
+                    [None, f"brand-{self._dice.randrange(3)}", f"brand-{self._dice.randrange(500)}"]
+                ),
+                price_min=self._dice.choice([None, price, price // 2]),
+                price_max=self._dice.choice([None, price, price * 2]),
+                in_stock=self._dice.random() < 0.2,
+                sort=self._dice.choice([Sort.PRICE_ASC, Sort.PRICE_DESC, Sort.NEWEST, Sort.POPULARITY]),
+            )
+            asked_for = (narrowed.category, narrowed.brand, narrowed.price_min or narrowed.price_max, narrowed.in_stock)
+            if sum(bool(each) for each in asked_for) > 1:
+                searches.append(narrowed)
+        yield Kind("filters without a text", [Question(search=search) for search in searches], _SORTED)
 
     def _of_names(self, many: int) -> list[str]:
         """Words that stand in one name."""

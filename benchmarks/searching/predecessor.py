@@ -21,6 +21,8 @@ _SORTS = {
     Sort.NEWEST: "p.created_at desc, p.id",
     Sort.POPULARITY: "p.popularity desc, p.id",
 }
+_IN_STOCK = """exists (select from variants v join stock_levels s on s.sku = v.sku
+    where v.product_id = p.id and s.on_hand > s.held)"""
 _BY_WORD = "word_similarity(:text, p.name) desc, length(p.name), p.id"
 _SLOWEST_MS = 20_000
 
@@ -68,6 +70,11 @@ class Predecessor:
         if search.category is not None:
             conditions.append("p.category_id in (select id from categories where path = :path or path like :below)")
             parameters |= {"path": search.category, "below": f"{search.category}/%"}
+        if search.brand is not None:
+            conditions.append("p.brand_id = (select id from brands where slug = :brand)")
+            parameters["brand"] = search.brand
+        if search.in_stock:
+            conditions.append(_IN_STOCK)
         if search.price_min is not None:
             conditions.append("p.price_minor >= :low::bigint")
             parameters["low"] = search.price_min
