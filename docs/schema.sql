@@ -937,6 +937,7 @@ comment on column search_products.offer_minor is 'the price of the SKU that is s
 comment on column search_products.place is 'ascending is most popular first: tier, then popularity in steps, then a hash of the id';
 comment on column search_products.price_minor is 'the lowest price of its variants: sorts and filters';
 comment on column search_products.tier is '0 the most popular, 4 the rest; 9 is on no list: not published, gone, or not read yet';
+CREATE INDEX search_products_brand_newest ON public.search_products USING btree (brand_id, created_at, product_id) WHERE (tier <= 4);
 CREATE INDEX search_products_brand_place ON public.search_products USING btree (brand_id, place, product_id) WHERE (tier <= 4);
 CREATE INDEX search_products_category_newest ON public.search_products USING btree (category_id, created_at, product_id) WHERE (tier <= 4);
 CREATE INDEX search_products_category_place ON public.search_products USING btree (category_id, place, product_id) WHERE (tier <= 4);

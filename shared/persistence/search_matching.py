@@ -14,13 +14,12 @@ from shared.search.texts import MOST_PARTS, Text
 LAST_TIER = 4
 # A range of prices that so few products have is looked for by its lexemes.
 RARE = 20_000
-# So few products that filters leave are all looked at for a substring; else no more than so many that have it, of the
-# popular and of the others.
+# So few products that filters leave, up to a tier, are all looked at for a substring; else no more than so many that
+# have it, of the popular and of the others.
 LEFT = 10_000
 LOOKED_AT = 20_000
-# Filters leave more where they leave more than so many of these tiers, the popular.
 _POPULAR = 2
-_LEFT_OF_TIERS = {0: 100, _POPULAR: 1_000}
+_LEFT = {0: 100, _POPULAR: 1_000, LAST_TIER: LEFT}
 # Parts of one or two characters have no trigrams: they are looked for among so many popular products only.
 SCANNED = 1_000
 MOST_SKUS = 20
@@ -294,11 +293,10 @@ def found_in(
         has_short_parts = set(text.parts) != set(text.long_parts)
         indexed = len(text.long_parts) if has_short_parts else MOST_PARTS
         parts, short_parts = (" and ".join(each) or "true" for each in (matches[:indexed], matches[indexed:MOST_PARTS]))
-        if search.is_filtered and reach == LAST_TIER:
-            source, more = _having_few_or_some(search, parts, short_parts)
+        if search.is_filtered:
+            source, more = _having_few_or_some(search, parts, short_parts, reach)
             return f"({source}) p", matches[MOST_PARTS:], parameters | more
-        limited = search.is_filtered or has_short_parts
-        source = _having(reach, parts, short_parts, limited=limited, whole_rows=whole_rows or search.is_filtered)
+        source = _having(reach, parts, short_parts, limited=has_short_parts, whole_rows=whole_rows)
         return f"({source}) p", matches[MOST_PARTS:], parameters
     if matching is Matching.MOST:
         # The few that have all words are found in whatever tier; beside the others, for an index serves either alone.
@@ -344,23 +342,24 @@ def _having(reach: int, parts: str, short_parts: str, *, limited: bool, whole_ro
     return f"select p.* from ({having} offset 0) found {BY_KEY.format('found')}"
 
 
-def _having_few_or_some(search: Search, parts: str, short_parts: str) -> tuple[str, dict[str, Any]]:
-    """What has the substrings, of any tier, before the filters: where the filters leave few, these are read instead of
-    all that an index finds."""
+def _having_few_or_some(search: Search, parts: str, short_parts: str, reach: int) -> tuple[str, dict[str, Any]]:
+    """What has the substrings, before the filters: where the filters leave few, these are read instead of all that an
+    index finds."""
     narrow, parameters = narrow_of(search)
+    left = max(most for tier, most in _LEFT.items() if tier <= max(reach, 0))
     having = """(select count(*) from (
         select from search_products where tier <= {} and words @@ asked.narrow limit {}) n)"""
     many = " ".join(
-        f"when {having.format(tier, most + 1)} > {most} then false" for tier, most in _LEFT_OF_TIERS.items()
+        f"when {having.format(tier, most + 1)} > {most} then false" for tier, most in _LEFT.items() if tier < reach
     )
     # OFFSET 0: by what the filters ask for, whatever the planner thinks of the substrings.
-    few = f"""select * from search_products where filters.leave_few and tier <= {LAST_TIER} and words @@ asked.narrow
+    few = f"""select * from search_products where filters.leave_few and tier <= {reach} and words @@ asked.narrow
         offset 0"""
-    some = _having(LAST_TIER, parts, short_parts, limited=True, whole_rows=True, gate="not filters.leave_few")
+    some = _having(reach, parts, short_parts, limited=True, whole_rows=True, gate="not filters.leave_few")
     return (
         f"""select p.* from (select {narrow} as narrow offset 0) asked
         cross join lateral (select case when numnode(asked.narrow) = 0 then false {many}
-            else {having.format(LAST_TIER, LEFT + 1)} <= {LEFT} end as leave_few offset 0) filters
+            else {having.format(reach, left + 1)} <= {left} end as leave_few offset 0) filters
         cross join lateral (select p.* from ({few}) p where {parts} and {short_parts} union all ({some})) p""",
         parameters,
     )

@@ -306,18 +306,19 @@ def _browsing_statement(search: Search, *, after: Position | None, counting: boo
     parameters |= following
     beyond = " and " + beyond.format(key=key, id="p.product_id") if beyond else ""
     order = f"order by {key} {direction}, p.product_id {direction} limit :limit::int"
-    # Besides categories the index of places knows brands, that of prices brands and prices.
-    known = {Sort.NEWEST: [IN_CATEGORY], Sort.POPULARITY: [IN_CATEGORY] if search.category else [OF_BRAND]}
-    may_be_few = search.in_stock or not (by_price or set(filters) <= set(known[sort]))
+    # Each index of a sort knows a category or a brand; those of prices know both, and prices.
+    of_brand = search.brand is not None and not by_price
+    known = {OF_BRAND} if of_brand else {IN_CATEGORY}
+    may_be_few = search.in_stock or not (by_price or set(filters) <= known)
     gate, counted = "", f"select from {left} limit {COUNTED + 1}"
     few = f"few as materialized (select p.product_id, p.price_minor from {left} limit {BROWSED_FEW + 1}), "
     if may_be_few:
         gate, counted = f" and (select count(*) > {BROWSED_FEW} from few)", f"select from few limit {COUNTED + 1}"
         if not by_price:
             # What the planner takes for rare it would read whole, by an index of that, and sort.
-            filters = [each if each == IN_CATEGORY else f"coalesce({each}, false)" for each in filters]
+            filters = [each if each in known else f"coalesce({each}, false)" for each in filters]
     walk = f"select p.product_id, {key} as key from {_walked(sort)} and {{conditions}}{beyond}{gate} {order}"
-    if search.category is None:
+    if search.category is None or of_brand:
         page = walk.format(conditions=" and ".join(filters) or "true")
     else:
         # Each category of the subtree has its own sorted range of an index: their first rows are merged. As one

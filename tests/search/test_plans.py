@@ -164,11 +164,11 @@ def kinds() -> dict[str, tuple[Search, str]]:
         "category newest": (Search(category="home", sort=Sort.NEWEST), "search_products_category_newest"),
         "brand": (Search(brand="brand-3"), "search_products_brand_place"),
         "brand by price": (Search(brand="brand-3", sort=Sort.PRICE_DESC), "search_prices_brand"),
-        "brand newest": (Search(brand="brand-3", sort=Sort.NEWEST), "search_products_newest"),
-        "brand in category": (Search(category="home", brand="brand-3"), "search_products_category_place"),
+        "brand newest": (Search(brand="brand-3", sort=Sort.NEWEST), "search_products_brand_newest"),
+        "brand in category": (Search(category="home", brand="brand-3"), "search_products_brand_place"),
         "brand in category newest": (
             Search(category="home", brand="brand-3", sort=Sort.NEWEST),
-            "search_products_category_newest",
+            "search_products_brand_newest",
         ),
         "brand in category by price": (
             Search(category="home", brand="brand-3", sort=Sort.PRICE_ASC),

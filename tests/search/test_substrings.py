@@ -260,3 +260,19 @@ def test_few_are_read_by_what_the_filters_ask_for_and_many_by_the_substring(
         facets_statement(search, text, Matching.SUBSTRING, reach=4),
     ):
         assert (readings(database, "search_texts_4", sql, **parameters, limit=30) == 0) == by_filters
+
+
+@pytest.mark.parametrize("reach", range(-1, 5))
+@pytest.mark.parametrize("brand", [None, "few"])
+def test_whatever_tier_a_cursor_names_what_is_listed_has_the_substring(
+    database: Database, reach: int, brand: str | None
+) -> None:
+    search = Search(text="amp", brand=brand)
+
+    rows = rows_of(
+        database,
+        list_statement(search, take_apart("amp"), Matching.SUBSTRING, reach=reach, after=None, counting=False),
+        limit=PRODUCTS,
+    )
+
+    assert [row["slug"] for row in rows] == plain(database, search, tiers=f"tier <= {reach}")
