@@ -18,6 +18,9 @@ RARE = 20_000
 # have it, of the popular and of the others.
 LEFT = 10_000
 LOOKED_AT = 20_000
+# So few products that filters leave without a text are read by the filters; of more, the next ones of a page are near in
+# any order.
+BROWSED_FEW = 3_000
 _POPULAR = 2
 _LEFT = {0: 100, _POPULAR: 1_000, LAST_TIER: LEFT}
 # Parts of one or two characters have no trigrams: they are looked for among so many popular products only.
@@ -305,8 +308,14 @@ def found_in(
             where p.tier <= {reach} and {most_match(search)} and {not_whole(search, text, steering)}"""
         return f"({source} offset 0) p", matches[1:], parameters
     if matching is Matching.EVERYTHING and search.is_filtered:
+        # Few are read by the filters. Of more only some are counted: in the order of an index of prices, the cheapest.
         left, more = left_by_filters(search)
-        source = f"(select p.* from (select p.product_id from {left} offset 0) found {BY_KEY.format('found')}) p"
+        few = f"few as materialized (select p.product_id from {left} limit {BROWSED_FEW + 1})"
+        source = f"""(with {few}
+            select p.* from few {BY_KEY.format("few")} where (select count(*) <= {BROWSED_FEW} from few)
+            union all
+            select p.* from search_products p
+            where p.tier <= {reach} and (select count(*) > {BROWSED_FEW} from few)) p"""
         return source, matches, parameters | more
     if matching is Matching.EVERYTHING:
         return f"(select * from search_products where tier <= {reach} order by place offset 0) p", matches, parameters

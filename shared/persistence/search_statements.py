@@ -12,6 +12,7 @@ from typing import Any
 
 from shared.persistence.search_matching import (
     AS_WORDS,
+    BROWSED_FEW,
     BY_KEY,
     IN_CATEGORY,
     LAST_TIER,
@@ -51,8 +52,6 @@ STEPPED = 400
 DOUBLED = 10_000
 # It gives up after so many products: what is many may all lie at the other end.
 WALKED = 5_000
-# So few products that filters leave are sorted; of more, the next ones of a page lie not far along any sort.
-BROWSED_FEW = 3_000
 # Facets are counted over so many; where there are no tiers, a whole catalogue of usual size.
 FACETED = 4_000
 FACETED_WITHOUT_TIERS = 20_000

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from shared.persistence import search_statements
 from shared.persistence.database import Database
 from shared.persistence.search import CatalogueReader
-from shared.persistence.search_statements import BROWSED_FEW, COUNTED, list_statement
+from shared.persistence.search_matching import BROWSED_FEW
+from shared.persistence.search_statements import COUNTED, list_statement
 from shared.search.listing import Matching, Search, Sort
 from shared.search.texts import take_apart
 from tests.numbers import PROPERTY_EXAMPLES
@@ -187,3 +188,24 @@ def test_no_list_reads_more_copies_than_few(shop: Shop, search: Search, sort: So
         node["Actual Loops"] * (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) for node in copies
     )
     assert looked_at <= 3 * BROWSED_FEW
+
+
+@pytest.mark.parametrize(
+    "search", [Search(price_min=1), Search(price_min=1, price_max=9_900), Search(price_max=9_900), Search()]
+)
+def test_facets_of_more_than_are_counted_are_of_all_prices_and_categories(shop: Shop, search: Search) -> None:
+    """What is counted of very many is no matter of their prices."""
+    facets = CatalogueReader(shop.searching).facets(search)
+
+    assert not facets.total.exact
+    assert facets.price_max_minor is not None
+    assert facets.price_max_minor > 9_800
+    assert {facet.key for facet in facets.categories} == set(PATHS)
+    assert max(facet.count for facet in facets.categories) < 2 * min(facet.count for facet in facets.categories)
+
+
+@pytest.mark.parametrize("search", [Search(price_min=9_970), Search(brand="small", in_stock=True)])
+def test_facets_of_few_count_them_all(shop: Shop, search: Search) -> None:
+    facets = CatalogueReader(shop.searching).facets(search)
+
+    assert (facets.total.value, facets.total.exact) == (len(shop.plain(search)), True)
