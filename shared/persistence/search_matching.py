@@ -18,8 +18,8 @@ RARE = 20_000
 # have it, of the popular and of the others.
 LEFT = 10_000
 LOOKED_AT = 20_000
-# So few products that filters leave without a text are read by the filters; of more, the next ones of a page are near in
-# any order.
+# So few products that filters leave without a text are read by the filters; of more, the next ones of a page are near
+# in any order.
 BROWSED_FEW = 3_000
 _POPULAR = 2
 _LEFT = {0: 100, _POPULAR: 1_000, LAST_TIER: LEFT}
