@@ -3,7 +3,8 @@
 nDCG@10 with gain 2^grade - 1 over all judged queries, unjudged products count nothing; recall is the share of
 misspellings (whose right form is in ten names or more) that have a product with the right form in its name among the
 first ten. Weights and prices were tuned on one part alone, the other was only looked at to judge: a query, or a right
-word, belongs to the part that the last bit of its SHA-256 says.
+word, belongs to the part that the last bit of its SHA-256 says. Others' judgements of their own products are judged by
+alike: --catalogue is a file that an import reads, --judgments has the columns query, sku and rating_0_3.
 """
 
 import argparse
@@ -19,12 +20,14 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 import pg8000.native
 
+from benchmarks import others_rankings
+from benchmarks.others_rankings import FIRST, Answer, word_similarity
 from local.database import Address
 from shared.kernel.clock import SystemClock
 from shared.persistence.connecting import connector
@@ -40,10 +43,6 @@ CATALOGUE = SHARED / "catalog" / "icecat_products.jsonl.gz"
 JUDGMENTS = SHARED / "relevance" / "judgments.csv.gz"
 MISSPELLINGS = SHARED / "typos" / "misspellings.tsv"
 NAMES_WITH_THE_RIGHT_WORD = 10
-FIRST = 10
-
-# A search: the SKUs and names of its first ten.
-Answer = Callable[[str], Sequence[tuple[str, str]]]
 
 
 class Query(NamedTuple):
@@ -60,13 +59,17 @@ def is_set_aside(text: str) -> bool:
     return hashlib.sha256(text.encode()).digest()[-1] & 1 == 1
 
 
-def read_queries() -> list[Query]:
+def read_queries(judgments: Path) -> list[Query]:
     """Those for which the catalogue has something that is relevant at all."""
     grades: dict[str, dict[str, int]] = defaultdict(dict)
-    with gzip.open(JUDGMENTS, "rt", encoding="utf-8") as file:
+    with _opened(judgments) as file:
         for row in csv.DictReader(file):
             grades[row["query"]][row["sku"]] = int(row["rating_0_3"])
     return [Query(text, graded) for text, graded in sorted(grades.items()) if max(graded.values()) > 0]
+
+
+def _opened(path: Path) -> TextIO:
+    return gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
 
 
 def read_misspellings(names: Sequence[str]) -> list[Misspelling]:
@@ -110,139 +113,75 @@ def ours(reader: CatalogueReader) -> Answer:
     return answer
 
 
-def word_similarity(connection: pg8000.native.Connection, *, threshold: float) -> Answer:
-    """The predecessor's trigram answer: names by word_similarity, the shorter name first among equals."""
-
-    def answer(text: str) -> list[tuple[str, str]]:
-        connection.run(f"set pg_trgm.word_similarity_threshold = {threshold}")
-        rows = connection.run(
-            "select s.sku, s.name from search_texts t join search_products s on s.product_id = t.product_id"
-            " where t.tier <= 4 and :text <% t.search_text"
-            " order by word_similarity(:text, t.search_text) desc, length(s.name), s.sku limit 10",
-            text=text.lower(),
-        )
-        return [(row[0], row[1]) for row in rows or ()]
-
-    return answer
-
-
-def all_words_anywhere(connection: pg8000.native.Connection) -> Answer:
-    """ILIKE of every word over name and description, the shorter name first."""
-
-    def answer(text: str) -> list[tuple[str, str]]:
-        words = [re.sub(r"([\\%_])", r"\\\1", word) for word in text.split()]
-        wanted = " and ".join(f"(p.name ilike :w{n} or p.description ilike :w{n})" for n in range(len(words)))
-        rows = connection.run(
-            "select s.sku, p.name from products p join search_products s on s.product_id = p.id"
-            f" where {wanted} order by length(p.name), s.sku limit 10",
-            **{f"w{n}": f"%{word}%" for n, word in enumerate(words)},
-        )
-        return [(row[0], row[1]) for row in rows or ()]
-
-    return answer
-
-
-def full_text(connection: pg8000.native.Connection) -> Answer:
-    """PostgreSQL's full text as most use it: name A, description D, all words, ts_rank_cd."""
-
-    def answer(text: str) -> list[tuple[str, str]]:
-        rows = connection.run(
-            "select s.sku, p.name from products p join search_products s on s.product_id = p.id,"
-            " plainto_tsquery('public.shop', :text) q where p.words @@ q"
-            " order by ts_rank_cd(p.words, q) desc, s.sku limit 10",
-            text=text,
-        )
-        return [(row[0], row[1]) for row in rows or ()]
-
-    return answer
-
-
-def bm25(connection: pg8000.native.Connection) -> Answer:
-    """BM25 (k1 1.2, b 0.75) over name, category and description, all words required, as search engines rank."""
-    names: dict[str, str] = {}
-    counts: dict[str, dict[str, int]] = {}
-    lengths: dict[str, int] = {}
-    postings: dict[str, set[str]] = defaultdict(set)
-    rows = connection.run(
-        "select s.sku, s.name, to_tsvector('public.shop', concat_ws(' ', s.name, s.brand_name, s.category_name,"
-        " p.description))::text from search_products s join products p on p.id = s.product_id where s.tier <= 4"
-    )
-    for sku, name, words in rows or ():
-        found = {lexeme: places.count(",") + 1 for lexeme, places in re.findall(r"'((?:[^']|'')+)':([\d,]+)", words)}
-        names[sku], counts[sku], lengths[sku] = name, found, sum(found.values())
-        for lexeme in found:
-            postings[lexeme].add(sku)
-    average = statistics.fmean(lengths.values())
-
-    def answer(text: str) -> list[tuple[str, str]]:
-        lexemes = [row[0] for row in connection.run(
-            "select unnest(tsvector_to_array(to_tsvector('public.shop', :text)))", text=text) or ()]  # fmt: skip
-        matching = set.intersection(*(postings.get(lexeme, set()) for lexeme in lexemes)) if lexemes else set()
-
-        def weight(sku: str) -> float:
-            total = 0.0
-            for lexeme in lexemes:
-                rarity = math.log(1 + (len(names) - len(postings[lexeme]) + 0.5) / (len(postings[lexeme]) + 0.5))
-                times = counts[sku][lexeme]
-                total += rarity * times * 2.2 / (times + 1.2 * (0.25 + 0.75 * lengths[sku] / average))
-            return total
-
-        best = sorted(matching, key=lambda sku: (-weight(sku), sku))[:FIRST]
-        return [(sku, names[sku]) for sku in best]
-
-    return answer
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.relevance", description=__doc__)
     parser.add_argument("--misses", action="store_true", help="which of the part that is tuned on go wrong")
+    parser.add_argument("--catalogue", type=Path, default=CATALOGUE, metavar="FILE", help="the products to find")
+    parser.add_argument("--judgments", type=Path, default=JUDGMENTS, metavar="FILE", help="what people say of them")
     options = parser.parse_args()
-    if not CATALOGUE.is_file():
-        sys.exit("../shared is not beside this checkout: there is nothing to judge")
+    for file in (options.catalogue, options.judgments, MISSPELLINGS):
+        if not file.is_file():
+            sys.exit(f"{file} is not there: without ../shared beside this checkout there is nothing to judge")
     with tempfile.TemporaryDirectory(prefix="vitrine-relevance-") as folder, scratch_server(Path(folder)) as server:
         shop = server.copy()
-        _fill(shop)
+        _fill(shop, options.catalogue.resolve())
         connection: pg8000.native.Connection = shop.connect()
         settings = DatabaseSettings("url", 1, server.login(shop, "search").url)
         connect = connector(settings, application="relevance", statement_timeout_ms=300)
         database = Database(connect, size=1, clock=SystemClock())
         try:
-            _judge(connection, CatalogueReader(database), misses=options.misses)
+            queries = read_queries(options.judgments)
+            _judge(connection, CatalogueReader(database), queries, misses=options.misses)
         finally:
             database.close()
             connection.close()
 
 
-def _fill(shop: Address) -> None:
+def _fill(shop: Address, catalogue: Path) -> None:
     environment = {**os.environ, "DATABASE_URL": shop.url, "DATABASE_ACCESS": "url", "VITRINE_ENVIRONMENT": "local"}
     commands = (
-        ["functions.inventory.cli", "import", str(CATALOGUE), "--default-on-hand", "3", "--quiet"],
+        ["functions.inventory.cli", "import", str(catalogue), "--default-on-hand", "3", "--quiet"],
         ["functions.search.cli", "rebuild"],
     )
     for command in commands:
         subprocess.run([sys.executable, "-m", *command], cwd=ROOT, env=environment, check=True)
 
 
-def _judge(connection: pg8000.native.Connection, reader: CatalogueReader, *, misses: bool) -> None:
+def _judge(
+    connection: pg8000.native.Connection, reader: CatalogueReader, queries: Sequence[Query], *, misses: bool
+) -> None:
     names = [row[0] for row in connection.run("select name from search_products where tier <= 4") or ()]
-    queries, misspellings = read_queries(), read_misspellings(names)
+    misspellings = read_misspellings(names)
     tuned = [query for query in queries if not is_set_aside(query.text)]
     unseen = [query for query in queries if is_set_aside(query.text)]
     known = [one for one in misspellings if not is_set_aside(one.right)]
     unknown = [one for one in misspellings if is_set_aside(one.right)]
+    if not (tuned and unseen and known and unknown):
+        sys.exit("too little to judge by: each half needs a query with a relevant product, and a misspelling")
     print(f"\nnDCG@10: {len(tuned)} queries to tune on, {len(unseen)} set aside")
-    rankings: dict[str, Answer] = {
+    boosted = {"name": 4.0, "brand": 2.0, "category": 2.0, "description": 1.0}
+    rankings: dict[str, Answer | None] = {
         "ours": ours(reader),
+        "similarity, %": others_rankings.similarity(connection),
+        "word_similarity": word_similarity(connection, threshold=0.6, shorter_first=False),
         "word_similarity, shorter name first": word_similarity(connection, threshold=0.6),
-        "ILIKE all words, name and description": all_words_anywhere(connection),
-        "tsvector, name A, description D, ts_rank_cd": full_text(connection),
-        "BM25, all fields, all words": bm25(connection),
+        "ILIKE all words, name and description": others_rankings.all_words_anywhere(connection),
+        "tsvector, name A, description D, ts_rank_cd": others_rankings.full_text(connection),
+        "BM25, all fields as one, all words": others_rankings.bm25(connection),
+        "tantivy, name, any word": others_rankings.engine(connection, {"name": 1.0}, all_words=False),
+        "tantivy, all fields boosted, any word": others_rankings.engine(connection, boosted, all_words=False),
+        "tantivy, all fields, all words": others_rankings.engine(
+            connection, dict.fromkeys(boosted, 1.0), all_words=True
+        ),
     }
     for what, answer in rankings.items():
+        if answer is None:
+            print(f"  {what:<46} not installed")
+            continue
         print(f"  {what:<46} {judge(tuned, answer):.3f}   {judge(unseen, answer):.3f}")
     print(f"\na right product in the first 10: {len(known)} misspellings to tune on, {len(unknown)} set aside")
-    spellings = {"ours": ours(reader)}
-    for threshold in (0.6, 0.5, 0.4):
+    spellings = {"ours": ours(reader), "similarity, %": others_rankings.similarity(connection)}
+    for threshold in (0.6, 0.5, 0.4, 0.3):
         spellings[f"word_similarity, threshold {threshold}"] = word_similarity(connection, threshold=threshold)
     for what, answer in spellings.items():
         began = time.monotonic()
