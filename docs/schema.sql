@@ -1359,6 +1359,14 @@ create table webhook_refusals (
 grant select on webhook_refusals to vitrine_desk;
 grant insert, select, update on webhook_refusals to vitrine_webhooks;
 
+CREATE OR REPLACE FUNCTION public.accessories_v1()
+ RETURNS text[]
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN '{accessori,backpack,bag,bracket,case,cover,dock,filter,guard,holder,lock,mount,pad,pouch,protector,replac,rest,sleev,spare,stand,strap,tray}'::text[];
+grant execute on function accessories_v1() to vitrine_search;
+grant execute on function accessories_v1() to vitrine_search_jobs;
+
 CREATE OR REPLACE FUNCTION public.admit_open_order_v1(p_cart_id text, p_email text, p_network text, p_replaces uuid, p_per_email integer, p_per_network integer, p_now timestamp with time zone)
  RETURNS void
  LANGUAGE plpgsql
@@ -1428,6 +1436,19 @@ begin
     update outbox set published_at = p_now where id = any (p_published) and published_at is null;
 end $function$;
 grant execute on function await_approval_v1(text,text,text,uuid,integer,text,uuid,text,text,text,text,uuid[],timestamp with time zone) to vitrine_checkout;
+
+CREATE OR REPLACE FUNCTION public.beside_v1(typed text)
+ RETURNS tsquery
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+    select case
+        when typed ~* '\mfor\M' or coalesce(bool_or(w.lexeme = any (accessories_v1())), true) then ''
+        else array_to_tsvector(array['g:' || (array_agg(w.lexeme order by w.positions[1] desc))[1]])::text
+    end::tsquery
+    from unnest(to_tsvector('public.shop', parted_v1(typed))) w
+$function$;
+grant execute on function beside_v1(text) to vitrine_search;
 
 CREATE OR REPLACE FUNCTION public.cart_json_v1(p_id text)
  RETURNS jsonb
@@ -1626,6 +1647,38 @@ grant execute on function fold_v1(text) to vitrine_import_jobs;
 grant execute on function fold_v1(text) to vitrine_inventory;
 grant execute on function fold_v1(text) to vitrine_search;
 grant execute on function fold_v1(text) to vitrine_search_jobs;
+
+CREATE OR REPLACE FUNCTION public.goes_with_v1(name text, words tsvector)
+ RETURNS tsvector
+ LANGUAGE plpgsql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+declare
+    thing constant text := split_part(lower(name), ' for ', 1);
+begin
+    -- Most names say nothing of the kind, and this is asked with each new price.
+    if thing = lower(name) and not words @@ (array_to_string(accessories_v1(), ':A|') || ':A')::tsquery then
+        return '';
+    end if;
+    return (
+        with said as (
+            select s.part, w.lexeme, place
+            from regexp_split_to_table(thing, '[,;:|(+]| - ') with ordinality as s (name, part),
+                unnest(to_tsvector('public.shop', parted_v1(s.name))) w, unnest(w.positions) as place
+        ), placed as (
+            -- Long sleeves are a shirt's own.
+            select s.lexeme, exists (
+                select from said a where a.part = s.part and a.lexeme = any (accessories_v1())
+                    and (a.place = s.place + 1 or a.place = s.place + 2 and a.lexeme <> 'sleev' and exists (
+                        select from said between_them where between_them.part = s.part and between_them.place = s.place + 1))) as beside
+            from said s where s.lexeme <> all (accessories_v1())
+            union all
+            select w.lexeme, true from unnest(to_tsvector('public.shop', parted_v1(substr(lower(name), length(thing) + 5)))) w
+        )
+        select coalesce(array_to_tsvector(array_agg('g:' || p.lexeme)), '')
+        from (select lexeme from placed group by lexeme having bool_and(beside)) p);
+end $function$;
+grant execute on function goes_with_v1(text,tsvector) to vitrine_search_jobs;
 
 CREATE OR REPLACE FUNCTION public.heat_v1(p_heat smallint, p_popularity double precision)
  RETURNS smallint
@@ -1858,6 +1911,7 @@ CREATE OR REPLACE FUNCTION public.parted_v1(words text)
 RETURN regexp_replace(words, '[-/~+]|\.(?=[A-Za-z])|(?<=[A-Za-z])\.'::text, ' '::text, 'g'::text);
 grant execute on function parted_v1(text) to vitrine_import_jobs;
 grant execute on function parted_v1(text) to vitrine_inventory;
+grant execute on function parted_v1(text) to vitrine_search;
 grant execute on function parted_v1(text) to vitrine_search_jobs;
 
 CREATE OR REPLACE FUNCTION public.partial_relevance_v1(words tsvector, any_of tsquery, boost real)
@@ -2382,7 +2436,7 @@ begin
             p.created_at, p.updated_at, p.search_text, coalesce(o.sku, '') as sku,
             coalesce(o.price_minor, p.price_minor) as offer_minor, coalesce(o.in_stock, false) as in_stock,
             heat_v1(s.heat, popularity_v1(p.popularity, w.weight, p_now)) as heat,
-            p.words || filters || case when unspaced
+            p.words || goes_with_v1(p.name, p.words) || filters || case when unspaced
                 then unspaced_lexemes_v1(concat_ws(' ', p.name, b.name, c.name, p.description)) else '' end as words,
             ts_filter(p.words, '{a,b,c}') || filters || case when unspaced
                 then unspaced_lexemes_v1(concat_ws(' ', p.name, b.name, c.name)) else '' end as named
@@ -2793,6 +2847,13 @@ CREATE OR REPLACE FUNCTION public.relevance_v1(density double precision, words t
  IMMUTABLE PARALLEL SAFE
 RETURN (((((density + (CASE WHEN (words @@ described) THEN 0.15 ELSE (0)::numeric END)::double precision) + (CASE WHEN (strpos(search_text, folded) > 0) THEN 0.2 ELSE (0)::numeric END)::double precision) * boost) * ('1000000'::numeric)::double precision))::bigint;
 grant execute on function relevance_v1(double precision,tsvector,tsquery,text,text,real) to vitrine_search;
+
+CREATE OR REPLACE FUNCTION public.relevance_v2(density double precision, words tsvector, in_name tsquery, in_description tsquery, beside tsquery, search_text text, folded text, boost real)
+ RETURNS bigint
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN (((((((((1.5)::double precision - ((0.75)::double precision / (density + (0.5)::double precision))) + (CASE WHEN (words @@ in_name) THEN 0.15 ELSE (0)::numeric END)::double precision) + (CASE WHEN (words @@ in_description) THEN 0.15 ELSE (0)::numeric END)::double precision) + (CASE WHEN (strpos((' '::text || search_text), (' '::text || rtrim(folded, 's'::text))) > 0) THEN 0.4 ELSE (0)::numeric END)::double precision) * (CASE WHEN (words @@ beside) THEN 0.5 ELSE (1)::numeric END)::double precision) * boost) * ('1000000'::numeric)::double precision))::bigint;
+grant execute on function relevance_v2(double precision,tsvector,tsquery,tsquery,tsquery,text,text,real) to vitrine_search;
 
 CREATE OR REPLACE FUNCTION public.request_refund_v1(p_refund jsonb, p_guarded boolean, p_now timestamp with time zone)
  RETURNS void
@@ -3360,6 +3421,501 @@ begin
     end if;
 end $function$;
 grant execute on function search_words_v1(text,text,text,text,text,text,tsquery,tsquery,boolean,boolean,tsquery,text,text,bigint,bigint,boolean,integer) to vitrine_search;
+
+CREATE OR REPLACE FUNCTION public.search_words_v2(p_typed text, p_words text, p_forms text, p_plain text, p_head text, p_tail text, p_unspaced tsquery, p_partly tsquery, p_is_sku boolean, p_begins_sku boolean, p_narrow tsquery, p_category text, p_brand text, p_price_min bigint, p_price_max bigint, p_in_stock boolean, p_limit integer, OUT matching text, OUT reach integer, OUT counted integer, OUT among bigint, OUT everything bigint, OUT rule json, OUT widened boolean, OUT unpriced boolean, OUT listed json)
+ RETURNS record
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+declare
+    typed constant text := fold_v1(p_typed);
+    lexemes constant tsvector := to_tsvector('public.shop', p_words);
+    asked tsquery;
+    head tsquery;
+    narrow tsquery := p_narrow;
+    narrowed tsquery;
+    most_narrowed tsquery;
+    in_name tsquery;
+    in_description tsquery;
+    beside tsquery;
+    any_of tsquery;
+    low constant bigint := coalesce(p_price_min, 0);
+    high constant bigint := coalesce(p_price_max, 9223372036854775807);
+    cheapest bigint;
+    dearest bigint;
+    priced integer;
+    categories uuid[];
+    brand uuid;
+    whole uuid[] := '{}';
+    begun uuid[] := '{}';
+    matched integer;
+    ids uuid[];
+    keys bigint[];
+    first_ids uuid[] := '{}';
+    first_keys bigint[] := '{}';
+begin
+    matching := 'nothing';
+    reach := 4;
+    counted := 0;
+    unpriced := false;
+    listed := '[]';
+    select json_build_object('pinned', r.pinned, 'buried', r.buried) into rule from query_rules r where r.query = typed;
+    widened := exists (
+        select from synonym_rewrites r where r.lexeme = any (tsvector_to_array(lexemes)) and lexemes @@ r.target);
+    if rule is not null or widened then
+        return;
+    end if;
+    asked := (plainto_tsquery('public.shop', p_words)
+        || (to_tsquery('public.shop', p_forms) && plainto_tsquery('public.shop', p_plain))) && p_unspaced;
+
+    -- Prices that few products have are asked for as words; each of these costs a look at all that the others find.
+    if p_price_min is not null or p_price_max is not null then
+        select count(*), min(few.price_minor), max(few.price_minor) into priced, cheapest, dearest
+            from (select p.price_minor from search_prices p where p.price_minor between low and high limit 20001) few;
+        unpriced := priced = 0;
+        if unpriced then
+            return;
+        end if;
+        if priced <= 20000 then
+            narrow := narrow && price_query_v1(cheapest, dearest);
+        end if;
+    end if;
+    if p_category is not null then
+        categories := array(select c.id from categories c
+            where c.path = p_category or (c.path > p_category || '/' and c.path < p_category || '0'));
+    end if;
+    if p_brand is not null then
+        select b.id into brand from brands b where b.slug = p_brand;
+    end if;
+    -- What asks for nothing finds nothing, not all that the filters leave.
+    most_narrowed := p_partly && p_unspaced && narrow;
+    narrowed := case when numnode(asked) > 0 then asked && narrow end;
+    in_name := query_in_v1(asked, 'A');
+    in_description := query_in_v1(asked, 'D');
+    beside := beside_v1(p_typed);
+
+    -- A SKU that was typed, whole or so much of it that few begin like this, goes before whatever has its words, from any tier.
+    if p_is_sku then
+        whole := array(select v.product_id from search_variants v where v.folded = typed);
+        begun := whole;
+    end if;
+    if p_begins_sku then
+        begun := array(select v.product_id from search_variants v
+            where v.folded >= typed and v.folded < typed || chr(1114111) order by v.folded limit 20);
+    end if;
+    if begun <> '{}' then
+        select coalesce(array_agg(p.product_id), '{}'), coalesce(array_agg(
+                case when p.product_id = any (whole) then 2000000000 else 1000000000 end + relevance_v2(density_v1(p.words, asked), p.words, in_name, in_description, beside, p.search_text, typed, p.boost)), '{}')
+            into first_ids, first_keys
+            from search_products p where p.tier <= 4 and p.product_id = any (begun) and (p_category is null or p.category_id = any (categories))
+                and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
+                and (p.in_stock or not p_in_stock);
+    end if;
+
+    if numnode(p_partly) > 0 then
+        -- The few that have all words are found in whatever tier.
+        select first_ids || coalesce(array_agg(p.product_id), '{}'), first_keys || coalesce(array_agg(relevance_v2(density_v1(p.words, asked), p.words, in_name, in_description, beside, p.search_text, typed, p.boost)), '{}')
+            into first_ids, first_keys
+            from search_products p where p.tier <= 4 and p.words @@ narrowed and p.product_id <> all (begun) and (p_category is null or p.category_id = any (categories))
+                and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
+                and (p.in_stock or not p_in_stock);
+        first_keys := array(select 500000000 + f.key from unnest(first_keys) with ordinality as f (key, n) order by f.n);
+        any_of := replace(plainto_tsquery('public.shop', p_words)::text, '&', '|')::tsquery
+            || replace(p_unspaced::text, '&', '|')::tsquery;
+    if matching = 'nothing' then
+        with hits as materialized (
+            select p.product_id, case when p_limit > 0 then partial_relevance_v1(p.words, any_of, p.boost) else 0 end as key
+            from search_products p
+            where p.tier <= 0 and p.words @@ most_narrowed and (p.words @@ narrowed) is not true and p.product_id <> all (begun)
+                and (p_category is null or p.category_id = any (categories))
+                and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
+                and (p.in_stock or not p_in_stock)
+            limit case when p_limit = 0 then 2000 end)
+        select (select count(*) from hits), best.ids, best.keys into matched, ids, keys
+        from (
+            select array_agg(first.product_id) as ids, array_agg(first.key) as keys
+            from (select * from hits h order by h.key desc, h.product_id desc limit p_limit) first) best;
+        counted := matched + cardinality(first_ids);
+        if counted >= 48 then
+            matching := 'most';
+            reach := case when false then -1 else 0 end;
+        end if;
+    end if;
+    if matching = 'nothing' and matched > 0 then
+        with hits as materialized (
+            select p.product_id, case when p_limit > 0 then partial_relevance_v1(p.words, any_of, p.boost) else 0 end as key
+            from search_products p
+            where p.tier <= 1 and p.words @@ most_narrowed and (p.words @@ narrowed) is not true and p.product_id <> all (begun)
+                and (p_category is null or p.category_id = any (categories))
+                and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
+                and (p.in_stock or not p_in_stock)
+            limit case when p_limit = 0 then 2000 end)
+        select (select count(*) from hits), best.ids, best.keys into matched, ids, keys
+        from (
+            select array_agg(first.product_id) as ids, array_agg(first.key) as keys
+            from (select * from hits h order by h.key desc, h.product_id desc limit p_limit) first) best;
+        counted := matched + cardinality(first_ids);
+        if counted >= 48 then
+            matching := 'most';
+            reach := case when false then -1 else 1 end;
+        end if;
+    end if;
+    if matching = 'nothing' then
+        with hits as materialized (
+            select p.product_id, case when p_limit > 0 then partial_relevance_v1(p.words, any_of, p.boost) else 0 end as key
+            from search_products p
+            where p.tier <= 2 and p.words @@ most_narrowed and (p.words @@ narrowed) is not true and p.product_id <> all (begun)
+                and (p_category is null or p.category_id = any (categories))
+                and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
+                and (p.in_stock or not p_in_stock)
+            limit case when p_limit = 0 then 2000 end)
+        select (select count(*) from hits), best.ids, best.keys into matched, ids, keys
+        from (
+            select array_agg(first.product_id) as ids, array_agg(first.key) as keys
+            from (select * from hits h order by h.key desc, h.product_id desc limit p_limit) first) best;
+        counted := matched + cardinality(first_ids);
+        if counted >= 48 then
+            matching := 'most';
+            reach := case when false then -1 else 2 end;
+        end if;
+    end if;
+    if matching = 'nothing' and matched > 0 then
+        with hits as materialized (
+            select p.product_id, case when p_limit > 0 then partial_relevance_v1(p.words, any_of, p.boost) else 0 end as key
+            from search_products p
+            where p.tier <= 3 and p.words @@ most_narrowed and (p.words @@ narrowed) is not true and p.product_id <> all (begun)
+                and (p_category is null or p.category_id = any (categories))
+                and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
+                and (p.in_stock or not p_in_stock)
+            limit case when p_limit = 0 then 2000 end)
+        select (select count(*) from hits), best.ids, best.keys into matched, ids, keys
+        from (
+            select array_agg(first.product_id) as ids, array_agg(first.key) as keys
+            from (select * from hits h order by h.key desc, h.product_id desc limit p_limit) first) best;
+        counted := matched + cardinality(first_ids);
+        if counted >= 48 then
+            matching := 'most';
+            reach := case when false then -1 else 3 end;
+        end if;
+    end if;
+    if matching = 'nothing' then
+        with hits as materialized (
+            select p.product_id, case when p_limit > 0 then partial_relevance_v1(p.words, any_of, p.boost) else 0 end as key
+            from search_products p
+            where p.tier <= 4 and p.words @@ most_narrowed and (p.words @@ narrowed) is not true and p.product_id <> all (begun)
+                and (p_category is null or p.category_id = any (categories))
+                and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
+                and (p.in_stock or not p_in_stock)
+            limit case when p_limit = 0 then 1001 end)
+        select (select count(*) from hits), best.ids, best.keys into matched, ids, keys
+        from (
+            select array_agg(first.product_id) as ids, array_agg(first.key) as keys
+            from (select * from hits h order by h.key desc, h.product_id desc limit p_limit) first) best;
+        counted := matched + cardinality(first_ids);
+        if counted >= 1 then
+            matching := 'most';
+            reach := case when false then -1 else 4 end;
+        end if;
+    end if;
+    else
+        if exists (select from search_tiers t where t.tier = 0) then
+    if matching = 'nothing' then
+        with hits as materialized (
+            select p.product_id, case when p_limit > 0 then relevance_v2(density_v1(p.words, asked), p.words, in_name, in_description, beside, p.search_text, typed, p.boost) else 0 end as key
+            from search_products p
+            where p.tier <= 0 and p.named @@ narrowed and p.product_id <> all (begun)
+                and (p_category is null or p.category_id = any (categories))
+                and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
+                and (p.in_stock or not p_in_stock)
+            limit case when p_limit = 0 then 2000 else 8001 end)
+        select (select count(*) from hits), best.ids, best.keys into matched, ids, keys
+        from (
+            select array_agg(first.product_id) as ids, array_agg(first.key) as keys
+            from (select * from hits h order by h.key desc, h.product_id desc limit p_limit) first) best;
+        counted := matched;
+        if counted >= 48 then
+            matching := 'named';
+            reach := case when matched > 8000 then -1 else 0 end;
+        end if;
+    end if;
+    if matching = 'nothing' and matched > 0 then
+        with hits as materialized (
+            select p.product_id, case when p_limit > 0 then relevance_v2(density_v1(p.words, asked), p.words, in_name, in_description, beside, p.search_text, typed, p.boost) else 0 end as key
+            from search_products p
+            where p.tier <= 1 and p.named @@ narrowed and p.product_id <> all (begun)
+                and (p_category is null or p.category_id = any (categories))
+                and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
+                and (p.in_stock or not p_in_stock)
+            limit case when p_limit = 0 then 2000 else 8001 end)
+        select (select count(*) from hits), best.ids, best.keys into matched, ids, keys
+        from (
+            select array_agg(first.product_id) as ids, array_agg(first.key) as keys
+            from (select * from hits h order by h.key desc, h.product_id desc limit p_limit) first) best;
+        counted := matched;
+        if counted >= 48 then
+            matching := 'named';
+            reach := case when matched > 8000 then -1 else 1 end;
+        end if;
+    end if;
+    if matching = 'nothing' then
+        with hits as materialized (
+            select p.product_id, case when p_limit > 0 then relevance_v2(density_v1(p.words, asked), p.words, in_name, in_description, beside, p.search_text, typed, p.boost) else 0 end as key
+            from search_products p
+            where p.tier <= 2 and p.named @@ narrowed and p.product_id <> all (begun)
+                and (p_category is null or p.category_id = any (categories))
+                and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
+                and (p.in_stock or not p_in_stock)
+            limit case when p_limit = 0 then 2000 else 8001 end)
+        select (select count(*) from hits), best.ids, best.keys into matched, ids, keys
+        from (
+            select array_agg(first.product_id) as ids, array_agg(first.key) as keys
+            from (select * from hits h order by h.key desc, h.product_id desc limit p_limit) first) best;
+        counted := matched;
+        if counted >= 48 then
+            matching := 'named';
+            reach := case when matched > 8000 then -1 else 2 end;
+        end if;
+    end if;
+    if matching = 'nothing' and matched > 0 then
+        with hits as materialized (
+            select p.product_id, case when p_limit > 0 then relevance_v2(density_v1(p.words, asked), p.words, in_name, in_description, beside, p.search_text, typed, p.boost) else 0 end as key
+            from search_products p
+            where p.tier <= 3 and p.named @@ narrowed and p.product_id <> all (begun)
+                and (p_category is null or p.category_id = any (categories))
+                and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
+                and (p.in_stock or not p_in_stock)
+            limit case when p_limit = 0 then 2000 else 8001 end)
+        select (select count(*) from hits), best.ids, best.keys into matched, ids, keys
+        from (
+            select array_agg(first.product_id) as ids, array_agg(first.key) as keys
+            from (select * from hits h order by h.key desc, h.product_id desc limit p_limit) first) best;
+        counted := matched;
+        if counted >= 48 then
+            matching := 'named';
+            reach := case when matched > 8000 then -1 else 3 end;
+        end if;
+    end if;
+    if matching = 'nothing' then
+        with hits as materialized (
+            select p.product_id, case when p_limit > 0 then relevance_v2(density_v1(p.words, asked), p.words, in_name, in_description, beside, p.search_text, typed, p.boost) else 0 end as key
+            from search_products p
+            where p.tier <= 4 and p.named @@ narrowed and p.product_id <> all (begun)
+                and (p_category is null or p.category_id = any (categories))
+                and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
+                and (p.in_stock or not p_in_stock)
+            limit case when p_limit = 0 then 1001 else 8001 end)
+        select (select count(*) from hits), best.ids, best.keys into matched, ids, keys
+        from (
+            select array_agg(first.product_id) as ids, array_agg(first.key) as keys
+            from (select * from hits h order by h.key desc, h.product_id desc limit p_limit) first) best;
+        counted := matched + cardinality(first_ids);
+        if counted >= 48 then
+            matching := 'named';
+            reach := case when matched > 8000 then -1 else 4 end;
+        end if;
+    end if;
+        end if;
+    if matching = 'nothing' then
+        with hits as materialized (
+            select p.product_id, case when p_limit > 0 then relevance_v2(density_v1(p.words, asked), p.words, in_name, in_description, beside, p.search_text, typed, p.boost) else 0 end as key
+            from search_products p
+            where p.tier <= 0 and p.words @@ narrowed and p.product_id <> all (begun)
+                and (p_category is null or p.category_id = any (categories))
+                and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
+                and (p.in_stock or not p_in_stock)
+            limit case when p_limit = 0 then 2000 else 8001 end)
+        select (select count(*) from hits), best.ids, best.keys into matched, ids, keys
+        from (
+            select array_agg(first.product_id) as ids, array_agg(first.key) as keys
+            from (select * from hits h order by h.key desc, h.product_id desc limit p_limit) first) best;
+        counted := matched;
+        if counted >= 48 then
+            matching := 'words';
+            reach := case when matched > 8000 then -1 else 0 end;
+        end if;
+    end if;
+    if matching = 'nothing' and matched > 0 then
+        with hits as materialized (
+            select p.product_id, case when p_limit > 0 then relevance_v2(density_v1(p.words, asked), p.words, in_name, in_description, beside, p.search_text, typed, p.boost) else 0 end as key
+            from search_products p
+            where p.tier <= 1 and p.words @@ narrowed and p.product_id <> all (begun)
+                and (p_category is null or p.category_id = any (categories))
+                and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
+                and (p.in_stock or not p_in_stock)
+            limit case when p_limit = 0 then 2000 else 8001 end)
+        select (select count(*) from hits), best.ids, best.keys into matched, ids, keys
+        from (
+            select array_agg(first.product_id) as ids, array_agg(first.key) as keys
+            from (select * from hits h order by h.key desc, h.product_id desc limit p_limit) first) best;
+        counted := matched;
+        if counted >= 48 then
+            matching := 'words';
+            reach := case when matched > 8000 then -1 else 1 end;
+        end if;
+    end if;
+    if matching = 'nothing' then
+        with hits as materialized (
+            select p.product_id, case when p_limit > 0 then relevance_v2(density_v1(p.words, asked), p.words, in_name, in_description, beside, p.search_text, typed, p.boost) else 0 end as key
+            from search_products p
+            where p.tier <= 2 and p.words @@ narrowed and p.product_id <> all (begun)
+                and (p_category is null or p.category_id = any (categories))
+                and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
+                and (p.in_stock or not p_in_stock)
+            limit case when p_limit = 0 then 2000 else 8001 end)
+        select (select count(*) from hits), best.ids, best.keys into matched, ids, keys
+        from (
+            select array_agg(first.product_id) as ids, array_agg(first.key) as keys
+            from (select * from hits h order by h.key desc, h.product_id desc limit p_limit) first) best;
+        counted := matched;
+        if counted >= 48 then
+            matching := 'words';
+            reach := case when matched > 8000 then -1 else 2 end;
+        end if;
+    end if;
+    if matching = 'nothing' and matched > 0 then
+        with hits as materialized (
+            select p.product_id, case when p_limit > 0 then relevance_v2(density_v1(p.words, asked), p.words, in_name, in_description, beside, p.search_text, typed, p.boost) else 0 end as key
+            from search_products p
+            where p.tier <= 3 and p.words @@ narrowed and p.product_id <> all (begun)
+                and (p_category is null or p.category_id = any (categories))
+                and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
+                and (p.in_stock or not p_in_stock)
+            limit case when p_limit = 0 then 2000 else 8001 end)
+        select (select count(*) from hits), best.ids, best.keys into matched, ids, keys
+        from (
+            select array_agg(first.product_id) as ids, array_agg(first.key) as keys
+            from (select * from hits h order by h.key desc, h.product_id desc limit p_limit) first) best;
+        counted := matched;
+        if counted >= 48 then
+            matching := 'words';
+            reach := case when matched > 8000 then -1 else 3 end;
+        end if;
+    end if;
+    if matching = 'nothing' then
+        with hits as materialized (
+            select p.product_id, case when p_limit > 0 then relevance_v2(density_v1(p.words, asked), p.words, in_name, in_description, beside, p.search_text, typed, p.boost) else 0 end as key
+            from search_products p
+            where p.tier <= 4 and p.words @@ narrowed and p.product_id <> all (begun)
+                and (p_category is null or p.category_id = any (categories))
+                and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
+                and (p.in_stock or not p_in_stock)
+            limit case when p_limit = 0 then 1001 else 8001 end)
+        select (select count(*) from hits), best.ids, best.keys into matched, ids, keys
+        from (
+            select array_agg(first.product_id) as ids, array_agg(first.key) as keys
+            from (select * from hits h order by h.key desc, h.product_id desc limit p_limit) first) best;
+        counted := matched + cardinality(first_ids);
+        if counted >= 1 then
+            matching := 'words';
+            reach := case when matched > 8000 then -1 else 4 end;
+        end if;
+    end if;
+        if matching = 'nothing' and p_tail <> '' then
+            head := plainto_tsquery('public.shop', p_head);
+            asked := head && to_tsquery('public.shop', p_tail || ':*') && p_unspaced;
+            narrowed := case when numnode(asked) > 0 then asked && narrow end;
+            in_name := query_in_v1(asked, 'A');
+    in_description := query_in_v1(asked, 'D');
+    beside := beside_v1(p_typed);
+    if matching = 'nothing' then
+        with hits as materialized (
+            select p.product_id, case when p_limit > 0 then relevance_v2(density_v1(p.words, asked), p.words, in_name, in_description, beside, p.search_text, typed, p.boost) else 0 end as key
+            from search_products p
+            where p.tier <= 0 and p.words @@ narrowed and p.product_id <> all (begun)
+                and (p_category is null or p.category_id = any (categories))
+                and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
+                and (p.in_stock or not p_in_stock)
+            limit case when p_limit = 0 then 2000 else 8001 end)
+        select (select count(*) from hits), best.ids, best.keys into matched, ids, keys
+        from (
+            select array_agg(first.product_id) as ids, array_agg(first.key) as keys
+            from (select * from hits h order by h.key desc, h.product_id desc limit p_limit) first) best;
+        counted := matched;
+        if counted >= 48 then
+            matching := 'prefix';
+            reach := case when matched > 8000 then -1 else 0 end;
+        end if;
+    end if;
+    if matching = 'nothing' and matched > 0 then
+        with hits as materialized (
+            select p.product_id, case when p_limit > 0 then relevance_v2(density_v1(p.words, asked), p.words, in_name, in_description, beside, p.search_text, typed, p.boost) else 0 end as key
+            from search_products p
+            where p.tier <= 1 and p.words @@ narrowed and p.product_id <> all (begun)
+                and (p_category is null or p.category_id = any (categories))
+                and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
+                and (p.in_stock or not p_in_stock)
+            limit case when p_limit = 0 then 2000 else 8001 end)
+        select (select count(*) from hits), best.ids, best.keys into matched, ids, keys
+        from (
+            select array_agg(first.product_id) as ids, array_agg(first.key) as keys
+            from (select * from hits h order by h.key desc, h.product_id desc limit p_limit) first) best;
+        counted := matched;
+        if counted >= 48 then
+            matching := 'prefix';
+            reach := case when matched > 8000 then -1 else 1 end;
+        end if;
+    end if;
+    if matching = 'nothing' then
+        with hits as materialized (
+            select p.product_id, case when p_limit > 0 then relevance_v2(density_v1(p.words, asked), p.words, in_name, in_description, beside, p.search_text, typed, p.boost) else 0 end as key
+            from search_products p
+            where p.tier <= 2 and p.words @@ narrowed and p.product_id <> all (begun)
+                and (p_category is null or p.category_id = any (categories))
+                and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
+                and (p.in_stock or not p_in_stock)
+            limit case when p_limit = 0 then 2000 else 8001 end)
+        select (select count(*) from hits), best.ids, best.keys into matched, ids, keys
+        from (
+            select array_agg(first.product_id) as ids, array_agg(first.key) as keys
+            from (select * from hits h order by h.key desc, h.product_id desc limit p_limit) first) best;
+        counted := matched;
+        if counted >= 48 then
+            matching := 'prefix';
+            reach := case when matched > 8000 then -1 else 2 end;
+        end if;
+    end if;
+    if matching = 'nothing' and (numnode(head) = 0
+            or exists (select from search_products p where p.tier <= 0 and p.words @@ head)
+            or exists (select from search_products p where p.tier <= 2 and p.words @@ head)
+            or exists (select from search_products p where p.tier <= 4 and p.words @@ head)) then
+        with hits as materialized (
+            select p.product_id, case when p_limit > 0 then relevance_v2(density_v1(p.words, asked), p.words, in_name, in_description, beside, p.search_text, typed, p.boost) else 0 end as key
+            from search_products p
+            where p.tier <= 4 and p.words @@ narrowed and p.product_id <> all (begun)
+                and (p_category is null or p.category_id = any (categories))
+                and (p_brand is null or p.brand_id = brand) and p.price_minor + 0 between low and high
+                and (p.in_stock or not p_in_stock)
+            limit case when p_limit = 0 then 1001 else 8001 end)
+        select (select count(*) from hits), best.ids, best.keys into matched, ids, keys
+        from (
+            select array_agg(first.product_id) as ids, array_agg(first.key) as keys
+            from (select * from hits h order by h.key desc, h.product_id desc limit p_limit) first) best;
+        counted := matched + cardinality(first_ids);
+        if counted >= 1 then
+            matching := 'prefix';
+            reach := case when matched > 8000 then -1 else 4 end;
+        end if;
+    end if;
+        end if;
+    end if;
+
+    if matching = 'nothing' then
+        counted := 0;
+        reach := 4;
+    end if;
+    select t.products into among from search_tiers t where t.tier <= reach order by t.tier desc limit 1;
+    select t.products into everything from search_tiers t where t.tier = 4;
+    if matching <> 'nothing' and reach >= 0 and p_limit > 0 then
+        -- By key, each: as a join it would be planned for a tenth of the catalogue.
+        select json_agg(json_build_array(p.product_id, p.slug, p.sku, p.name, p.brand_name, p.brand_slug, p.category_path,
+                p.category_name, p.offer_minor, p.currency, p.in_stock, p.image_url, page.key) order by page.key desc, page.product_id desc) into listed
+        from (
+            select f.product_id, f.key from unnest(first_ids || ids, first_keys || keys) as f (product_id, key)
+            order by f.key desc, f.product_id desc limit p_limit) page
+        cross join lateral (select * from search_products s where s.product_id = page.product_id offset 0) p;
+    end if;
+end $function$;
+grant execute on function search_words_v2(text,text,text,text,text,text,tsquery,tsquery,boolean,boolean,tsquery,text,text,bigint,bigint,boolean,integer) to vitrine_search;
 
 CREATE OR REPLACE FUNCTION public.ship_stock_v1(p_order_id uuid, p_lines jsonb, p_actor text, p_reason text, p_now timestamp with time zone)
  RETURNS void

@@ -80,8 +80,8 @@ _BEGUN_SKU = f"""select product_id from search_variants
     where folded >= fold_v1(:typed::text) and folded < fold_v1(:typed::text) || '{_HIGHEST}'
     order by folded limit {MOST_SKUS}"""
 
-# How relevant a product is, as functions of the database: search_words_v1 ranks by them as well.
-_RANK = "relevance_v1({density}, p.words, {description}, p.search_text, {folded}, p.boost)"
+# How relevant a product is, as functions of the database: search_words_v2 ranks by them as well.
+_RANK = "relevance_v2({density}, p.words, {name}, {description}, {beside}, p.search_text, {folded}, p.boost)"
 _DENSITY = "density_v1(p.words, {query})"
 # The words in one field alone.
 _IN_FIELD = "(select query_in_v1({query}, '{field}'))"
@@ -138,14 +138,15 @@ def left_by_filters(search: Search) -> tuple[str, dict[str, Any]]:
 class Terms:
     """What a statement asks of each product, as SQL that is evaluated once a scan, or once a statement: the `query` of
     its words as they were typed (`plain`), whether with their synonyms it `asks` for anything, that `narrowed` by the
-    filters, in the name alone and in the description alone, the text `folded`, and the products of the SKU that it is
-    or begins."""
+    filters, in the name alone and in the description alone, what products may go with (`beside`), the text `folded`,
+    and the products of the SKU that it is or begins."""
 
     plain: str
     asks: str
     narrowed: str
     in_name: str
     in_description: str
+    beside: str
     folded: str
     whole: str
     begun: str
@@ -164,6 +165,7 @@ class Terms:
             narrowed=f"(select {query} && {narrow_of(search)[0]})",
             in_name=_IN_FIELD.format(query=query, field="A"),
             in_description=_IN_FIELD.format(query=query, field="D"),
+            beside="(select beside_v1(:typed::text))",
             folded="(select fold_v1(:typed::text))",
             whole=f"array({_SKU})",
             begun=f"array({_BEGUN_SKU if text.may_begin_sku else _SKU})",
@@ -394,7 +396,13 @@ def _rank_by(matching: Matching, steering: Steering, terms: Terms) -> str:
     density = _DENSITY.format(query=terms.plain)
     if steering.widened:
         density = _WIDENED_DENSITY.format(density=density, name=terms.in_name)
-    return _RANK.format(density=density, description=terms.in_description, folded=terms.folded)
+    return _RANK.format(
+        density=density,
+        name=terms.in_name,
+        description=terms.in_description,
+        beside=terms.beside,
+        folded=terms.folded,
+    )
 
 
 def _first_of_sku(rank: str, terms: Terms) -> str:

@@ -41,7 +41,7 @@ from shared.search.texts import Text
 COUNTED = 1000
 # So many matches among the popular, and no more are looked for: these are ranked, the rest follows by popularity.
 ENOUGH = 48
-# The reach of what more than 8,000 products match: these are not ranked, they come by popularity (search_words_v1).
+# The reach of what more than 8,000 products match: these are not ranked, they come by popularity (search_words_v2).
 NOTHING_RANKED = -1
 # So many matches, about, and a list by something else than relevance walks the index of its sort: it sorts nothing.
 MANY = 20_000
@@ -129,7 +129,7 @@ cross join lateral (select case
     offset 0) h"""
 
 _WORDS = """
-select * from search_words_v1(:typed::text, :words::text, :forms::text, :plain::text, :head::text, :tail::text,
+select * from search_words_v2(:typed::text, :words::text, :forms::text, :plain::text, :head::text, :tail::text,
     :unspaced::tsquery, :partly::tsquery, :is_sku::boolean, :begins_sku::boolean, :narrow::tsquery,
     :category::text, :brand::text, :price_min::bigint, :price_max::bigint, :in_stock::boolean, :wanted::integer)"""
 

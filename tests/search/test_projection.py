@@ -228,6 +228,24 @@ def test_a_reader_of_before_does_not_bring_back_what_is_gone(shop: Shop) -> None
     assert shop.listed() == {}
 
 
+def test_a_copy_knows_what_its_product_goes_with_and_no_list_of_words_does(shop: Shop) -> None:
+    product_id = shop.add("notebook sleeve")
+
+    def goes_with() -> list[str]:
+        shop.projection.project([product_id])
+        rows = shop.run("select unnest(tsvector_to_array(words)) from search_products")
+        return [lexeme for (lexeme,) in rows if lexeme.startswith("g:")]
+
+    first = goes_with()
+    shop.price(product_id, 2000)
+    dearer = goes_with()
+    shop.rename(product_id, "notebook with sleeve")
+    renamed = goes_with()
+
+    assert (first, dearer, renamed) == (["g:notebook"], ["g:notebook"], [])
+    assert {word for (word,) in shop.run("select word from search_words")} == {"notebook", "sleeve", "with"}
+
+
 Change = Callable[[Shop, UUID], None]
 CHANGES: list[Change] = [
     lambda shop, product_id: shop.rename(product_id, f"{uuid4()}"),

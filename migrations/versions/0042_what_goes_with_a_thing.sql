@@ -1,0 +1,60 @@
+-- What goes with a thing and is not the thing, as stems.
+create function accessories_v1() returns text[] language sql immutable parallel safe return
+    '{accessori,backpack,bag,bracket,case,cover,dock,filter,guard,holder,lock,mount,pad,pouch,protector,replac,rest,sleev,spare,stand,strap,tray}'::text[];
+
+-- What a name says that the product goes with: words that stand before `case` or `wrist rest`, or after `for`, wherever the name has
+-- them (a notebook with a notebook sleeve is a notebook). As lexemes that no text can spell, `g:` and the word. English, as the stems
+-- are; nothing in other languages. `words` are the product's (product_words_v1).
+create function goes_with_v1(name text, words tsvector) returns tsvector language plpgsql immutable parallel safe as $$
+declare
+    thing constant text := split_part(lower(name), ' for ', 1);
+begin
+    -- Most names say nothing of the kind, and this is asked with each new price.
+    if thing = lower(name) and not words @@ (array_to_string(accessories_v1(), ':A|') || ':A')::tsquery then
+        return '';
+    end if;
+    return (
+        with said as (
+            select s.part, w.lexeme, place
+            from regexp_split_to_table(thing, '[,;:|(+]| - ') with ordinality as s (name, part),
+                unnest(to_tsvector('public.shop', parted_v1(s.name))) w, unnest(w.positions) as place
+        ), placed as (
+            -- Long sleeves are a shirt's own.
+            select s.lexeme, exists (
+                select from said a where a.part = s.part and a.lexeme = any (accessories_v1())
+                    and (a.place = s.place + 1 or a.place = s.place + 2 and a.lexeme <> 'sleev' and exists (
+                        select from said between_them where between_them.part = s.part and between_them.place = s.place + 1))) as beside
+            from said s where s.lexeme <> all (accessories_v1())
+            union all
+            select w.lexeme, true from unnest(to_tsvector('public.shop', parted_v1(substr(lower(name), length(thing) + 5)))) w
+        )
+        select coalesce(array_to_tsvector(array_agg('g:' || p.lexeme)), '')
+        from (select lexeme from placed group by lexeme having bool_and(beside)) p);
+end $$;
+
+-- What a product may go with, and not be, where this text is searched for: its last word, which names the thing. Nothing where what
+-- goes with something is asked for.
+create function beside_v1(typed text) returns tsquery language sql immutable parallel safe as $$
+    select case
+        when typed ~* '\mfor\M' or coalesce(bool_or(w.lexeme = any (accessories_v1())), true) then ''
+        else array_to_tsvector(array['g:' || (array_agg(w.lexeme order by w.positions[1] desc))[1]])::text
+    end::tsquery
+    from unnest(to_tsvector('public.shop', parted_v1(typed))) w
+$$;
+
+-- What was asked for counts less the oftener it is said (1.5 at most); somewhat more where the name has all of the words, or the
+-- description (`in_name` and `in_description` ask it of these alone), and more where the name has them as they were typed, one or
+-- many; all of it less where the product only goes with what was asked for (`beside`, beside_v1). A whole number, so that a cursor's
+-- key is exact. `folded` is the text as fold_v1 makes it. `density` stands here once: else PostgreSQL would call this for each row
+-- instead of reading it into the statement.
+create function relevance_v2(density double precision, words tsvector, in_name tsquery, in_description tsquery, beside tsquery,
+    search_text text, folded text, boost real)
+returns bigint language sql immutable parallel safe return ((1.5 - 0.75 / (density + 0.5)
+    + case when words @@ in_name then 0.15 else 0 end
+    + case when words @@ in_description then 0.15 else 0 end
+    + case when strpos(' ' || search_text, ' ' || rtrim(folded, 's')) > 0 then 0.4 else 0 end)
+    * case when words @@ beside then 0.5 else 1 end
+    * boost * 1e6)::bigint;
+
+grant execute on function accessories_v1, parted_v1, beside_v1, relevance_v2 to vitrine_search;
+grant execute on function accessories_v1, goes_with_v1 to vitrine_search_jobs;
