@@ -1676,7 +1676,7 @@ begin
             select w.lexeme, true from unnest(to_tsvector('public.shop', parted_v1(substr(lower(name), length(thing) + 5)))) w
         )
         select coalesce(array_to_tsvector(array_agg('g:' || p.lexeme)), '')
-        from (select lexeme from placed group by lexeme having bool_and(beside)) p);
+        from (select lexeme from placed where length(lexeme) < 256 group by lexeme having bool_and(beside)) p);  -- 2 kB at most
 end $function$;
 grant execute on function goes_with_v1(text,tsvector) to vitrine_search_jobs;
 

@@ -138,6 +138,8 @@ def test_what_follows_a_page_is_ranked_as_the_page_is(reader: CatalogueReader, t
         ("Acer notebook spare part", {"acer", "notebook"}),
         ("Étui case", {"etui"}),
         ("笔记本 case", {"笔记本"}),
+        ("\U00010428" * 255 + " case", {"\U00010428" * 255}),
+        ("\U00010428" * 495 + " case", set()),
         # The thing itself, whatever it has, is like or is made for.
         ("Notebook", set()),
         ("Notebook with a sleeve", set()),
