@@ -1443,9 +1443,10 @@ CREATE OR REPLACE FUNCTION public.beside_v1(typed text)
  IMMUTABLE PARALLEL SAFE
 AS $function$
     select case
-        when typed ~* '\mfor\M' or coalesce(bool_or(w.lexeme = any (accessories_v1())), true) then ''
-        else array_to_tsvector(array['g:' || (array_agg(w.lexeme order by w.positions[1] desc))[1]])::text
-    end::tsquery
+        when typed ~* '\mfor\M' or coalesce(bool_or(w.lexeme = any (accessories_v1())), true) then ''::tsquery
+        else array_to_tsvector(array['g:' || (array_agg(w.lexeme order by w.positions[1] desc))[1]])::text::tsquery
+            || replace(array_to_tsvector(array_agg('f:' || w.lexeme))::text, ''' ''', ''' & ''')::tsquery
+    end
     from unnest(to_tsvector('public.shop', parted_v1(typed))) w
 $function$;
 grant execute on function beside_v1(text) to vitrine_search;
@@ -1665,18 +1666,21 @@ begin
             select s.part, w.lexeme, place
             from regexp_split_to_table(thing, '[,;:|(+]| - ') with ordinality as s (name, part),
                 unnest(to_tsvector('public.shop', parted_v1(s.name))) w, unnest(w.positions) as place
-        ), placed as (
+        ), beside as (
             -- Long sleeves are a shirt's own.
-            select s.lexeme, exists (
+            select s.lexeme from said s where s.lexeme <> all (accessories_v1())
+            group by s.lexeme having bool_and(exists (
                 select from said a where a.part = s.part and a.lexeme = any (accessories_v1())
                     and (a.place = s.place + 1 or a.place = s.place + 2 and a.lexeme <> 'sleev' and exists (
-                        select from said between_them where between_them.part = s.part and between_them.place = s.place + 1))) as beside
-            from said s where s.lexeme <> all (accessories_v1())
+                        select from said b where b.part = s.part and b.place = s.place + 1))))
+        ), told as (
+            select 'g:' || lexeme as lexeme from beside
             union all
-            select w.lexeme, true from unnest(to_tsvector('public.shop', parted_v1(substr(lower(name), length(thing) + 5)))) w
+            select 'f:' || w.lexeme from unnest(to_tsvector('public.shop', parted_v1(substr(lower(name), length(thing) + 5)))) w
+            where w.lexeme not in (select lexeme from said)
         )
-        select coalesce(array_to_tsvector(array_agg('g:' || p.lexeme)), '')
-        from (select lexeme from placed where length(lexeme) < 256 group by lexeme having bool_and(beside)) p);  -- 2 kB at most
+        -- A lexeme has 2 kB at most.
+        select coalesce(array_to_tsvector(array_agg(lexeme)), '') from told where length(lexeme) < 256);
 end $function$;
 grant execute on function goes_with_v1(text,tsvector) to vitrine_search_jobs;
 

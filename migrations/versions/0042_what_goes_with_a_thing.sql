@@ -2,9 +2,9 @@
 create function accessories_v1() returns text[] language sql immutable parallel safe return
     '{accessori,backpack,bag,bracket,case,cover,dock,filter,guard,holder,lock,mount,pad,pouch,protector,replac,rest,sleev,spare,stand,strap,tray}'::text[];
 
--- What a name says that the product goes with: words that stand before `case` or `wrist rest`, or after `for`, wherever the name has
--- them (a notebook with a notebook sleeve is a notebook). As lexemes that no text can spell, `g:` and the word. English, as the stems
--- are; nothing in other languages. `words` are the product's (product_words_v1).
+-- What a name says that the product goes with: words that stand before `case` or `wrist rest` wherever it has them (a notebook with a
+-- notebook sleeve is a notebook), and those that stand after `for` alone. As lexemes that no text can spell, `g:` and `f:` before the
+-- word. English, as the stems are; nothing in other languages. `words` are the product's (product_words_v1).
 create function goes_with_v1(name text, words tsvector) returns tsvector language plpgsql immutable parallel safe as $$
 declare
     thing constant text := split_part(lower(name), ' for ', 1);
@@ -18,27 +18,31 @@ begin
             select s.part, w.lexeme, place
             from regexp_split_to_table(thing, '[,;:|(+]| - ') with ordinality as s (name, part),
                 unnest(to_tsvector('public.shop', parted_v1(s.name))) w, unnest(w.positions) as place
-        ), placed as (
+        ), beside as (
             -- Long sleeves are a shirt's own.
-            select s.lexeme, exists (
+            select s.lexeme from said s where s.lexeme <> all (accessories_v1())
+            group by s.lexeme having bool_and(exists (
                 select from said a where a.part = s.part and a.lexeme = any (accessories_v1())
                     and (a.place = s.place + 1 or a.place = s.place + 2 and a.lexeme <> 'sleev' and exists (
-                        select from said between_them where between_them.part = s.part and between_them.place = s.place + 1))) as beside
-            from said s where s.lexeme <> all (accessories_v1())
+                        select from said b where b.part = s.part and b.place = s.place + 1))))
+        ), told as (
+            select 'g:' || lexeme as lexeme from beside
             union all
-            select w.lexeme, true from unnest(to_tsvector('public.shop', parted_v1(substr(lower(name), length(thing) + 5)))) w
+            select 'f:' || w.lexeme from unnest(to_tsvector('public.shop', parted_v1(substr(lower(name), length(thing) + 5)))) w
+            where w.lexeme not in (select lexeme from said)
         )
-        select coalesce(array_to_tsvector(array_agg('g:' || p.lexeme)), '')
-        from (select lexeme from placed where length(lexeme) < 256 group by lexeme having bool_and(beside)) p);  -- 2 kB at most
+        -- A lexeme has 2 kB at most.
+        select coalesce(array_to_tsvector(array_agg(lexeme)), '') from told where length(lexeme) < 256);
 end $$;
 
--- What a product may go with, and not be, where this text is searched for: its last word, which names the thing. Nothing where what
--- goes with something is asked for.
+-- What a product may go with, and not be, where this text is searched for: its last word, which names the thing, or all of them where it
+-- is for that. Nothing where what goes with something is asked for.
 create function beside_v1(typed text) returns tsquery language sql immutable parallel safe as $$
     select case
-        when typed ~* '\mfor\M' or coalesce(bool_or(w.lexeme = any (accessories_v1())), true) then ''
-        else array_to_tsvector(array['g:' || (array_agg(w.lexeme order by w.positions[1] desc))[1]])::text
-    end::tsquery
+        when typed ~* '\mfor\M' or coalesce(bool_or(w.lexeme = any (accessories_v1())), true) then ''::tsquery
+        else array_to_tsvector(array['g:' || (array_agg(w.lexeme order by w.positions[1] desc))[1]])::text::tsquery
+            || replace(array_to_tsvector(array_agg('f:' || w.lexeme))::text, ''' ''', ''' & ''')::tsquery
+    end
     from unnest(to_tsvector('public.shop', parted_v1(typed))) w
 $$;
 
