@@ -1853,6 +1853,7 @@ AS $function$
     from start, generate_series(1, length(letters)) as n, generate_series(n + 1, length(letters)) as m
     where length(letters) > 4
 $function$;
+grant execute on function misspelling_traces_v1(text) to vitrine_search;
 grant execute on function misspelling_traces_v1(text) to vitrine_search_jobs;
 
 CREATE OR REPLACE FUNCTION public.order_json_v1(p_id uuid)

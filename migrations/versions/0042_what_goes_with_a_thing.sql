@@ -62,3 +62,5 @@ returns bigint language sql immutable parallel safe return ((1.5 - 0.75 / (densi
 
 grant execute on function accessories_v1, parted_v1, beside_v1, relevance_v2 to vitrine_search;
 grant execute on function accessories_v1, goes_with_v1 to vitrine_search_jobs;
+-- What a word may have meant is found in one statement.
+grant execute on function misspelling_traces_v1 to vitrine_search;

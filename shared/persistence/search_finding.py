@@ -34,7 +34,6 @@ from shared.search.spelling import (
     choose,
     neighbours,
     replaced,
-    traces_of,
 )
 from shared.search.texts import Text, take_apart
 
@@ -45,21 +44,30 @@ PLENTY = 10
 # Words may grow when they are corrected; a cursor has room for so much.
 LONGEST_TEXT = 200
 
-_SPELLINGS = """
-select t.n, m.word, v.names
-from unnest(:owners::int[], :traces::text[]) as t (n, trace)
-join search_misspellings m on m.trace = t.trace
-join search_words v on v.word = m.word
-where v.names > 0
-    and levenshtein_less_equal((:typed::text[])[t.n], m.word, (:edits::int[])[t.n]) <= (:edits::int[])[t.n]
-group by t.n, m.word, v.names
-"""
-
-_FOLDED = """
-select fold_v1(typed) as folded, coalesce(v.names, 0) as names, coalesce(v.products, 0) as products
-from unnest(:typed::text[]) with ordinality as t (typed, n) left join search_words v on v.word = fold_v1(typed)
-order by n
-"""
+# Which words the catalogue knows, folded, and for the first few that it does not and that stand `alone` what they may
+# have meant: [word, names], those with few enough edits that share a trace. OFFSET 0: by keys, however many traces the
+# planner takes a word for.
+SPELLINGS = f"""
+with told as materialized (
+    select t.n, fold_v1(t.typed) as folded, t.alone
+    from unnest(:typed::text[], :alone::boolean[]) with ordinality as t (typed, alone, n)
+), known as materialized (
+    select t.*, coalesce(v.names, 0) as names, coalesce(v.products, 0) as products
+    from told t left join search_words v on v.word = t.folded
+), unknown as materialized (
+    select n, folded, case when length(folded) < {LONG} then {MOST_EDITS} else {MOST_EDITS_OF_LONG} end as edits
+    from known where alone and names = 0 and products <= {FEW} order by n limit {MOST_CORRECTED}
+), meant as materialized (
+    select distinct u.n, m.word, v.names
+    from unknown u
+    cross join lateral misspelling_traces_v1(u.folded) as t (trace)
+    cross join lateral (select word from search_misspellings where trace = t.trace offset 0) m
+    cross join lateral (select names from search_words where word = m.word offset 0) v
+    where v.names > 0 and levenshtein_less_equal(u.folded, m.word, u.edits) <= u.edits
+)
+select k.folded, k.names, k.products,
+    (select json_agg(json_build_array(m.word, m.names)) from meant m where m.n = k.n) as meant
+from known k order by k.n"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,39 +245,24 @@ class Finder:
         joined = neighbours(text.typed, text.spans) if joining else []
         if not spans and not joined:
             return None
-        known = self._database.call(_FOLDED, typed=[word for _, _, word in [*spans, *joined]])
+        known = self._database.call(
+            SPELLINGS,
+            typed=[word for _, _, word in [*spans, *joined]],
+            alone=[True] * len(spans) + [False] * len(joined),
+        )
         changes: list[tuple[int, int, str]] = []
         for (start, stop, _), row in zip(joined, known[len(spans) :], strict=True):
             if row["names"] > FEW and (not changes or changes[-1][1] < start):
                 changes.append((start, stop, row["folded"]))
-        unknown = [
-            (span, row["folded"])
-            for span, row in zip(spans, known, strict=False)
-            if row["names"] == 0
-            and row["products"] <= FEW
-            and not any(start <= span[0] and span[1] <= stop for start, stop, _ in changes)
-        ][:MOST_CORRECTED]
-        if unknown:
-            changes += self._spelt_right(unknown)
-        meant = replaced(text.typed, changes)
-        return meant if changes and len(meant) <= LONGEST_TEXT else None
-
-    def _spelt_right(self, unknown: Sequence[tuple[tuple[int, int, str], str]]) -> list[tuple[int, int, str]]:
-        """Each word with its place in the text, and folded."""
-        traced = [(n, trace) for n, (_, word) in enumerate(unknown, 1) for trace in traces_of(word)]
-        rows = self._database.call(
-            _SPELLINGS,
-            owners=[n for n, _ in traced],
-            traces=[trace for _, trace in traced],
-            typed=[word for _, word in unknown],
-            edits=[MOST_EDITS if len(word) < LONG else MOST_EDITS_OF_LONG for _, word in unknown],
-        )
-        changes = []
-        for n, ((start, stop, _), word) in enumerate(unknown, 1):
-            meant = choose(word, [Candidate(row["word"], row["names"]) for row in rows if row["n"] == n])
+        in_one_word = changes[:]
+        for (start, stop, _), row in zip(spans, known, strict=False):
+            if row["meant"] is None or any(begin <= start and stop <= end for begin, end, _ in in_one_word):
+                continue
+            meant = choose(row["folded"], [Candidate(word, names) for word, names in row["meant"]])
             if meant is not None:
                 changes.append((start, stop, meant))
-        return changes
+        whole = replaced(text.typed, changes)
+        return whole if changes and len(whole) <= LONGEST_TEXT else None
 
 
 def listed_rows(row: Row) -> list[Row]:

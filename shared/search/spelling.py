@@ -8,13 +8,12 @@ swapped, and the first letter is seldom wrong.
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import combinations, pairwise
+from itertools import pairwise
 from math import log
 
 SHORTEST, LONGEST = 4, 30
 MOST_CORRECTED = 5
 
-_PREFIX = 7
 _PART_NUMBER = re.compile(r"([^\W\d_]{2,})([0-9].*)")
 _VOWELS = frozenset("aeiouy")
 # Letters that sound alike somewhere; each stands for the other at less than the price of any letter.
@@ -32,16 +31,6 @@ class Candidate:
 
     word: str
     products: int
-
-
-def traces_of(word: str) -> list[str]:
-    """What the migration's misspelling_traces_v1 keeps of a word."""
-    start = word[:_PREFIX]
-    shorter = {start}
-    for left_out in range(1, 3 if len(start) > 4 else 2):
-        for places in combinations(range(len(start)), left_out):
-            shorter.add("".join(letter for place, letter in enumerate(start) if place not in places))
-    return sorted(shorter)
 
 
 def choose(typed: str, candidates: Iterable[Candidate]) -> str | None:

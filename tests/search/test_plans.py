@@ -12,7 +12,7 @@ from shared.kernel.clock import SystemClock
 from shared.persistence.connecting import BY_INDEXES, connector
 from shared.persistence.database import Database
 from shared.persistence.search import CatalogueReader
-from shared.persistence.search_finding import _FOLDED, _SPELLINGS
+from shared.persistence.search_finding import SPELLINGS
 from shared.persistence.search_matching import AS_WORDS, GOING_ON, SOMEHOW
 from shared.persistence.search_pages import PRODUCT
 from shared.persistence.search_statements import (
@@ -280,8 +280,7 @@ def test_finding_the_rest_and_spelling_read_no_table_whole(shop: Shop) -> None:
         rest_statement(search, text, Matching.MOST, reach=0, after=None)[0],
         list_statement(search, text, Matching.MOST, reach=0, after=None, counting=False)[0],
         RARITIES,
-        _FOLDED,
-        _SPELLINGS,
+        SPELLINGS,
     ]
 
     assert [plan_of(shop, sql)[1] & READ for sql in statements] == [set()] * len(statements)
