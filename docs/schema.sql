@@ -1444,8 +1444,8 @@ CREATE OR REPLACE FUNCTION public.beside_v1(typed text)
 AS $function$
     select case
         when typed ~* '\mfor\M' or coalesce(bool_or(w.lexeme = any (accessories_v1())), true) then ''::tsquery
-        else array_to_tsvector(array['g:' || (array_agg(w.lexeme order by w.positions[1] desc))[1]])::text::tsquery
-            || replace(array_to_tsvector(array_agg('f:' || w.lexeme))::text, ''' ''', ''' & ''')::tsquery
+        else array_to_tsvector(array[':g:' || (array_agg(w.lexeme order by w.positions[1] desc))[1]])::text::tsquery
+            || replace(array_to_tsvector(array_agg(':f:' || w.lexeme))::text, ''' ''', ''' & ''')::tsquery
     end
     from unnest(to_tsvector('public.shop', parted_v1(typed))) w
 $function$;
@@ -1667,16 +1667,16 @@ begin
             from regexp_split_to_table(thing, '[,;:|(+]| - ') with ordinality as s (name, part),
                 unnest(to_tsvector('public.shop', parted_v1(s.name))) w, unnest(w.positions) as place
         ), beside as (
-            -- Long sleeves are a shirt's own.
+            -- The second word before it too, where no stop word stands between; but `shirt long sleeve` is a shirt.
             select s.lexeme from said s where s.lexeme <> all (accessories_v1())
             group by s.lexeme having bool_and(exists (
                 select from said a where a.part = s.part and a.lexeme = any (accessories_v1())
                     and (a.place = s.place + 1 or a.place = s.place + 2 and a.lexeme <> 'sleev' and exists (
                         select from said b where b.part = s.part and b.place = s.place + 1))))
         ), told as (
-            select 'g:' || lexeme as lexeme from beside
+            select ':g:' || lexeme as lexeme from beside
             union all
-            select 'f:' || w.lexeme from unnest(to_tsvector('public.shop', parted_v1(substr(lower(name), length(thing) + 5)))) w
+            select ':f:' || w.lexeme from unnest(to_tsvector('public.shop', parted_v1(substr(lower(name), length(thing) + 5)))) w
             where w.lexeme not in (select lexeme from said)
         )
         -- A lexeme has 2 kB at most.
@@ -1913,7 +1913,7 @@ CREATE OR REPLACE FUNCTION public.parted_v1(words text)
  RETURNS text
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE
-RETURN regexp_replace(words, '[-/~+]|\.(?=[A-Za-z])|(?<=[A-Za-z])\.'::text, ' '::text, 'g'::text);
+RETURN regexp_replace(words, '[-/~+_]|\.(?=[A-Za-z])|(?<=[A-Za-z])\.'::text, ' '::text, 'g'::text);
 grant execute on function parted_v1(text) to vitrine_import_jobs;
 grant execute on function parted_v1(text) to vitrine_inventory;
 grant execute on function parted_v1(text) to vitrine_search;
@@ -2857,7 +2857,7 @@ CREATE OR REPLACE FUNCTION public.relevance_v2(density double precision, words t
  RETURNS bigint
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE
-RETURN (((((((((1.5)::double precision - ((0.75)::double precision / (density + (0.5)::double precision))) + (CASE WHEN (words @@ in_name) THEN 0.15 ELSE (0)::numeric END)::double precision) + (CASE WHEN (words @@ in_description) THEN 0.15 ELSE (0)::numeric END)::double precision) + (CASE WHEN (strpos((' '::text || search_text), (' '::text || rtrim(folded, 's'::text))) > 0) THEN 0.4 ELSE (0)::numeric END)::double precision) * (CASE WHEN (words @@ beside) THEN 0.5 ELSE (1)::numeric END)::double precision) * boost) * ('1000000'::numeric)::double precision))::bigint;
+RETURN ((((((((1.5)::double precision - ((0.75)::double precision / (density + (0.5)::double precision))) + (CASE WHEN (NOT (words @@ in_name)) THEN (0)::numeric WHEN (strpos((' '::text || search_text), (' '::text || rtrim(folded, 's'::text))) > 0) THEN 0.55 ELSE 0.15 END)::double precision) + (CASE WHEN (words @@ in_description) THEN 0.15 ELSE (0)::numeric END)::double precision) * (CASE WHEN (words @@ beside) THEN 0.5 ELSE (1)::numeric END)::double precision) * boost) * ('1000000'::numeric)::double precision))::bigint;
 grant execute on function relevance_v2(double precision,tsvector,tsquery,tsquery,tsquery,text,text,real) to vitrine_search;
 
 CREATE OR REPLACE FUNCTION public.request_refund_v1(p_refund jsonb, p_guarded boolean, p_now timestamp with time zone)
@@ -3442,7 +3442,7 @@ declare
     most_narrowed tsquery;
     in_name tsquery;
     in_description tsquery;
-    beside tsquery;
+    beside constant tsquery := beside_v1(p_typed);
     any_of tsquery;
     low constant bigint := coalesce(p_price_min, 0);
     high constant bigint := coalesce(p_price_max, 9223372036854775807);
@@ -3495,9 +3495,7 @@ begin
     -- What asks for nothing finds nothing, not all that the filters leave.
     most_narrowed := p_partly && p_unspaced && narrow;
     narrowed := case when numnode(asked) > 0 then asked && narrow end;
-    in_name := query_in_v1(asked, 'A');
-    in_description := query_in_v1(asked, 'D');
-    beside := beside_v1(p_typed);
+    in_name := query_in_v1(asked, 'A'); in_description := query_in_v1(asked, 'D');
 
     -- A SKU that was typed, whole or so much of it that few begin like this, goes before whatever has its words, from any tier.
     if p_is_sku then
@@ -3819,9 +3817,7 @@ begin
             head := plainto_tsquery('public.shop', p_head);
             asked := head && to_tsquery('public.shop', p_tail || ':*') && p_unspaced;
             narrowed := case when numnode(asked) > 0 then asked && narrow end;
-            in_name := query_in_v1(asked, 'A');
-    in_description := query_in_v1(asked, 'D');
-    beside := beside_v1(p_typed);
+            in_name := query_in_v1(asked, 'A'); in_description := query_in_v1(asked, 'D');
     if matching = 'nothing' then
         with hits as materialized (
             select p.product_id, case when p_limit > 0 then relevance_v2(density_v1(p.words, asked), p.words, in_name, in_description, beside, p.search_text, typed, p.boost) else 0 end as key

@@ -1,7 +1,7 @@
 """What goes with a thing comes after the thing: of `notebook` no sleeves first, and no filters for notebooks.
 
-Copies say what a product goes with from their next change or rebuild on. A list ranks by relevance_v2 from its first
-page to its last: search_words_v1 and relevance_v1 stay for the version before.
+Copies say what a product goes with from their next change or rebuild on. Lists rank by relevance_v2; search_words_v1
+and relevance_v1 stay for the version before. Neither takes the other's cursors of ranked lists (cursors.RANKING).
 """
 
 from pathlib import Path
@@ -17,12 +17,13 @@ _CHANGES = {
     "project_products_v4": (("p.words || filters ||", "p.words || goes_with_v1(p.name, p.words) || filters ||"),),
     "search_words_v1": (
         ("FUNCTION public.search_words_v1(", "FUNCTION public.search_words_v2("),
-        ("    described tsquery;\n", "    in_name tsquery;\n    in_description tsquery;\n    beside tsquery;\n"),
         (
-            "    described := query_in_v1(asked, 'D');\n",
-            "    in_name := query_in_v1(asked, 'A');\n"
-            "    in_description := query_in_v1(asked, 'D');\n"
-            "    beside := beside_v1(p_typed);\n",
+            "    described tsquery;\n",
+            "    in_name tsquery;\n    in_description tsquery;\n    beside constant tsquery := beside_v1(p_typed);\n",
+        ),
+        (
+            "described := query_in_v1(asked, 'D');",
+            "in_name := query_in_v1(asked, 'A'); in_description := query_in_v1(asked, 'D');",
         ),
         (
             "relevance_v1(density_v1(p.words, asked), p.words, described,",

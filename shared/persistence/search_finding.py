@@ -44,8 +44,8 @@ PLENTY = 10
 # Words may grow when they are corrected; a cursor has room for so much.
 LONGEST_TEXT = 200
 
-# Which words the catalogue knows, folded, and for the first few that it does not and that stand `alone` what they may
-# have meant: [word, names], those with few enough edits that share a trace. OFFSET 0: by keys, however many traces the
+# Which words the catalogue knows, folded, and for those that it does not and that stand `alone` what they may have
+# meant: [word, names], those with few enough edits that share a trace. OFFSET 0: by keys, however many traces the
 # planner takes a word for.
 SPELLINGS = f"""
 with told as materialized (
@@ -56,7 +56,7 @@ with told as materialized (
     from told t left join search_words v on v.word = t.folded
 ), unknown as materialized (
     select n, folded, case when length(folded) < {LONG} then {MOST_EDITS} else {MOST_EDITS_OF_LONG} end as edits
-    from known where alone and names = 0 and products <= {FEW} order by n limit {MOST_CORRECTED}
+    from known where alone and names = 0 and products <= {FEW}
 ), meant as materialized (
     select distinct u.n, m.word, v.names
     from unknown u
@@ -254,11 +254,15 @@ class Finder:
         for (start, stop, _), row in zip(joined, known[len(spans) :], strict=True):
             if row["names"] > FEW and (not changes or changes[-1][1] < start):
                 changes.append((start, stop, row["folded"]))
-        in_one_word = changes[:]
-        for (start, stop, _), row in zip(spans, known, strict=False):
-            if row["meant"] is None or any(begin <= start and stop <= end for begin, end, _ in in_one_word):
-                continue
-            meant = choose(row["folded"], [Candidate(word, names) for word, names in row["meant"]])
+        unknown = [
+            (start, stop, row)
+            for (start, stop, _), row in zip(spans, known, strict=False)
+            if row["names"] == 0
+            and row["products"] <= FEW
+            and not any(begin <= start and stop <= end for begin, end, _ in changes)
+        ][:MOST_CORRECTED]
+        for start, stop, row in unknown:
+            meant = choose(row["folded"], [Candidate(word, names) for word, names in row["meant"] or ()])
             if meant is not None:
                 changes.append((start, stop, meant))
         whole = replaced(text.typed, changes)

@@ -9,7 +9,7 @@ import hashlib
 import json
 from uuid import UUID
 
-from shared.search.listing import Continuation, Matching, Position, Search, Total
+from shared.search.listing import Continuation, Matching, Position, Search, Sort, Total
 from shared.search.texts import clean
 
 _MAX_LENGTH = 1500
@@ -18,6 +18,8 @@ _LONGEST_TEXT = 200
 # A moment is a key in microseconds: far enough for prices and scores, and a date on either side of 1970.
 _LARGEST_KEY = 60_000_000_000_000_000
 _MARK_BYTES = 9
+# Counted up with each change of how texts are ranked: a position in another order would pass products over in silence.
+RANKING = 2
 
 
 class ForeignCursor(Exception):
@@ -87,5 +89,6 @@ def _mark(search: Search, content: bytes) -> bytes:
         search.in_stock,
         search.sorted_by.value,
         search.correct,
+        *([RANKING] if search.text and search.sorted_by is Sort.RELEVANCE else []),
     ]
     return hashlib.sha256(json.dumps(asked).encode() + b"\0" + content).digest()[:_MARK_BYTES]

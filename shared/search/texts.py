@@ -8,7 +8,7 @@ _WORD = re.compile(r"[^\W_]+")
 _INVISIBLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060\ufeff\ud800-\udfff]")
 # What PostgreSQL's parser would join or take for a sign: RTX-4090, black/white, StarTech.com, all-in-one; parted_v1 of
 # the migrations has the same.
-_PARTING = re.compile(r"[-/~+]|\.(?=[A-Za-z])|(?<=[A-Za-z])\.")
+_PARTING = re.compile(r"[-/~+_]|\.(?=[A-Za-z])|(?<=[A-Za-z])\.")
 # What is the same in one piece and in several, a number with its unit or what hyphens join: 500GB and 500 GB, cat5e for
 # whoever types cat-5e; 1-5 is not 15.
 _UNITS = (

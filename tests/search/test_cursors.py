@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -9,6 +10,7 @@ from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.search import cursors
 from shared.search.cursors import ForeignCursor, _mark, read_cursor, write_cursor
 from shared.search.listing import Continuation, Matching, Position, Search, Sort, Total
 from shared.search.texts import clean
@@ -40,6 +42,18 @@ def test_a_cursor_reads_as_it_was_written(
     following = Continuation(matching, reach, corrected, Total(value, exact), Position(key, last), steered)
 
     assert read_cursor(SEARCH, write_cursor(SEARCH, following)) == following
+
+
+def test_a_cursor_of_another_ranking_is_foreign_to_ranked_lists_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    ranked, by_price, browsed = Search(text="lamp"), SEARCH, Search(category="home")
+    following = replace(FOLLOWING, matching=Matching.EVERYTHING)
+    monkeypatch.setattr(cursors, "RANKING", cursors.RANKING - 1)
+    before = write_cursor(ranked, FOLLOWING), write_cursor(by_price, FOLLOWING), write_cursor(browsed, following)
+    monkeypatch.undo()
+
+    with pytest.raises(ForeignCursor):
+        read_cursor(ranked, before[0])
+    assert (read_cursor(by_price, before[1]), read_cursor(browsed, before[2])) == (FOLLOWING, following)
 
 
 @given(st.text(max_size=300) | st.binary(max_size=200).map(lambda raw: base64.urlsafe_b64encode(raw).decode()))

@@ -234,7 +234,7 @@ def test_a_copy_knows_what_its_product_goes_with_and_no_list_of_words_does(shop:
     def goes_with() -> list[str]:
         shop.projection.project([product_id])
         rows = shop.run("select unnest(tsvector_to_array(words)) from search_products")
-        return [lexeme for (lexeme,) in rows if lexeme.startswith("g:")]
+        return [lexeme for (lexeme,) in rows if lexeme.startswith(":g:")]
 
     first = goes_with()
     shop.price(product_id, 2000)
@@ -242,7 +242,7 @@ def test_a_copy_knows_what_its_product_goes_with_and_no_list_of_words_does(shop:
     shop.rename(product_id, "notebook with sleeve")
     renamed = goes_with()
 
-    assert (first, dearer, renamed) == (["g:notebook"], ["g:notebook"], [])
+    assert (first, dearer, renamed) == ([":g:notebook"], [":g:notebook"], [])
     assert {word for (word,) in shop.run("select word from search_words")} == {"notebook", "sleeve", "with"}
 
 
