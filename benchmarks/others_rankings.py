@@ -16,6 +16,22 @@ FIRST = 10
 Answer = Callable[[str], Sequence[tuple[str, str]]]
 
 
+def of(connection: pg8000.native.Connection) -> dict[str, Answer | None]:
+    """All of them; None where what ranks is not installed."""
+    boosted = {"name": 4.0, "brand": 2.0, "category": 2.0, "description": 1.0}
+    return {
+        "similarity, %": similarity(connection),
+        "word_similarity": word_similarity(connection, threshold=0.6, shorter_first=False),
+        "word_similarity, shorter name first": word_similarity(connection, threshold=0.6),
+        "ILIKE all words, name and description": all_words_anywhere(connection),
+        "tsvector, name A, description D, ts_rank_cd": full_text(connection),
+        "BM25, all fields as one, all words": bm25(connection),
+        "tantivy, name, any word": engine(connection, {"name": 1.0}, all_words=False),
+        "tantivy, all fields boosted, any word": engine(connection, boosted, all_words=False),
+        "tantivy, all fields, all words": engine(connection, dict.fromkeys(boosted, 1.0), all_words=True),
+    }
+
+
 def similarity(connection: pg8000.native.Connection) -> Answer:
     """Names that are similar as a whole, by pg_trgm's % at its own threshold."""
 
@@ -79,7 +95,7 @@ def full_text(connection: pg8000.native.Connection) -> Answer:
 
 
 def bm25(connection: pg8000.native.Connection) -> Answer:
-    """BM25 (k1 1.2, b 0.75) over name, category and description, all words required, as search engines rank."""
+    """BM25 (k1 1.2, b 0.75) over name, brand, category and description as one field, all words required."""
     names: dict[str, str] = {}
     counts: dict[str, dict[str, int]] = {}
     lengths: dict[str, int] = {}

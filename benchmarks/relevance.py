@@ -159,21 +159,7 @@ def _judge(
     if not (tuned and unseen and known and unknown):
         sys.exit("too little to judge by: each half needs a query with a relevant product, and a misspelling")
     print(f"\nnDCG@10: {len(tuned)} queries to tune on, {len(unseen)} set aside")
-    boosted = {"name": 4.0, "brand": 2.0, "category": 2.0, "description": 1.0}
-    rankings: dict[str, Answer | None] = {
-        "ours": ours(reader),
-        "similarity, %": others_rankings.similarity(connection),
-        "word_similarity": word_similarity(connection, threshold=0.6, shorter_first=False),
-        "word_similarity, shorter name first": word_similarity(connection, threshold=0.6),
-        "ILIKE all words, name and description": others_rankings.all_words_anywhere(connection),
-        "tsvector, name A, description D, ts_rank_cd": others_rankings.full_text(connection),
-        "BM25, all fields as one, all words": others_rankings.bm25(connection),
-        "tantivy, name, any word": others_rankings.engine(connection, {"name": 1.0}, all_words=False),
-        "tantivy, all fields boosted, any word": others_rankings.engine(connection, boosted, all_words=False),
-        "tantivy, all fields, all words": others_rankings.engine(
-            connection, dict.fromkeys(boosted, 1.0), all_words=True
-        ),
-    }
+    rankings: dict[str, Answer | None] = {"ours": ours(reader), **others_rankings.of(connection)}
     for what, answer in rankings.items():
         if answer is None:
             print(f"  {what:<46} not installed")
